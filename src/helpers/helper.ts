@@ -1,0 +1,93 @@
+/**
+ * The helper table's row type. A row is everything the project knows about one helper: the verifier reads `args` and
+ * `returns`, the interpreter `run`, the compiler `emit`.
+ */
+import type { Builder } from '../ir/builder.ts';
+import type { IrFunction, SiteSource, Value } from '../ir/value.ts';
+import type { MapSpec } from '../maps/map-type.ts';
+
+/** What an argument must be; the kernel's `enum bpf_arg_type`, in words. `memSize` bounds the `mem` before it. */
+export type ArgType =
+  | 'scalar' | 'context' | 'map' | 'mapKey' | 'mapValue' | 'memRead' | 'memWrite' | 'memSize' | 'memSizeOrZero' | 'any';
+export type ReturnType = 'scalar' | 'mapValueOrNull' | 'void';
+
+/** What a helper may need of the machine or the target that not every place has. */
+export type Requirement =
+  /** It makes a system call in the target: refused under a seccomp filter. */
+  'syscall';
+
+/** An eBPF address space as the interpreter sees it: every access is checked. */
+export interface InterpreterMemory {
+  /** A view of `size` bytes at `address`, to read or write. @throws {VmError} VM_BAD_ACCESS */
+  view(address: bigint, size: number): Uint8Array;
+}
+
+/** What a helper may touch when the interpreter runs it; tests give a fake one. */
+export interface HelperWorld {
+  readonly memory: InterpreterMemory;
+  /** CLOCK_MONOTONIC in nanoseconds. */
+  nowNs(): bigint;
+  random32(): number;
+  readonly pidTgid: bigint;
+  readonly comm: string;
+  readonly cpu: number;
+  readonly functionIp: bigint;
+  readonly attachCookie: bigint;
+  /** The address bpf_map_lookup_elem gives, 0n if the key is absent. `map` is the handle that lddw loaded. */
+  mapLookup(map: bigint, key: Uint8Array): bigint;
+  /** The size of a map's keys and values in bytes. @throws {VmError} VM_BAD_MAP */
+  mapSizes(map: bigint): { readonly keySize: number; readonly valueSize: number };
+  mapUpdate(map: bigint, key: Uint8Array, value: Uint8Array, flags: bigint): number;
+  mapDelete(map: bigint, key: Uint8Array): number;
+  /** Gets what bpf_trace_printk printed, formatted. */
+  print(text: string): void;
+}
+
+/** A map as emitted code sees it. */
+export interface EmitMap {
+  readonly spec: MapSpec;
+  /** Address of the map's memory in the target. */
+  readonly address: bigint;
+}
+
+/** Facts about the target process and the machine that emitted code is specialised to. Addresses are the target's. */
+export interface TargetFacts {
+  /** `__vdso_clock_gettime`, undefined if the process has no vDSO. */
+  readonly clockGettime: bigint | undefined;
+  /**
+   * A u32 in memory private to the process and wiped in fork children: the process id once emitted code has asked the
+   * kernel for it, 0 before.
+   */
+  readonly pidCell: bigint;
+  /** Offset from fs of the thread's id (u32), where it was checked for every thread; undefined if unknown. */
+  readonly tidOffset: number | undefined;
+  /** Where bpf_trace_printk records go: see printk.ts. */
+  readonly printkRing: bigint;
+  /** A u64 in shared memory that bpf_get_prandom_u32 steps. */
+  readonly randomState: bigint;
+}
+
+/** What an emitter may ask of its surroundings. */
+export interface EmitContext {
+  /** @throws {HelperError} HELPER_NOT_A_MAP if `map` is not a constant that lddw loaded */
+  map(map: Value): EmitMap;
+  readonly facts: TargetFacts;
+  /** bpf_get_func_ip of this site. */
+  readonly functionIp: SiteSource;
+  readonly attachCookie: bigint;
+  /** An out-of-line function, made once per compiled program and name. */
+  shared(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction;
+}
+
+export interface Helper {
+  /** The kernel's number (`enum bpf_func_id`), so that clang's output calls the right one. */
+  readonly id: number;
+  readonly name: `bpf_${string}`;
+  readonly args: readonly ArgType[];
+  readonly returns: ReturnType;
+  readonly requires: readonly Requirement[];
+  /** Interpreter: r1-r5 in, r0 out, each an unsigned 64-bit bigint. Errors are negative errnos, wrapped. */
+  run(world: HelperWorld, args: readonly bigint[]): bigint;
+  /** Compiler: writes the helper where it is called; r1-r5 in, r0 out. */
+  emit(b: Builder, args: readonly Value[], context: EmitContext): Value;
+}

@@ -1,0 +1,87 @@
+/**
+ * What every map type must provide. A map is bytes in shared memory: no pointers, only offsets, so that every process
+ * may map it anywhere. The host side works on a view of those bytes; the emitted side is IR over the same offsets,
+ * specialised to one map: sizes and addresses are constants.
+ */
+import type { Builder } from '../ir/builder.ts';
+import type { IrFunction, Value } from '../ir/value.ts';
+
+/** The numbers of a map definition: `struct { __uint(type, ...); __type(key, ...); ... } SEC(".maps")`. */
+export interface MapSpec {
+  readonly name: string;
+  /** The kernel's `enum bpf_map_type`. */
+  readonly type: number;
+  /** In bytes. */
+  readonly keySize: number;
+  readonly valueSize: number;
+  /** In entries. */
+  readonly maxEntries: number;
+  /** BPF_F_* of map creation. */
+  readonly flags: number;
+  /** BTF type ids of key and value in the object's BTF, 0 where unknown. */
+  readonly keyTypeId: number;
+  readonly valueTypeId: number;
+  /** Initial bytes of the only value of a data section map (`.rodata`, `.data`), undefined elsewhere. */
+  readonly initialValue?: Uint8Array;
+}
+
+/** Flags of bpf_map_update_elem, as in <linux/bpf.h>. */
+export const UpdateFlag = { ANY: 0, NOEXIST: 1, EXIST: 2, LOCK: 4 } as const;
+
+/** Kernel error numbers that map operations return, negated: Linux include/uapi/asm-generic/errno-base.h. */
+export const Errno = {
+  EPERM: 1, ENOENT: 2, E2BIG: 7, EAGAIN: 11, ENOMEM: 12, EFAULT: 14, EBUSY: 16, EEXIST: 17, EINVAL: 22, ENOSPC: 28,
+  EOPNOTSUPP: 95,
+} as const;
+
+/** One map's memory as the host sees it. The target shares it and may write anything there at any time. */
+export interface MapMemory {
+  /** Exactly `MapType.size(spec)` bytes, 64-byte aligned. Not a copy. */
+  readonly bytes: Uint8Array;
+  /** The same bytes, for Atomics. */
+  readonly words: BigInt64Array;
+  readonly halves: Int32Array;
+}
+
+/** The host's operations on one map; results are 0 or a negative errno, as the bpf(2) commands give. */
+export interface HostMap {
+  /** A copy of the value, or undefined if the key is absent. @throws {MapError} MAP_BAD_KEY if its size is wrong */
+  lookup(key: Uint8Array): Uint8Array | undefined;
+  update(key: Uint8Array, value: Uint8Array, flags: bigint): number;
+  delete(key: Uint8Array): number;
+  /**
+   * Every entry once, copied; entries that come or go meanwhile may or may not be seen. Bounded by maxEntries whatever
+   * the target wrote.
+   */
+  entries(): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
+}
+
+/** What emitted map code may ask of its surroundings. */
+export interface MapEmitContext {
+  /** The address of the map's first byte in the target: a multiple of 64. */
+  readonly address: bigint;
+  /**
+   * An out-of-line function, made once per program: the first call with a name builds it, later ones get the same. Use
+   * it for what is too large to repeat at every call.
+   */
+  shared(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction;
+}
+
+export interface MapType {
+  /** The kernel's `enum bpf_map_type`. */
+  readonly id: number;
+  /** The kernel's name, as bpftool prints it: 'array', 'hash'. */
+  readonly name: string;
+  /** @throws {MapError} MAP_BAD_SPEC if the kernel would refuse this spec, MAP_TOO_LARGE */
+  check(spec: MapSpec): void;
+  /** Bytes of shared memory a checked spec needs: a multiple of 64. */
+  size(spec: MapSpec): number;
+  /** Lays the empty map into zeroed memory. */
+  init(memory: MapMemory, spec: MapSpec): void;
+  host(memory: MapMemory, spec: MapSpec): HostMap;
+  /** Emits bpf_map_lookup_elem: `key` is an address; the result is the value's address or 0. */
+  emitLookup(b: Builder, spec: MapSpec, context: MapEmitContext, key: Value): Value;
+  /** Emits bpf_map_update_elem: `key` and `value` are addresses; the result is 0 or a negative errno (64-bit). */
+  emitUpdate(b: Builder, spec: MapSpec, context: MapEmitContext, key: Value, value: Value, flags: Value): Value;
+  emitDelete(b: Builder, spec: MapSpec, context: MapEmitContext, key: Value): Value;
+}

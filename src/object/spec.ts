@@ -1,0 +1,56 @@
+/** What an object file describes: blueprints, not live things. Same bytes in, same specs out, on every machine. */
+import type { Btf } from '../btf/btf.ts';
+import type { Insn } from '../insn/insn.ts';
+import type { MapSpec } from '../maps/map-type.ts';
+
+/** What one lddw of the program loads, once linked. */
+export type Reference =
+  /** BPF_PSEUDO_MAP_FD: the map itself, as helpers take it. */
+  | { readonly kind: 'map'; readonly map: string }
+  /** BPF_PSEUDO_MAP_VALUE: the address `offset` bytes into the only value of a data map. */
+  | { readonly kind: 'mapValue'; readonly map: string; readonly offset: number }
+  /** BPF_PSEUDO_FUNC: the address of the subprogram that begins at instruction `insn` of the linked program. */
+  | { readonly kind: 'function'; readonly insn: number };
+
+/** Where an instruction came from, by BTF.ext. */
+export interface SourceLine {
+  readonly file: string;
+  /** 1-based. */
+  readonly line: number;
+  readonly column: number;
+  /** The source text, as the compiler stored it. */
+  readonly text: string;
+}
+
+/** A function inside a linked program: the main one first, then every subprogram it reaches. */
+export interface Subprogram {
+  readonly name: string;
+  /** Index of its first instruction in `insns`; it ends where the next one begins. */
+  readonly start: number;
+  readonly linkage: 'static' | 'global';
+}
+
+/** A program whose calls and references are resolved; subprograms follow the main one. */
+export interface LinkedProgram {
+  readonly name: string;
+  /** Full section name, as in `uprobe/libc.so.6:malloc`; attach kinds read its prefix. */
+  readonly section: string;
+  /** One element per instruction: lddw is one, so indexes here are not 8-byte slots. */
+  readonly insns: readonly Insn[];
+  /** Index in `insns` of a lddw -> what it loads. Other lddw load their number. */
+  readonly references: ReadonlyMap<number, Reference>;
+  readonly subprograms: readonly Subprogram[];
+  /** Index in `insns` -> source line, for those that begin a line. */
+  readonly lines: ReadonlyMap<number, SourceLine>;
+}
+
+export interface ObjectSpec {
+  /** The `license` section's text, '' if there is none. */
+  readonly license: string;
+  /** In section order; linked already. Names are unique. */
+  readonly programs: readonly LinkedProgram[];
+  /** `.maps` in order of definition, then the data sections. Names are unique. */
+  readonly maps: readonly MapSpec[];
+  /** undefined if the object has no BTF; then keys and values have no types. */
+  readonly btf: Btf | undefined;
+}
