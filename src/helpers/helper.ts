@@ -8,7 +8,16 @@ import type { MapSpec } from '../maps/map-type.ts';
 
 /** What an argument must be; the kernel's `enum bpf_arg_type`, in words. `memSize` bounds the `mem` before it. */
 export type ArgType =
-  | 'scalar' | 'context' | 'map' | 'mapKey' | 'mapValue' | 'memRead' | 'memWrite' | 'memSize' | 'memSizeOrZero' | 'any';
+  | 'scalar'
+  | 'context'
+  | 'map'
+  | 'mapKey'
+  | 'mapValue'
+  | 'memRead'
+  | 'memWrite'
+  | 'memSize'
+  | 'memSizeOrZero'
+  | 'any';
 export type ReturnType = 'scalar' | 'mapValueOrNull' | 'void';
 
 /** What a helper may need of the machine or the target that not every place has. */

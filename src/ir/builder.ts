@@ -41,7 +41,10 @@ export class Builder {
   /** Builds a whole function; `body` must return or leave with `b.return` on every path. */
   static function(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction {
     const b = new Builder(new IrFunction(name, paramCount));
-    body(b, Array.from({ length: paramCount }, (_, index) => b.#make({ op: 'param', index })));
+    body(
+      b,
+      Array.from({ length: paramCount }, (_, index) => b.#make({ op: 'param', index })),
+    );
     if (b.#current !== undefined) throw new RangeError(`function ${name} falls off its end`);
     return b.fn;
   }
@@ -172,7 +175,10 @@ export class Builder {
     return this.#make({ op: 'callAddress', address }, args);
   }
   syscall(number: number, args: readonly Operand[]): Value {
-    return this.#make({ op: 'syscall', number }, args.map((arg) => this.#operand(arg)));
+    return this.#make(
+      { op: 'syscall', number },
+      args.map((arg) => this.#operand(arg)),
+    );
   }
   threadPointer(): Value {
     return this.#make({ op: 'threadPointer' });
@@ -224,7 +230,10 @@ export class Builder {
     const after = this.newBlock();
     this.branch(condition, yes, no);
     const results: Value[] = [];
-    for (const [block, side] of [[yes, then], [no, otherwise]] as const) {
+    for (const [block, side] of [
+      [yes, then],
+      [no, otherwise],
+    ] as const) {
       this.at(block);
       const result = side();
       if (!this.open) continue;
@@ -256,11 +265,15 @@ export class Builder {
     body(
       {
         next: (...values) => {
-          variables.forEach((phi, index) => { phi.args.push(values[index]!); });
+          variables.forEach((phi, index) => {
+            phi.args.push(values[index]!);
+          });
           this.jump(head);
         },
         leave: (...values) => {
-          results.forEach((phi, index) => { phi.args.push(values[index]!); });
+          results.forEach((phi, index) => {
+            phi.args.push(values[index]!);
+          });
           this.jump(after);
         },
       },

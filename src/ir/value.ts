@@ -12,20 +12,39 @@ export type Size = 1 | 2 | 4 | 8;
 
 /** Shift counts are taken modulo the width. */
 export type BinaryOperator =
-  | 'add' | 'sub' | 'mul' | 'and' | 'or' | 'xor' | 'shl' | 'shr' | 'sar'
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'and'
+  | 'or'
+  | 'xor'
+  | 'shl'
+  | 'shr'
+  | 'sar'
   /**
    * Division as the processor does it: the divisor is not zero, and for the signed ones not (minimum / -1).
    * Who cannot promise that puts a `select` in front (compile/ does, since eBPF defines those cases).
    */
-  | 'udiv' | 'umod' | 'sdiv' | 'smod';
+  | 'udiv'
+  | 'umod'
+  | 'sdiv'
+  | 'smod';
 
 /** `sext8` and its kin sign-extend to the operation's width; `zext*` and `bswap*` clear what is above. */
 export type UnaryOperator =
-  | 'neg' | 'zext8' | 'zext16' | 'zext32' | 'sext8' | 'sext16' | 'sext32' | 'bswap16' | 'bswap32' | 'bswap64';
+  | 'neg'
+  | 'zext8'
+  | 'zext16'
+  | 'zext32'
+  | 'sext8'
+  | 'sext16'
+  | 'sext32'
+  | 'bswap16'
+  | 'bswap32'
+  | 'bswap64';
 
 /** `test` is (a & b) != 0. */
-export type Condition =
-  | 'eq' | 'ne' | 'ult' | 'ule' | 'ugt' | 'uge' | 'slt' | 'sle' | 'sgt' | 'sge' | 'test' | 'ntest';
+export type Condition = 'eq' | 'ne' | 'ult' | 'ule' | 'ugt' | 'uge' | 'slt' | 'sle' | 'sgt' | 'sge' | 'test' | 'ntest';
 
 export type AtomicOperator = 'add' | 'and' | 'or' | 'xor' | 'xchg';
 
@@ -163,7 +182,13 @@ export function hasEffect({ op }: Operation): boolean {
 }
 
 const EFFECTS: ReadonlySet<Operation['op']> = new Set([
-  'store', 'atomic', 'cmpxchg', 'cmpxchg16', 'call', 'callAddress', 'syscall',
+  'store',
+  'atomic',
+  'cmpxchg',
+  'cmpxchg16',
+  'call',
+  'callAddress',
+  'syscall',
 ] as const);
 
 /** The blocks control may go to from here. */

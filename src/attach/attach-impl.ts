@@ -1,0 +1,63 @@
+/**
+ * What every way of attaching must provide. The runtime knows only this file; it never learns how a function is patched
+ * or a system call rewritten. After bpftime's base_attach_impl and attach_private_data.
+ */
+import type { AnyStruct } from '../bytes/struct.ts';
+import type { LoweredProgram } from '../compile/compile.ts';
+import type { ContextModel } from '../compile/context-model.ts';
+import type { Helper } from '../helpers/helper.ts';
+
+/** One attach type: all that the loader, the verifier and the command line need to know about it. */
+export interface AttachKind {
+  /** The number stored in a perf event handler; bpftime's numbers, so that stored sessions agree. */
+  readonly type: number;
+  /** What listings call it: 'uprobe'. */
+  readonly name: string;
+  /** ELF section prefixes, as in `SEC("uprobe/libc.so.6:malloc")`. */
+  readonly sections: readonly string[];
+  /** What r1 points to when the program starts. The verifier lets it read these bytes, no others. */
+  readonly context: AnyStruct;
+  /** Helpers that only programs of this kind may call. */
+  readonly helpers: readonly Helper[];
+}
+
+/** The attach-specific half of a perf event: where to attach, in the implementation's own terms. */
+export interface PrivateData {
+  /** The text `parsePrivateData` accepts; it is what lies in shared memory and what the command line prints. */
+  toString(): string;
+}
+
+/** A verified program that waits to learn where it will run. */
+export interface EbpfCallback {
+  readonly name: string;
+  /**
+   * Compiles the program for one site.
+   *
+   * @param near an address within 2 GB of where the code will lie
+   * @throws {CompileError} COMPILE_* if the program cannot be compiled for this context
+   */
+  compile(model: ContextModel, near: bigint): LoweredProgram;
+}
+
+/** One live attachment. Detaching twice is a no-op: teardown paths overlap. */
+export interface AttachEntry {
+  /** What the program is attached to, as listings show it: 'libc.so.6:malloc'. */
+  readonly target: string;
+  /** Where in the target the program is reached. */
+  readonly address: bigint;
+  /** How: 'jump', or whatever the implementation calls its ways. */
+  readonly method: string;
+  detach(): void;
+}
+
+export interface AttachImpl<P extends PrivateData> {
+  readonly kinds: readonly AttachKind[];
+  /** @throws {AttachError} ATTACH_BAD_TARGET if `text` names no place this implementation can attach to. */
+  parsePrivateData(text: string): P;
+  /**
+   * Makes the program run whenever `at` is reached, until the entry is detached.
+   *
+   * @throws {AttachError} ATTACH_SITE_* and whatever the implementation documents; nothing is changed then
+   */
+  createAttach(kind: AttachKind, at: P, callback: EbpfCallback): AttachEntry;
+}

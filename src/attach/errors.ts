@@ -1,0 +1,28 @@
+import { BpfError, type BpfErrorOptions } from '../errors.ts';
+
+/** Why something could not be attached. The keys are the error codes, the values the line the docs print. */
+export const ATTACH_ERRORS = {
+  ATTACH_BAD_TARGET: 'the text after the section prefix does not name a place this kind can attach to',
+  ATTACH_NO_IMPL: 'no registered implementation serves this attach type or section',
+  ATTACH_TYPE_TAKEN: 'another implementation already serves this attach type',
+  ATTACH_BAD_SLOT: 'the slot holds no handler of the wanted kind',
+  ATTACH_NO_SUCH_ENTRY: 'no live attachment has this id',
+  ATTACH_SITE_TOO_SHORT: 'the function ends before the five bytes that a jump needs',
+  ATTACH_SITE_BRANCH: 'the function branches into the bytes that the jump would replace',
+  ATTACH_SITE_INSTRUCTION: 'an instruction at the site cannot be moved elsewhere',
+  ATTACH_SITE_PATCHED: 'the code in memory is not the code in the file: another tool has patched it',
+  ATTACH_SITE_UNREADABLE: 'the bytes at the site do not decode as instructions',
+  ATTACH_OFFSET_UNSUPPORTED: 'only the first instruction of a function can be probed yet',
+} as const;
+
+export type AttachErrorCode = keyof typeof ATTACH_ERRORS;
+
+export class AttachError extends BpfError {
+  override readonly name = 'AttachError';
+  override readonly code: AttachErrorCode;
+
+  constructor(code: AttachErrorCode, message: string, options?: BpfErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

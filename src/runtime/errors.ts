@@ -1,0 +1,25 @@
+import { BpfError, type BpfErrorOptions } from '../errors.ts';
+
+/** What can go wrong between a loaded object and a live link. The values are the lines the docs print. */
+export const RUNTIME_ERRORS = {
+  RUNTIME_TABLE_FULL: 'the handler table has no free slot, or no room for a text',
+  RUNTIME_BAD_TABLE: 'the memory does not hold a handler table of this version, or a record in it is damaged',
+  RUNTIME_NO_MAP: 'the object has no map of this name',
+  RUNTIME_NO_PROGRAM: 'the object has no program of this name',
+  RUNTIME_NO_SECTION_TARGET: "the program's section names no place, and none was given",
+  RUNTIME_OTHER_PROCESS: 'the object is already loaded into another process',
+  RUNTIME_CLOSED: 'the object or session was closed',
+  RUNTIME_SECCOMP: 'the program calls a helper that makes system calls, and the target runs under a seccomp filter',
+} as const;
+
+export type RuntimeErrorCode = keyof typeof RUNTIME_ERRORS;
+
+export class RuntimeError extends BpfError {
+  override readonly name = 'RuntimeError';
+  override readonly code: RuntimeErrorCode;
+
+  constructor(code: RuntimeErrorCode, message: string, options?: BpfErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
