@@ -1,0 +1,106 @@
+/** What attaching costs: time until the probe is in place, how long the target stands still, the bytes it is given. */
+import { readFileSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { type Activity, BenchTarget } from './bench-target.ts';
+import type { Side } from './side.ts';
+import { type Spread, spread } from './stats.ts';
+
+/** Attaching the counting program to a target of so many threads, and taking it off, over all cycles. */
+export interface AttachCost {
+  readonly side: string;
+  readonly threads: number;
+  /** What the threads besides the first do. */
+  readonly activity: Activity;
+  /** From the object file to the probe in place, in ms. */
+  readonly attachMs: Spread;
+  readonly detachMs: Spread;
+  /** undefined for a side that does not stop the target. */
+  readonly pauseUs: Spread | undefined;
+}
+
+/** Bytes of the target's address space, as /proc/PID/smaps counts them. */
+export interface MemoryUse {
+  readonly mapped: number;
+  readonly resident: number;
+}
+
+/** What the target has more than before. */
+export interface MemoryCost {
+  readonly side: string;
+  readonly attached: MemoryUse;
+  readonly detached: MemoryUse;
+}
+
+const PROGRAM = 'count_array';
+const SYMBOL = 'work_push';
+
+const CROWDS: readonly { readonly threads: number; readonly activity: Activity }[] = [
+  { threads: 1, activity: 'idle' },
+  { threads: 16, activity: 'idle' },
+  { threads: 256, activity: 'idle' },
+  { threads: 16, activity: 'calling' },
+  { threads: 256, activity: 'calling' },
+];
+
+/** Attaches and detaches `cycles` times in targets of 1, 16 and 256 threads, the sides in turn. */
+export async function measureAttach(path: string, sides: readonly Side[], cycles: number): Promise<AttachCost[]> {
+  const costs: AttachCost[] = [];
+  for (const { threads, activity } of CROWDS) {
+    using target = await BenchTarget.start(path, threads, activity);
+    const samples = sides.map((side) => ({
+      side,
+      attach: [] as number[],
+      detach: [] as number[],
+      pause: [] as number[],
+    }));
+    for (let cycle = 0; cycle < cycles; cycle++) {
+      for (const { side, attach, detach, pause } of samples) {
+        const begin = performance.now();
+        const attachment = side.attach(PROGRAM, target, SYMBOL);
+        const attached = performance.now();
+        if (attachment.pauseUs !== undefined) pause.push(attachment.pauseUs);
+        attachment[Symbol.dispose]();
+        attach.push(attached - begin);
+        detach.push(performance.now() - attached);
+      }
+    }
+    for (const { side, attach, detach, pause } of samples) {
+      const pauseUs = pause.length > 0 ? spread(pause) : undefined;
+      costs.push({ side: side.name, threads, activity, attachMs: spread(attach), detachMs: spread(detach), pauseUs });
+    }
+  }
+  return costs;
+}
+
+/** Attaches once in a fresh target for each side, calls, and looks at what the target's memory has become. */
+export async function measureMemory(path: string, sides: readonly Side[]): Promise<MemoryCost[]> {
+  const costs: MemoryCost[] = [];
+  for (const side of sides) {
+    using target = await BenchTarget.start(path);
+    const touchAll = () => target.measure(SYMBOL, 1);
+    await touchAll();
+    const before = memoryOf(target.pid);
+    const attachment = side.attach(PROGRAM, target, SYMBOL);
+    await touchAll();
+    const attached = memoryOf(target.pid);
+    attachment[Symbol.dispose]();
+    await touchAll();
+    const detached = memoryOf(target.pid);
+    costs.push({ side: side.name, attached: less(attached, before), detached: less(detached, before) });
+  }
+  return costs;
+}
+
+function memoryOf(pid: number): MemoryUse {
+  const smaps = readFileSync(`/proc/${pid}/smaps`, 'latin1');
+  const total = (field: string) =>
+    [...smaps.matchAll(new RegExp(`^${field}: +(\\d+) kB$`, 'gm'))].reduce(
+      (sum, [, kib]) => sum + Number(kib) * 1024,
+      0,
+    );
+  return { mapped: total('Size'), resident: total('Rss') };
+}
+
+function less(after: MemoryUse, before: MemoryUse): MemoryUse {
+  return { mapped: after.mapped - before.mapped, resident: after.resident - before.resident };
+}

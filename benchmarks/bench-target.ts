@@ -1,0 +1,80 @@
+/** Compiles and drives `target/bench-target.c`, the process whose functions are called. */
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Writable } from 'node:stream';
+import { ROOT } from '../tests/support/root.ts';
+
+/** What the threads besides the measured one do. */
+export type Activity = 'idle' | 'calling';
+
+/** Cost of one call in one measurement, over its blocks. */
+export interface CallTime {
+  /** In ns. */
+  readonly min: number;
+  readonly median: number;
+  /** Calls made, warm-up included. */
+  readonly calls: number;
+}
+
+/** The compiled target, in a folder that disposing removes. */
+export class TargetBinary implements Disposable {
+  readonly path: string;
+  readonly #folder: string;
+
+  constructor() {
+    this.#folder = mkdtempSync(join(tmpdir(), 'remora-bench-'));
+    this.path = join(this.#folder, 'bench-target');
+    const source = join(ROOT, 'benchmarks/target/bench-target.c');
+    execFileSync('gcc', ['-O2', '-pthread', '-o', this.path, source], { stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** A running target. It ends when disposed, or with us: its stdin closes. */
+export class BenchTarget implements Disposable {
+  readonly pid: number;
+  /** The executable. */
+  readonly path: string;
+  readonly #input: Writable;
+  readonly #answers: AsyncIterator<string>;
+
+  private constructor(pid: number, path: string, input: Writable, answers: AsyncIterator<string>) {
+    this.pid = pid;
+    this.path = path;
+    this.#input = input;
+    this.#answers = answers;
+  }
+
+  /** @param threads how many in all; the first is the one that is measured */
+  static async start(path: string, threads = 1, activity: Activity = 'idle'): Promise<BenchTarget> {
+    const child = spawn(path, [String(threads), activity], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const [pid] = await answer(answers, 'ready');
+    return new BenchTarget(pid!, path, child.stdin, answers);
+  }
+
+  /** Calls `symbol` for about `milliseconds`. */
+  async measure(symbol: string, milliseconds: number): Promise<CallTime> {
+    this.#input.write(`measure ${symbol} ${milliseconds}\n`);
+    const [min, median, calls] = await answer(this.#answers, 'measured');
+    return { min: min!, median: median!, calls: calls! };
+  }
+
+  [Symbol.dispose](): void {
+    this.#input.end();
+  }
+}
+
+/** The numbers behind the word `verb` on the target's next line. */
+async function answer(answers: AsyncIterator<string>, verb: string): Promise<number[]> {
+  const next = await answers.next();
+  const [word, ...numbers] = next.done ? ['nothing: it has ended'] : next.value.split(' ');
+  if (word !== verb) throw new Error(`cannot read the target's answer: it said ${word}, wanted ${verb}`);
+  return numbers.map(Number);
+}

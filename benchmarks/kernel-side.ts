@@ -1,0 +1,54 @@
+/** The kernel's side of the comparison: the same bytecode at a uprobe of the kernel. */
+import { closeSync, readFileSync } from 'node:fs';
+import { viewOf } from '../src/bytes/struct.ts';
+import { readElf } from '../src/elf/elf-file.ts';
+import type { MapSpec } from '../src/maps/map-type.ts';
+import type { ObjectSpec } from '../src/object/spec.ts';
+import { createMap, loadProgram, mapValues } from './kernel/bpf.ts';
+import { openUprobe } from './kernel/uprobe-event.ts';
+import type { Side } from './side.ts';
+
+/** @param object whose programs are to run */
+export function kernelSide(object: ObjectSpec): Side {
+  return {
+    name: 'kernel',
+    attach(programName, target, symbol) {
+      const program = object.programs.find(({ name }) => name === programName)!;
+      const descriptors: number[] = [];
+      const keep = (descriptor: number) => {
+        descriptors.push(descriptor);
+        return descriptor;
+      };
+      const close = () => {
+        for (const descriptor of descriptors.splice(0).reverse()) closeSync(descriptor);
+      };
+      try {
+        const maps = new Map(object.maps.map((spec) => [spec.name, keep(createMap(spec))]));
+        const loaded = keep(loadProgram(program, object.license, maps));
+        keep(openUprobe(loaded, target.pid, target.path, fileOffsetOf(symbol, target.path)));
+        return {
+          pauseUs: undefined,
+          sum: (map) => sumOf(maps.get(map)!, object.maps.find(({ name }) => name === map)!),
+          [Symbol.dispose]: close,
+        };
+      } catch (error) {
+        close();
+        throw error;
+      }
+    },
+  };
+}
+
+function sumOf(map: number, spec: MapSpec): bigint {
+  let sum = 0n;
+  for (const value of mapValues(map, spec)) sum += viewOf(value).getBigUint64(0, true);
+  return sum;
+}
+
+function fileOffsetOf(symbol: string, path: string): number {
+  const elf = readElf(readFileSync(path));
+  const found = elf.findSymbol(symbol);
+  const offset = found && elf.vaddrToFileOffset(found.value);
+  if (offset === undefined) throw new Error(`cannot find ${symbol} in ${path}: no such symbol`);
+  return offset;
+}

@@ -1,0 +1,63 @@
+/** A kernel uprobe of one process that runs a program, by perf_event_open(2); gone when its descriptor is closed. */
+import { closeSync, readFileSync } from 'node:fs';
+import { struct } from '../../src/bytes/struct.ts';
+import { addressOf, cString, fixedBytes, Sys, syscall } from './syscall.ts';
+
+/** Where the kernel tells the perf event type of uprobes; absent if it was built without them. */
+const PMU_TYPE = '/sys/bus/event_source/devices/uprobe/type';
+
+const PERF_FLAG_FD_CLOEXEC = 8;
+const PERF_EVENT_IOC_ENABLE = 0x2400;
+const PERF_EVENT_IOC_SET_BPF = 0x4004_2408;
+
+/** struct perf_event_attr up to PERF_ATTR_SIZE_VER1. Linux include/uapi/linux/perf_event.h */
+const PerfEventAttr = struct('perf_event_attr', 72, {
+  type: 'u32',
+  size: 'u32',
+  config: 'u64',
+  samplePeriod: 'u64',
+  sampleType: 'u64',
+  readFormat: 'u64',
+  flags: 'u64',
+  wakeupEvents: 'u32',
+  breakpointType: 'u32',
+  uprobePath: 'u64',
+  probeOffset: 'u64',
+});
+
+/**
+ * Runs a loaded program whenever the first thread of `pid` reaches a byte of a file.
+ *
+ * @param offset of the byte in the file
+ * @returns the event's file descriptor
+ * @throws {SyscallError} if the kernel does not let us; an Error with code ENOENT if it has no uprobes
+ */
+export function openUprobe(program: number, pid: number, path: string, offset: number): number {
+  const pathText = cString(path);
+  const attr = fixedBytes(PerfEventAttr.size);
+  PerfEventAttr.write(attr, 0, {
+    type: Number(readFileSync(PMU_TYPE, 'latin1')),
+    size: PerfEventAttr.size,
+    config: 0n,
+    samplePeriod: 1n,
+    sampleType: 0n,
+    readFormat: 0n,
+    flags: 0n,
+    wakeupEvents: 1,
+    breakpointType: 0,
+    uprobePath: addressOf(pathText),
+    probeOffset: BigInt(offset),
+  });
+  const anyCpu = -1;
+  const noGroup = -1;
+  const args = [addressOf(attr), pid, anyCpu, noGroup, PERF_FLAG_FD_CLOEXEC];
+  const event = syscall(`open a uprobe on ${path}`, Sys.perfEventOpen, args);
+  try {
+    syscall('give the uprobe its program', Sys.ioctl, [event, PERF_EVENT_IOC_SET_BPF, program]);
+    syscall('enable the uprobe', Sys.ioctl, [event, PERF_EVENT_IOC_ENABLE, 0]);
+  } catch (error) {
+    closeSync(event);
+    throw error;
+  }
+  return event;
+}

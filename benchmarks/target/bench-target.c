@@ -1,0 +1,113 @@
+/*
+ * The process under test: functions that cost next to nothing to call, so that what a probe adds is what is measured.
+ *
+ * bench-target THREADS idle|calling
+ *
+ * It forks (its parent in the bench is libuv, which would take a tracer's stops for its own), prints "ready PID", then
+ * answers lines on stdin until stdin closes:
+ *
+ *   measure FUNCTION MS   ->   measured MIN MEDIAN CALLS      ns per call over the blocks of about MS ms; calls made
+ */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ARGUMENTS = 64, BLOCKS = 16, WARM_UP = 1024, BLOCK_MAX = 4000000 };
+
+static uint64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * A function that returns a + b, and `run_NAME`, which calls it with every argument in turn and returns ns per call.
+ *
+ * The first bytes are the point, so they are written out rather than left to a compiler. What is pushed is rax because
+ * it depends on no earlier call: a callee-saved register would chain the calls through memory, and a probe could hide
+ * in that latency. The calls are direct because an indirect one costs twice as much.
+ */
+#define FUNCTION(name, first)                                                                    \
+  long name(long a, long b);                                                                     \
+  __asm__(".text\n.p2align 6\n.globl " #name "\n.type " #name ", @function\n" #name ":\n" first \
+          "push %rax\nlea (%rdi,%rsi), %rax\npop %rcx\nret\n.size " #name ", .-" #name "\n");     \
+  static __attribute__((noinline, aligned(64))) double run_##name(long calls) {                  \
+    uint64_t begin = now();                                                                      \
+    for (long i = 0; i < calls; i++) name(i & (ARGUMENTS - 1), i);                               \
+    return (double)(now() - begin) / (double)calls;                                              \
+  }
+
+FUNCTION(work_push, "")
+FUNCTION(work_nop, ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n") /* nopl 0(%rax,%rax,1): the nop the kernel knows */
+FUNCTION(work_endbr, "endbr64\n")
+
+typedef double run(long calls);
+
+static const struct {
+  const char *name;
+  run *run;
+} functions[] = {
+    {"work_push", run_work_push},
+    {"work_nop", run_work_nop},
+    {"work_endbr", run_work_endbr},
+};
+
+static int ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static void measure(run *run, double milliseconds) {
+  run(WARM_UP);
+  long block = (long)(milliseconds * 1e6 / BLOCKS / run(WARM_UP)) + 1;
+  if (block > BLOCK_MAX) block = BLOCK_MAX;
+  double ns[BLOCKS];
+  for (int i = 0; i < BLOCKS; i++) ns[i] = run(block);
+  qsort(ns, BLOCKS, sizeof ns[0], ascending);
+  printf("measured %.4f %.4f %ld\n", ns[0], ns[BLOCKS / 2], 2 * WARM_UP + BLOCKS * block);
+}
+
+static void *idle(void *unused) {
+  for (;;) pause();
+  return unused;
+}
+
+static void *calling(void *unused) {
+  for (;;) run_work_push(WARM_UP);
+  return unused;
+}
+
+static void start_threads(int count, void *(*body)(void *)) {
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 64 * 1024);
+  for (int i = 0; i < count; i++) {
+    pthread_t thread;
+    if (pthread_create(&thread, &small, body, NULL) != 0) exit(1);
+  }
+}
+
+int main(int argc, char **argv) {
+  if (argc != 3) return 2;
+  if (fork() != 0) {
+    wait(NULL);
+    _exit(0);
+  }
+  start_threads(atoi(argv[1]) - 1, strcmp(argv[2], "calling") == 0 ? calling : idle);
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  printf("ready %d\n", (int)getpid());
+
+  char line[128], name[64];
+  double milliseconds;
+  while (fgets(line, sizeof line, stdin)) {
+    if (sscanf(line, "measure %63s %lf", name, &milliseconds) != 2) return 2;
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
+      if (strcmp(name, functions[i].name) == 0) measure(functions[i].run, milliseconds);
+  }
+  return 0;
+}
