@@ -145,6 +145,10 @@ export class Builder {
   atomic(operator: AtomicOperator, size: 4 | 8, address: Value, offset: number, value: Operand): Value {
     return this.#make({ op: 'atomic', operator, size, offset, fetch: true }, [address, this.#operand(value)]);
   }
+  /** Adds 1 to 8 bytes, atomic against signal handlers of this thread but not against other threads. */
+  increment(address: Value, offset: number): void {
+    this.#make({ op: 'increment', offset }, [address]);
+  }
   /** Compares and exchanges; returns the old value: equal to `expected` if it worked. */
   cmpxchg(size: 4 | 8, address: Value, offset: number, expected: Operand, value: Operand): Value {
     return this.#make({ op: 'cmpxchg', size, offset }, [address, this.#operand(expected), this.#operand(value)]);

@@ -82,6 +82,11 @@ export type Operation =
       readonly offset: number;
       readonly fetch: boolean;
     }
+  /**
+   * args: address; adds 1 to 8 bytes in one unlocked instruction: a signal handler cannot come between, another thread
+   * can. No result.
+   */
+  | { readonly op: 'increment'; readonly offset: number }
   /** args: address, expected, new; locked; the result is the old memory, zero-extended */
   | { readonly op: 'cmpxchg'; readonly size: 4 | 8; readonly offset: number }
   /** args: address (aligned to 16), expected low, expected high, new low, new high; locked; 1 if exchanged, else 0 */
@@ -183,6 +188,7 @@ export function hasEffect({ op }: Operation): boolean {
 
 const EFFECTS: ReadonlySet<Operation['op']> = new Set([
   'store',
+  'increment',
   'atomic',
   'cmpxchg',
   'cmpxchg16',
