@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { type Activity, BenchTarget } from './bench-target.ts';
-import type { Side } from './side.ts';
+import type { Attachment, Side } from './side.ts';
 import { type Spread, spread } from './stats.ts';
 
 /** Attaching the counting program to a target of so many threads, and taking it off, over all cycles. */
@@ -14,8 +14,10 @@ export interface AttachCost {
   /** From the object file to the probe in place, in ms. */
   readonly attachMs: Spread;
   readonly detachMs: Spread;
-  /** undefined for a side that does not stop the target. */
+  /** As the side tells it; undefined for a side that does not stop the target. */
   readonly pauseUs: Spread | undefined;
+  /** The longest time the first thread did not run during the attach, as it saw itself: waiting for a core included. */
+  readonly stillUs: Spread;
 }
 
 /** Bytes of the target's address space, as /proc/PID/smaps counts them. */
@@ -47,29 +49,49 @@ export async function measureAttach(path: string, sides: readonly Side[], cycles
   const costs: AttachCost[] = [];
   for (const { threads, activity } of CROWDS) {
     using target = await BenchTarget.start(path, threads, activity);
-    const samples = sides.map((side) => ({
-      side,
-      attach: [] as number[],
-      detach: [] as number[],
-      pause: [] as number[],
-    }));
+    const series = sides.map((side) => ({ side, samples: [] as Cycle[] }));
     for (let cycle = 0; cycle < cycles; cycle++) {
-      for (const { side, attach, detach, pause } of samples) {
-        const begin = performance.now();
-        const attachment = side.attach(PROGRAM, target, SYMBOL);
-        const attached = performance.now();
-        if (attachment.pauseUs !== undefined) pause.push(attachment.pauseUs);
-        attachment[Symbol.dispose]();
-        attach.push(attached - begin);
-        detach.push(performance.now() - attached);
-      }
+      for (const { side, samples } of series) samples.push(await measureCycle(side, target));
     }
-    for (const { side, attach, detach, pause } of samples) {
-      const pauseUs = pause.length > 0 ? spread(pause) : undefined;
-      costs.push({ side: side.name, threads, activity, attachMs: spread(attach), detachMs: spread(detach), pauseUs });
+    for (const { side, samples } of series) {
+      const pauses = samples.flatMap(({ pauseUs }) => pauseUs ?? []);
+      costs.push({
+        side: side.name,
+        threads,
+        activity,
+        attachMs: spread(samples.map(({ attachMs }) => attachMs)),
+        detachMs: spread(samples.map(({ detachMs }) => detachMs)),
+        pauseUs: pauses.length > 0 ? spread(pauses) : undefined,
+        stillUs: spread(samples.map(({ stillUs }) => stillUs)),
+      });
     }
   }
   return costs;
+}
+
+interface Cycle {
+  readonly attachMs: number;
+  readonly detachMs: number;
+  readonly pauseUs: number | undefined;
+  readonly stillUs: number;
+}
+
+async function measureCycle(side: Side, target: BenchTarget): Promise<Cycle> {
+  let attachment: Attachment | undefined;
+  let attachMs = 0;
+  const stillUs = await target.watch(() => {
+    attachMs = milliseconds(() => {
+      attachment = side.attach(PROGRAM, target, SYMBOL);
+    });
+  });
+  const pauseUs = attachment?.pauseUs;
+  return { attachMs, detachMs: milliseconds(() => attachment?.[Symbol.dispose]()), pauseUs, stillUs };
+}
+
+function milliseconds(action: () => void): number {
+  const begin = performance.now();
+  action();
+  return performance.now() - begin;
 }
 
 /** Attaches once in a fresh target for each side, calls, and looks at what the target's memory has become. */

@@ -66,6 +66,16 @@ export class BenchTarget implements Disposable {
     return { min: min!, median: median!, calls: calls! };
   }
 
+  /** Runs `action` and tells the longest time, in microseconds, that the first thread stood still meanwhile. */
+  async watch(action: () => void): Promise<number> {
+    this.#input.write('watch\n');
+    await answer(this.#answers, 'watching');
+    action();
+    this.#input.write('stop\n');
+    const [longest] = await answer(this.#answers, 'longest');
+    return longest!;
+  }
+
   [Symbol.dispose](): void {
     this.#input.end();
   }

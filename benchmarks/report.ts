@@ -74,13 +74,14 @@ function verdict(cost: CallCost): string {
 
 function attachRows(costs: readonly AttachCost[]): Row[] {
   return [
-    ['threads', 'side', 'attach ms', 'detach ms', 'pause us'],
-    ...costs.map(({ threads, activity, side, attachMs, detachMs, pauseUs }) => [
+    ['threads', 'side', 'attach ms', 'detach ms', 'pause us', 'stood still us'],
+    ...costs.map(({ threads, activity, side, attachMs, detachMs, pauseUs, stillUs }) => [
       `${threads} ${activity}`,
       side,
       pair(attachMs, 1),
       pair(detachMs, 1),
       pauseUs ? pair(pauseUs, 0) : 'none',
+      pair(stillUs, 0),
     ]),
   ];
 }

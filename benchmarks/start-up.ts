@@ -1,6 +1,5 @@
 /** How long the command takes from its start to its end, beside a Node that does nothing. */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { type Spread, spread } from './stats.ts';
@@ -19,15 +18,15 @@ const COMMANDS = [
   { command: 'remora doctor', args: [CLI, 'doctor'] },
 ] as const;
 
-/** Runs every command `times` times, in turn; none if the command line is not built. */
+/** Runs every command `times` times, in turn. @throws Error if one fails */
 export function measureStartUp(times: number): StartUp[] {
-  if (!existsSync(CLI)) return [];
   const samples = COMMANDS.map(() => [] as number[]);
   for (let i = 0; i < times; i++) {
-    for (const [which, { args }] of COMMANDS.entries()) {
+    for (const [which, { command, args }] of COMMANDS.entries()) {
       const begin = performance.now();
-      spawnSync(process.execPath, args, { stdio: 'ignore' });
+      const { status } = spawnSync(process.execPath, args, { stdio: 'ignore' });
       samples[which]!.push(performance.now() - begin);
+      if (status !== 0) throw new Error(`cannot time ${command}: it ended with ${status}, wanted 0`);
     }
   }
   return COMMANDS.map(({ command }, which) => ({ command, ms: spread(samples[which]!) }));

@@ -7,7 +7,9 @@
  * answers lines on stdin until stdin closes:
  *
  *   measure FUNCTION MS   ->   measured MIN MEDIAN CALLS      ns per call over the blocks of about MS ms; calls made
+ *   watch, and any line   ->   watching, longest US           longest time in between that the first thread stood still
  */
+#include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -72,6 +74,19 @@ static void measure(run *run, double milliseconds) {
   printf("measured %.4f %.4f %ld\n", ns[0], ns[BLOCKS / 2], 2 * WARM_UP + BLOCKS * block);
 }
 
+static void watch(void) {
+  printf("watching\n");
+  struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+  uint64_t longest = 0, last = now();
+  while (poll(&input, 1, 0) == 0) {
+    uint64_t here = now();
+    if (here - last > longest) longest = here - last;
+    last = here;
+  }
+  char line[128];
+  if (fgets(line, sizeof line, stdin)) printf("longest %.1f\n", (double)longest / 1e3);
+}
+
 static void *idle(void *unused) {
   for (;;) pause();
   return unused;
@@ -105,6 +120,10 @@ int main(int argc, char **argv) {
   char line[128], name[64];
   double milliseconds;
   while (fgets(line, sizeof line, stdin)) {
+    if (strcmp(line, "watch\n") == 0) {
+      watch();
+      continue;
+    }
     if (sscanf(line, "measure %63s %lf", name, &milliseconds) != 2) return 2;
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
       if (strcmp(name, functions[i].name) == 0) measure(functions[i].run, milliseconds);
