@@ -1,0 +1,18 @@
+import { BpfError, type BpfErrorOptions } from '../errors.ts';
+
+/** Why a helper call was refused. The keys are the error codes, the values the line the docs print. */
+export const HELPER_ERRORS = {
+  HELPER_NOT_A_MAP: 'a helper needs to know its map when the program is compiled',
+} as const;
+
+export type HelperErrorCode = keyof typeof HELPER_ERRORS;
+
+export class HelperError extends BpfError {
+  override readonly name = 'HelperError';
+  override readonly code: HelperErrorCode;
+
+  constructor(code: HelperErrorCode, message: string, options?: BpfErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,15 @@
+/** Every map type there is: a new one is a file and a row here. */
+import { array } from './array.ts';
+import { MapError } from './errors.ts';
+import type { MapSpec, MapType } from './map-type.ts';
+
+/** By the kernel's number. */
+export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map([array].map((type) => [type.id, type]));
+
+/** The type of a map definition. @throws {MapError} MAP_UNKNOWN_TYPE */
+export function mapTypeOf({ name, type }: MapSpec): MapType {
+  const found = MAP_TYPES.get(type);
+  if (found !== undefined) return found;
+  const known = [...MAP_TYPES.values()].map(({ name, id }) => `${name} (${id})`).join(', ');
+  throw new MapError('MAP_UNKNOWN_TYPE', `cannot create map ${name}: its type is ${type}, there are ${known}`);
+}
