@@ -1,0 +1,69 @@
+/**
+ * What can be told of a program without knowing what its values are: that control stays inside and ends, and meets only
+ * initialised registers, known helpers and 512 bytes of stack. It does not look behind pointers: memory other than the
+ * stack, arguments of helpers and the kind of what a register holds are for a full verifier.
+ */
+import type { Helper } from '../helpers/helper.ts';
+import { controlFlow, type SubprogramFlow } from '../insn/control-flow.ts';
+import type { LinkedProgram } from '../object/spec.ts';
+import { callGraph, checkStack } from './call-graph.ts';
+import { refusal } from './errors.ts';
+import { checkInstructions } from './instructions.ts';
+import { checkPaths } from './paths.ts';
+import { checkRegisters, type FunctionSummary } from './registers.ts';
+
+declare const verified: unique symbol;
+
+/** A program that was accepted. Only this folder makes one, so no later stage has to ask. */
+export interface VerifiedProgram extends LinkedProgram {
+  readonly [verified]: true;
+  /** The blocks of each subprogram, in the order of `subprograms`. */
+  readonly flow: readonly SubprogramFlow[];
+  /** How many bytes below the frame pointer each subprogram may touch: a multiple of 8, at most 512. */
+  readonly frameSizes: readonly number[];
+  /** Deepest stack use over every chain of calls, in bytes: a multiple of 16, at most 512. */
+  readonly stackSize: number;
+}
+
+/** What surrounds the program. */
+export interface StructureOptions {
+  /** The helpers it may call, by number. */
+  readonly helpers: ReadonlyMap<number, Pick<Helper, 'args' | 'returns'>>;
+  /** How many of r1 to r5 hold an argument when it starts. */
+  readonly arguments: number;
+  /** `refuse`, for programs that are to be loaded, also refuses instructions that nothing reaches. */
+  readonly loops: 'refuse' | 'allow';
+}
+
+const MAX_INSNS = 1_000_000;
+
+/**
+ * Checks a program's structure.
+ *
+ * @throws {VerifierError} each of its codes
+ */
+export function checkStructure(program: LinkedProgram, options: StructureOptions): VerifiedProgram {
+  const { insns, subprograms } = program;
+  if (insns.length === 0 || insns.length > MAX_INSNS) {
+    throw refusal(program, 0, 'VERIFIER_TOO_LARGE', `it has ${insns.length} instructions, wanted 1 to ${MAX_INSNS}`);
+  }
+  checkInstructions(program, options.helpers);
+  const flow = controlFlow(
+    insns,
+    subprograms.map(({ start }) => start),
+  );
+  if (options.loops === 'refuse') for (const subprogram of flow) checkPaths(program, subprogram);
+
+  const graph = callGraph(program);
+  const summaries: FunctionSummary[] = [];
+  for (const subprogram of graph.calleesFirst) {
+    summaries[subprogram] = checkRegisters(program, flow[subprogram]!, {
+      helpers: options.helpers,
+      arguments: subprogram === 0 ? options.arguments : 'from caller',
+      callee: (insn) => summaries[graph.calleeAt.get(insn)!]!,
+    });
+  }
+  const frameSizes = summaries.map(({ frameSize }) => frameSize);
+  const stackSize = checkStack(program, graph, frameSizes);
+  return { ...program, flow, frameSizes, stackSize } as unknown as VerifiedProgram;
+}

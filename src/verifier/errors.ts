@@ -1,0 +1,63 @@
+/** Why a program was refused. The messages of well-known refusals are the kernel's, so that a search finds the answer. */
+import { BpfError, type BpfErrorOptions } from '../errors.ts';
+import type { LinkedProgram, SourceLine } from '../object/spec.ts';
+
+/** Error code -> the line the docs print. */
+export const VERIFIER_ERRORS = {
+  VERIFIER_TOO_LARGE: 'a program has at least one and at most a million instructions',
+  VERIFIER_BAD_JUMP: 'a jump leaves its function, or goes into the middle of a lddw',
+  VERIFIER_BAD_CALL: 'a local call goes to a place where no function begins',
+  VERIFIER_FALL_THROUGH: 'a function ends neither in exit nor in a jump',
+  VERIFIER_UNREACHABLE: 'an instruction that nothing reaches',
+  VERIFIER_LOOP: 'a jump back to where the program has been: loops are not checked yet',
+  VERIFIER_RECURSION: 'a function calls itself, at once or through others',
+  VERIFIER_TOO_MANY_FRAMES: 'more than 8 functions active at once',
+  VERIFIER_STACK_TOO_LARGE: 'functions active at once use more than 512 bytes of stack together',
+  VERIFIER_STACK_ACCESS: 'an access outside the 512 bytes below the frame pointer',
+  VERIFIER_UNINITIALIZED: 'a register is read that was not written on every path to there',
+  VERIFIER_FRAME_POINTER: 'r10 may not be written',
+  VERIFIER_UNKNOWN_HELPER: 'no helper has this number',
+  VERIFIER_KFUNC: 'kernel functions cannot be called outside the kernel',
+  VERIFIER_UNRESOLVED: 'a lddw stands for something that was not linked',
+} as const;
+
+export type VerifierErrorCode = keyof typeof VERIFIER_ERRORS;
+
+/** A refused program. Instruction numbers in messages are slots, as in disassembly and in the kernel's log. */
+export class VerifierError extends BpfError {
+  override readonly name = 'VerifierError';
+  override readonly code: VerifierErrorCode;
+  /** Index in the program's `insns`. */
+  readonly insn: number;
+  /** The source line that instruction belongs to, if the object tells. */
+  readonly line: SourceLine | undefined;
+
+  constructor(
+    code: VerifierErrorCode,
+    message: string,
+    at: { insn: number; line: SourceLine | undefined },
+    options?: BpfErrorOptions,
+  ) {
+    super(message, options);
+    this.code = code;
+    this.insn = at.insn;
+    this.line = at.line;
+  }
+}
+
+/** Makes the error for instruction `insn` of `program`; `reason` is in the kernel's words where it has any. */
+export function refusal(program: LinkedProgram, insn: number, code: VerifierErrorCode, reason: string): VerifierError {
+  const line = lineOf(program, insn);
+  const where = line === undefined ? {} : { why: `${line.file}:${line.line}: ${line.text.trim()}` };
+  return new VerifierError(code, `cannot accept program ${program.name}: ${reason}`, { insn, line }, where);
+}
+
+/** A line covers the instructions up to the next one that begins a line. */
+function lineOf({ lines, subprograms }: LinkedProgram, insn: number): SourceLine | undefined {
+  const start = subprograms.findLast((subprogram) => subprogram.start <= insn)?.start ?? 0;
+  for (let index = insn; index >= start; index--) {
+    const line = lines.get(index);
+    if (line !== undefined) return line;
+  }
+  return undefined;
+}

@@ -1,0 +1,109 @@
+/** Checks that look at one instruction at a time: where it jumps, what it calls, loads and writes. */
+import { operationOf } from '../insn/form.ts';
+import type { Insn } from '../insn/insn.ts';
+import { SlotMap, slotCount, targetSlot } from '../insn/layout.ts';
+import { FRAME_POINTER } from '../insn/opcode.ts';
+import type { LinkedProgram } from '../object/spec.ts';
+import { effectsOf } from './effects.ts';
+import { refusal, type VerifierErrorCode } from './errors.ts';
+
+/** Why an instruction is refused. */
+type Reason = readonly [code: VerifierErrorCode, message: string];
+
+/** What an instruction is judged by. */
+interface Place {
+  readonly program: LinkedProgram;
+  readonly helpers: ReadonlyMap<number, unknown>;
+  readonly slots: SlotMap;
+  /** Indexes where functions begin. */
+  readonly starts: ReadonlySet<number>;
+  /** The function around the instruction: index of its first, and behind its last. */
+  readonly start: number;
+  readonly end: number;
+  readonly index: number;
+  readonly insn: Insn;
+}
+
+const CHECKS: readonly ((place: Place) => Reason | undefined)[] = [
+  checkWrite,
+  checkTarget,
+  checkCall,
+  checkLddw,
+  checkEnd,
+];
+
+/**
+ * Checks every instruction by itself.
+ *
+ * @throws {VerifierError} VERIFIER_FRAME_POINTER, VERIFIER_BAD_JUMP, VERIFIER_BAD_CALL, VERIFIER_UNKNOWN_HELPER,
+ *   VERIFIER_KFUNC, VERIFIER_UNRESOLVED, VERIFIER_FALL_THROUGH
+ */
+export function checkInstructions(program: LinkedProgram, helpers: ReadonlyMap<number, unknown>): void {
+  const { insns, subprograms } = program;
+  const slots = new SlotMap(insns);
+  const starts = new Set(subprograms.map(({ start }) => start));
+  subprograms.forEach(({ start }, subprogram) => {
+    const end = subprograms[subprogram + 1]?.start ?? insns.length;
+    for (let index = start; index < end; index++) {
+      const place = { program, helpers, slots, starts, start, end, index, insn: insns[index]! };
+      for (const check of CHECKS) {
+        const reason = check(place);
+        if (reason !== undefined) throw refusal(program, index, ...reason);
+      }
+    }
+  });
+}
+
+function checkWrite({ insn }: Place): Reason | undefined {
+  if (!effectsOf(insn).writes.includes(FRAME_POINTER)) return undefined;
+  return ['VERIFIER_FRAME_POINTER', 'frame pointer is read only'];
+}
+
+function checkTarget({ program, insn, slots, start, end }: Place): Reason | undefined {
+  const { kind } = operationOf(insn);
+  if (kind !== 'jump' && kind !== 'branch') return undefined;
+  const slot = targetSlot(insn)!;
+  const target = slots.index(slot);
+  if (target !== undefined && target >= start && target < end) return undefined;
+  const before = slots.index(slot - 1);
+  return before !== undefined && slotCount(program.insns[before]!) === 2
+    ? ['VERIFIER_BAD_JUMP', `jump into the middle of ldimm64 insn ${slot}`]
+    : ['VERIFIER_BAD_JUMP', `jump out of range from insn ${insn.slot} to ${slot}`];
+}
+
+function checkCall({ insn, helpers, slots, starts }: Place): Reason | undefined {
+  const operation = operationOf(insn);
+  if (operation.kind !== 'call') return undefined;
+  switch (operation.callee) {
+    case 'helper':
+      return helpers.has(insn.imm) ? undefined : ['VERIFIER_UNKNOWN_HELPER', `invalid func unknown#${insn.imm}`];
+    case 'local': {
+      const slot = targetSlot(insn)!;
+      const known = starts.has(slots.index(slot) ?? -1);
+      return known
+        ? undefined
+        : ['VERIFIER_BAD_CALL', `call from insn ${insn.slot} to ${slot}, where no function begins`];
+    }
+    case 'kfunc':
+      return ['VERIFIER_KFUNC', `calling kernel function btf_id ${insn.imm} is not allowed outside the kernel`];
+    case 'register': // Which helper it is only the running program knows.
+      return undefined;
+  }
+}
+
+function checkLddw({ program, insn, index, starts }: Place): Reason | undefined {
+  const operation = operationOf(insn);
+  if (operation.kind !== 'lddw') return undefined;
+  const reference = program.references.get(index);
+  if (reference?.kind === 'function' && !starts.has(reference.insn)) {
+    return ['VERIFIER_BAD_CALL', `insn ${insn.slot} refers to a function where none begins`];
+  }
+  if (reference !== undefined || operation.loads === 'number') return undefined;
+  return ['VERIFIER_UNRESOLVED', `fd ${insn.imm} is not pointing to valid bpf_map: insn ${insn.slot} was not linked`];
+}
+
+function checkEnd({ insn, index, end }: Place): Reason | undefined {
+  const { kind } = operationOf(insn);
+  if (index + 1 < end || kind === 'exit' || kind === 'jump') return undefined;
+  return ['VERIFIER_FALL_THROUGH', 'last insn is not an exit or jmp'];
+}
