@@ -1,0 +1,155 @@
+/**
+ * The interpreter: the oracle that native code is compared with. Plain above all; every access to memory is checked.
+ * Source: RFC 9669, sections 4 and 5.
+ */
+import type { Helper } from '../helpers/helper.ts';
+import { disassemble } from '../insn/disassemble.ts';
+import { SlotMap } from '../insn/layout.ts';
+import { FRAME_POINTER, REGISTER_COUNT } from '../insn/opcode.ts';
+import type { LinkedProgram } from '../object/spec.ts';
+import { VmError } from './errors.ts';
+import type { AddressSpace, Region } from './memory.ts';
+import { type Machine, makeStep, type Step } from './steps.ts';
+import { InterpreterWorld } from './world.ts';
+
+/** Where a program runs. */
+export interface InterpreterOptions {
+  /** What the program may call, by number. Default: nothing. */
+  readonly helpers?: ReadonlyMap<number, Helper>;
+  /** Its maps and facts. Default: no maps. It keeps what programs do to it. */
+  readonly world?: InterpreterWorld;
+  /** Instructions a run may take. Default: ten million. */
+  readonly stepLimit?: number;
+  /** The address of the memory that r1 points to, for those who want it to equal another engine's. */
+  readonly memoryAddress?: bigint;
+  /** The frame pointer of the main function. */
+  readonly stackAddress?: bigint;
+}
+
+const DEFAULT_STEP_LIMIT = 10_000_000;
+const DEFAULT_MEMORY = 0x3000_0000_0000n;
+const DEFAULT_STACK = 0x7000_0000_0000n;
+const FRAME_SIZE = 512;
+/** From one frame to the next: what lies between is nobody's, so that no access slips from frame to frame. */
+const FRAME_DISTANCE = 4096n;
+const MAX_FRAMES = 8;
+/** r6 to r10 are the caller's again after a call. */
+const FIRST_KEPT = 6;
+/** Where the exit of the main function goes. */
+const END = -1;
+
+/** A program ready to run, any number of times. */
+export class Interpreter {
+  readonly world: InterpreterWorld;
+  readonly #program: LinkedProgram;
+  readonly #steps: readonly Step[];
+  readonly #helpers: ReadonlyMap<number, Helper>;
+  readonly #stepLimit: number;
+  readonly #memoryAddress: bigint;
+  readonly #stackAddress: bigint;
+
+  /** @throws {VmError} VM_BAD_MAP, VM_UNSUPPORTED if an instruction cannot run here */
+  constructor(program: LinkedProgram, options: InterpreterOptions = {}) {
+    this.world = options.world ?? new InterpreterWorld();
+    this.#program = program;
+    this.#steps = makeSteps(program, this.world);
+    this.#helpers = options.helpers ?? new Map();
+    this.#stepLimit = options.stepLimit ?? DEFAULT_STEP_LIMIT;
+    this.#memoryAddress = options.memoryAddress ?? DEFAULT_MEMORY;
+    this.#stackAddress = options.stackAddress ?? DEFAULT_STACK;
+  }
+
+  /**
+   * Runs the program on `memory`, which it may write: r1 is its address (0 if it is empty), r2 its size.
+   *
+   * @returns r0
+   * @throws {VmError} VM_BAD_ACCESS, VM_BAD_MAP, VM_STEP_LIMIT, VM_STACK_OVERFLOW, VM_UNKNOWN_HELPER
+   */
+  run(memory: Uint8Array): bigint {
+    const space = this.world.memory;
+    const region = space.map(this.#memoryAddress, memory);
+    const machine = new Frames(space, this.#stackAddress, (id, args) => this.#callHelper(id, args));
+    machine.registers[1] = memory.length === 0 ? 0n : this.#memoryAddress;
+    machine.registers[2] = BigInt(memory.length);
+    let index = 0;
+    try {
+      for (let left = this.#stepLimit; index !== END; left--) {
+        if (left === 0) throw new VmError('VM_STEP_LIMIT', `it has run ${this.#stepLimit} instructions`);
+        index = this.#steps[index]!(machine);
+      }
+    } catch (error) {
+      throw this.#located(error, index);
+    } finally {
+      machine.unmap();
+      space.unmap(region);
+    }
+    return machine.registers[0]!;
+  }
+
+  #callHelper(id: bigint, args: readonly bigint[]): bigint {
+    const helper = id < 2n ** 31n ? this.#helpers.get(Number(id)) : undefined;
+    if (helper === undefined) throw new VmError('VM_UNKNOWN_HELPER', `invalid func unknown#${id}`);
+    return BigInt.asUintN(64, helper.run(this.world, args));
+  }
+
+  /** The same error, saying at which instruction. */
+  #located(error: unknown, index: number): unknown {
+    if (!(error instanceof VmError)) return error;
+    const insn = this.#program.insns[index]!;
+    const where = `cannot run ${this.#program.name} beyond slot ${insn.slot} '${disassemble(insn)}'`;
+    return new VmError(error.code, `${where}: ${error.message}`, { cause: error });
+  }
+}
+
+/** Registers and stack of one run. */
+class Frames implements Machine {
+  readonly registers: bigint[] = Array.from({ length: REGISTER_COUNT }, () => 0n);
+  readonly memory: AddressSpace;
+  readonly #callHelper: (id: bigint, args: readonly bigint[]) => bigint;
+  readonly #stack: { readonly region: Region; readonly next: number; readonly kept: readonly bigint[] }[] = [];
+
+  constructor(memory: AddressSpace, top: bigint, callHelper: (id: bigint, args: readonly bigint[]) => bigint) {
+    this.memory = memory;
+    this.#callHelper = callHelper;
+    this.registers[FRAME_POINTER] = top + FRAME_DISTANCE;
+    this.enter(END);
+  }
+
+  enter(next: number): void {
+    if (this.#stack.length === MAX_FRAMES) {
+      throw new VmError('VM_STACK_OVERFLOW', `the call stack of ${MAX_FRAMES + 1} frames is too deep !`);
+    }
+    const kept = this.registers.slice(FIRST_KEPT);
+    const top = this.registers[FRAME_POINTER]! - FRAME_DISTANCE;
+    this.registers[FRAME_POINTER] = top;
+    const region = this.memory.map(top - BigInt(FRAME_SIZE), new Uint8Array(FRAME_SIZE));
+    this.#stack.push({ region, next, kept });
+  }
+
+  leave(): number {
+    const { region, next, kept } = this.#stack.pop()!;
+    this.memory.unmap(region);
+    kept.forEach((value, index) => {
+      this.registers[FIRST_KEPT + index] = value;
+    });
+    return next;
+  }
+
+  callHelper(id: bigint): bigint {
+    return this.#callHelper(id, this.registers.slice(1, FIRST_KEPT));
+  }
+
+  /** Takes away what a run that failed left behind. */
+  unmap(): void {
+    while (this.#stack.length > 0) this.leave();
+  }
+}
+
+function makeSteps({ insns, references }: LinkedProgram, world: InterpreterWorld): Step[] {
+  const slots = new SlotMap(insns);
+  return insns.map((insn, index) => {
+    const reference = references.get(index);
+    const constant = reference === undefined ? (insn.imm64 ?? 0n) : world.resolve(reference);
+    return makeStep(insn, { next: index + 1, target: slots.target(insn) ?? index + 1, constant });
+  });
+}
