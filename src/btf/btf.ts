@@ -95,6 +95,7 @@ class LazyBtf implements Btf {
   readonly #types: Uint8Array;
   readonly #strings: Uint8Array;
   readonly #places: readonly number[];
+  readonly #names = new Map<BtfKind, ReadonlyMap<string, number>>();
   readonly #cache = new Map<number, BtfType>([[0, { kind: 'void' }]]);
 
   constructor(types: Uint8Array, strings: Uint8Array, places: readonly number[]) {
@@ -120,13 +121,8 @@ class LazyBtf implements Btf {
   }
 
   byName<K extends BtfKind>(kind: K, name: string): { id: number; type: TypeOf<K> } | undefined {
-    const number = KINDS.findIndex((row) => row.kind === kind);
-    for (let id = 1; id < this.count; id++) {
-      const head = this.#head(id);
-      if (kindNumber(head.info) !== number || !this.#isText(head.name, name)) continue;
-      return { id, type: this.type(id) as TypeOf<K> };
-    }
-    return undefined;
+    const id = this.#idsByName(kind).get(name);
+    return id === undefined ? undefined : { id, type: this.type(id) as TypeOf<K> };
   }
 
   resolve(id: number): BtfType {
@@ -193,10 +189,17 @@ class LazyBtf implements Btf {
     });
   }
 
-  /** Whether `text` stands at an offset of the string section, without decoding what does. */
-  #isText(offset: number, text: string): boolean {
-    const wanted = Buffer.from(`${text}\0`);
-    return wanted.equals(this.#strings.subarray(offset, offset + wanted.length));
+  #idsByName(kind: BtfKind): ReadonlyMap<string, number> {
+    const known = this.#names.get(kind);
+    if (known !== undefined) return known;
+    const ids = new Map<string, number>();
+    // Backwards, so that of several types with one name the first stays.
+    for (let id = this.count - 1; id > 0; id--) {
+      const head = this.#head(id);
+      if (KINDS[kindNumber(head.info)]!.kind === kind) ids.set(this.#text(head.name, MAX_NAME), id);
+    }
+    this.#names.set(kind, ids);
+    return ids;
   }
 }
 

@@ -8,6 +8,7 @@ import { viewOf } from '../bytes/struct.ts';
 import { type Btf, MAX_DEPTH, type TypeOf } from './btf.ts';
 import { BtfError } from './errors.ts';
 import type { BtfType, Member } from './type.ts';
+import { sectionVariables } from './variables.ts';
 
 /** A value as JSON has it. Objects have no prototype, so that a field may be called anything. */
 export type JsonValue =
@@ -59,10 +60,10 @@ class ValueDecoder {
     if (size > bytes.length) {
       throw new BtfError('BTF_TRUNCATED', `cannot decode a value: ${bytes.length} bytes, its type has ${size}`);
     }
-    return this.#decodeExactly(type, bytes.subarray(0, size), depth);
+    return this.#decodeExactly(type, typeId, bytes.subarray(0, size), depth);
   }
 
-  #decodeExactly(type: BtfType, bytes: Uint8Array, depth: number): JsonValue {
+  #decodeExactly(type: BtfType, typeId: number, bytes: Uint8Array, depth: number): JsonValue {
     switch (type.kind) {
       case 'int':
       case 'enum':
@@ -82,8 +83,13 @@ class ValueDecoder {
       }
       case 'var':
         return this.decode(type.type, bytes, depth + 1);
-      case 'datasec':
-        return this.#section(type, bytes, depth);
+      case 'datasec': {
+        const fields: Fields = Object.create(null);
+        for (const { name, offset, typeId: id } of sectionVariables(this.#btf, typeId)) {
+          fields[name] = this.decode(id, bytes.subarray(offset), depth + 1);
+        }
+        return fields;
+      }
       default:
         throw new BtfError('BTF_NO_SIZE', `cannot decode a value: a ${type.kind} has none`);
     }
@@ -114,21 +120,6 @@ class ValueDecoder {
     const anonymous = member.name === '' && (type.kind === 'struct' || type.kind === 'union');
     if (anonymous) Object.assign(fields, value);
     else fields[member.name] = value;
-  }
-
-  #section(section: TypeOf<'datasec'>, bytes: Uint8Array, depth: number): JsonValue {
-    const fields: Fields = Object.create(null);
-    for (const { type: id, offset } of section.variables) {
-      const variable = this.#btf.type(id);
-      if (variable.kind !== 'var') {
-        throw new BtfError(
-          'BTF_BAD_KIND',
-          `cannot decode section '${section.name}': BTF type ${id} is a ${variable.kind}, wanted a var`,
-        );
-      }
-      fields[variable.name] = this.decode(variable.type, bytes.subarray(offset), depth + 1);
-    }
-    return fields;
   }
 
   #takeParts(count: number): void {

@@ -1,0 +1,33 @@
+/** Why an object file is refused although it is sound ELF and BTF. */
+import { BpfError, type BpfErrorOptions } from '../errors.ts';
+
+/** Error codes of this folder; the values are the lines the docs print. */
+export const OBJECT_ERRORS = {
+  OBJECT_NOT_BPF: 'the file is not a relocatable eBPF object',
+  OBJECT_NO_SYMBOLS: 'the symbol table was stripped: nothing says where programs and maps are',
+  OBJECT_NO_BTF: 'map definitions are BTF, and the object has none: compile with -g',
+  OBJECT_LEGACY_MAPS: 'maps in a `maps` section (struct bpf_map_def) are not read: define them in `.maps`',
+  OBJECT_BAD_MAP: 'a map definition lacks a number, contradicts itself, or has a field that does not exist',
+  OBJECT_UNSUPPORTED_MAP: 'a map asks for what is not there yet: initial slots, pinning, or extra arguments',
+  OBJECT_BAD_FUNCTION: 'the functions of a code section overlap, leave it, or do not begin at an instruction',
+  OBJECT_BAD_RELOCATION: 'a relocation is of a type, at a place or to a symbol that makes no sense there',
+  OBJECT_BAD_CALL: 'a call does not lead to the beginning of a function',
+  OBJECT_BAD_REFERENCE: 'a 64-bit load names a map or function by number, which only a running kernel could know',
+  OBJECT_DATA_RELOCATION: 'a global variable is initialised with an address, which is known only after loading',
+  OBJECT_EXTERN: 'the object uses a symbol that it does not define: a kernel setting, variable or function',
+  OBJECT_CORE_UNSUPPORTED: 'the program has CO-RE relocations (preserve_access_index), which are not applied yet',
+  OBJECT_DUPLICATE: 'two programs, or two maps, bear the same name',
+  OBJECT_TOO_LARGE: 'a data section has more than 2^31 bytes, or the programs more than a million instructions',
+} as const;
+
+export type ObjectErrorCode = keyof typeof OBJECT_ERRORS;
+
+export class ObjectError extends BpfError {
+  override readonly name = 'ObjectError';
+  override readonly code: ObjectErrorCode;
+
+  constructor(code: ObjectErrorCode, message: string, options?: BpfErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

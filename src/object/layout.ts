@@ -1,0 +1,39 @@
+/** What lies where in an object: relocations name places by section and offset, and this says what is there. */
+import type { CodeFunction } from './functions.ts';
+
+/** Something that an instruction can refer to. */
+export type Place =
+  | { readonly kind: 'function'; readonly callee: CodeFunction }
+  | { readonly kind: 'map'; readonly map: string }
+  | { readonly kind: 'mapValue'; readonly map: string; readonly offset: number };
+
+/** Filled once, while the object is read. */
+export class ObjectLayout {
+  /** Functions and map definitions are referred to by their first byte only. */
+  readonly #starts = new Map<string, Place>();
+  /** Data sections are referred to byte by byte. */
+  readonly #data = new Map<number, { readonly map: string; readonly size: number }>();
+
+  addFunction(callee: CodeFunction): void {
+    this.#starts.set(key(callee.section.index, callee.offset), { kind: 'function', callee });
+  }
+
+  addMap(section: number, offset: number, map: string): void {
+    this.#starts.set(key(section, offset), { kind: 'map', map });
+  }
+
+  addData(section: number, size: number, map: string): void {
+    this.#data.set(section, { map, size });
+  }
+
+  /** What is at a place; undefined if nothing is that could be referred to. */
+  at(section: number, offset: number): Place | undefined {
+    const data = this.#data.get(section);
+    if (data === undefined) return this.#starts.get(key(section, offset));
+    return offset >= 0 && offset < data.size ? { kind: 'mapValue', map: data.map, offset } : undefined;
+  }
+}
+
+function key(section: number, offset: number): string {
+  return `${section}:${offset}`;
+}

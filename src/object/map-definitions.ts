@@ -1,0 +1,118 @@
+/**
+ * BTF-defined maps: every variable in `.maps` is a struct whose members' types are the definition. `__uint(name, n)` is
+ * a pointer to an array of n elements, `__type(name, t)` a pointer to t.
+ * Source: Linux tools/lib/bpf/bpf_helpers.h and libbpf.c (parse_btf_map_def).
+ */
+import type { Btf } from '../btf/btf.ts';
+import type { Member } from '../btf/type.ts';
+import { sectionVariables } from '../btf/variables.ts';
+import type { MapSpec } from '../maps/map-type.ts';
+import { ObjectError } from './errors.ts';
+
+/** A map, and where its variable lies: relocations refer to maps by that. */
+export interface MapDefinition {
+  /** Bytes from the start of `.maps`. */
+  readonly offset: number;
+  readonly spec: MapSpec;
+}
+
+/** What a definition has said so far. */
+type Draft = { -readonly [K in Exclude<keyof MapSpec, 'name' | 'initialValue'>]: number };
+
+const EMPTY: Draft = { type: 0, keySize: 0, valueSize: 0, maxEntries: 0, flags: 0, keyTypeId: 0, valueTypeId: 0 };
+
+interface Reader {
+  readonly btf: Btf;
+  readonly map: string;
+  readonly draft: Draft;
+}
+
+/** What each member of a definition does to the draft. */
+const FIELDS: Readonly<Record<string, (reader: Reader, member: Member) => void>> = {
+  type: (reader, member) => set(reader, 'type', number(reader, member)),
+  max_entries: (reader, member) => set(reader, 'maxEntries', number(reader, member)),
+  map_flags: (reader, member) => set(reader, 'flags', number(reader, member)),
+  key_size: (reader, member) => set(reader, 'keySize', number(reader, member)),
+  value_size: (reader, member) => set(reader, 'valueSize', number(reader, member)),
+  key(reader, member) {
+    const id = pointee(reader, member);
+    set(reader, 'keyTypeId', id);
+    set(reader, 'keySize', reader.btf.sizeOf(id));
+  },
+  value(reader, member) {
+    const id = pointee(reader, member);
+    set(reader, 'valueTypeId', id);
+    set(reader, 'valueSize', reader.btf.sizeOf(id));
+  },
+  /** Which memory a map lies in changes nothing that a program could see. */
+  numa_node: (reader, member) => void number(reader, member),
+  pinning: refuseUnlessZero('pinning by name'),
+  map_extra: refuseUnlessZero('map_extra'),
+  values({ map }) {
+    throw new ObjectError(
+      'OBJECT_UNSUPPORTED_MAP',
+      `cannot define map '${map}': slots that hold maps or programs are not supported yet`,
+    );
+  },
+};
+
+/**
+ * Reads every definition in `.maps`, in order of their addresses.
+ *
+ * @throws {ObjectError} OBJECT_BAD_MAP, OBJECT_UNSUPPORTED_MAP
+ * @throws {BtfError} if a type is malformed
+ */
+export function readMapDefinitions(btf: Btf): MapDefinition[] {
+  const section = btf.byName('datasec', '.maps');
+  if (section === undefined) return [];
+  return sectionVariables(btf, section.id).map(({ name, offset, typeId }) => ({
+    offset,
+    spec: readDefinition(btf, name, typeId),
+  }));
+}
+
+function readDefinition(btf: Btf, map: string, typeId: number): MapSpec {
+  const reader: Reader = { btf, map, draft: { ...EMPTY } };
+  const definition = btf.resolve(typeId);
+  if (definition.kind !== 'struct') throw badMap(reader, `it is a ${definition.kind}, wanted a struct`);
+  for (const member of definition.members) {
+    if (!Object.hasOwn(FIELDS, member.name)) throw badMap(reader, `it has a field '${member.name}', which no map has`);
+    FIELDS[member.name]!(reader, member);
+  }
+  if (reader.draft.type === 0) throw badMap(reader, 'its type is missing');
+  return { name: map, ...reader.draft };
+}
+
+/** A size may be said twice, by `key` and `key_size`, if it is the same. */
+function set({ map, draft }: Reader, field: keyof Draft, value: number): void {
+  if (draft[field] !== 0 && draft[field] !== value) {
+    throw new ObjectError('OBJECT_BAD_MAP', `cannot define map '${map}': ${field} is ${draft[field]} and ${value}`);
+  }
+  draft[field] = value;
+}
+
+/** The number of `int (*member)[number]`. */
+function number(reader: Reader, member: Member): number {
+  const array = reader.btf.resolve(pointee(reader, member));
+  if (array.kind !== 'array')
+    throw badMap(reader, `${member.name} is a pointer to ${array.kind}, wanted __uint(${member.name}, ...)`);
+  return array.count;
+}
+
+/** What a member points to. */
+function pointee(reader: Reader, member: Member): number {
+  const pointer = reader.btf.resolve(member.type);
+  if (pointer.kind !== 'ptr') throw badMap(reader, `${member.name} is a ${pointer.kind}, wanted a pointer`);
+  return pointer.type;
+}
+
+function refuseUnlessZero(what: string) {
+  return (reader: Reader, member: Member): void => {
+    if (number(reader, member) === 0) return;
+    throw new ObjectError('OBJECT_UNSUPPORTED_MAP', `cannot define map '${reader.map}': ${what} is not supported yet`);
+  };
+}
+
+function badMap({ map }: Reader, why: string): ObjectError {
+  return new ObjectError('OBJECT_BAD_MAP', `cannot define map '${map}': ${why}`);
+}

@@ -1,0 +1,98 @@
+/** An object file, as clang writes it, to what it describes. Bytes in, specs out: no process, no kernel. */
+
+import { type Btf, readBtf } from '../btf/btf.ts';
+import { type BtfExt, readBtfExt } from '../btf/btf-ext.ts';
+import { cString, utf8 } from '../bytes/c-string.ts';
+import { type ElfFile, readElf } from '../elf/elf-file.ts';
+import { FileType, Machine } from '../elf/header.ts';
+import { readDataSections } from './data-sections.ts';
+import { ObjectError } from './errors.ts';
+import { readFunctions } from './functions.ts';
+import { ObjectLayout } from './layout.ts';
+import { Linker } from './link.ts';
+import { readMapDefinitions } from './map-definitions.ts';
+import { Relocations, relocateBtf } from './relocation.ts';
+import type { ObjectSpec } from './spec.ts';
+
+/**
+ * Reads a whole object and links its programs. The result does not refer to `file`.
+ *
+ * @throws {ElfError | BtfError} if the file is malformed
+ * @throws {ObjectError} if it asks for what makes no sense or is not supported
+ */
+export function readObject(file: Uint8Array): ObjectSpec {
+  const elf = readElf(file);
+  const { machine, type } = elf.header;
+  if (machine !== Machine.BPF || type !== FileType.REL) {
+    throw new ObjectError(
+      'OBJECT_NOT_BPF',
+      `cannot read the object: ELF machine ${machine}, type ${type}, wanted ${Machine.BPF} (eBPF), ${FileType.REL}`,
+      {
+        fix: 'compile with clang -target bpf -g -O2 -c',
+      },
+    );
+  }
+  const relocations = new Relocations(elf);
+  const { btf, ext } = readTypes(elf, relocations);
+  const layout = new ObjectLayout();
+
+  const maps = [...readMaps(elf, btf, layout), ...readData(elf, relocations, btf, layout)];
+  const functions = readFunctions(elf, relocations, ext);
+  for (const f of functions) layout.addFunction(f);
+  const linker = new Linker(layout);
+  const programs = functions.filter((f) => f.isProgram).map((f) => linker.link(f));
+
+  refuseDuplicates('programs', programs);
+  refuseDuplicates('maps', maps);
+  return { license: readLicense(elf), programs, maps, btf };
+}
+
+function readTypes(elf: ElfFile, relocations: Relocations): { btf: Btf | undefined; ext: BtfExt | undefined } {
+  const section = elf.section('.BTF');
+  if (section === undefined) return { btf: undefined, ext: undefined };
+  const btf = readBtf(relocateBtf(elf.data(section), relocations.of(section)));
+  const extSection = elf.section('.BTF.ext');
+  return { btf, ext: extSection && readBtfExt(new Uint8Array(elf.data(extSection)), btf) };
+}
+
+function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout) {
+  const legacy = elf.section('maps');
+  if (legacy !== undefined && legacy.size > 0) {
+    throw new ObjectError(
+      'OBJECT_LEGACY_MAPS',
+      'cannot read maps: they are struct bpf_map_def in section `maps`, wanted BTF definitions in `.maps`',
+    );
+  }
+  const section = elf.section('.maps');
+  if (section === undefined) return [];
+  if (btf === undefined) {
+    throw new ObjectError('OBJECT_NO_BTF', 'cannot read maps: the object has no BTF', { fix: 'compile with clang -g' });
+  }
+  return readMapDefinitions(btf).map(({ offset, spec }) => {
+    layout.addMap(section.index, offset, spec.name);
+    return spec;
+  });
+}
+
+function readData(elf: ElfFile, relocations: Relocations, btf: Btf | undefined, layout: ObjectLayout) {
+  return readDataSections(elf, relocations, btf).map(({ section, spec }) => {
+    layout.addData(section, spec.valueSize, spec.name);
+    return spec;
+  });
+}
+
+function readLicense(elf: ElfFile): string {
+  const section = elf.section('license');
+  if (section === undefined) return '';
+  const data = elf.data(section);
+  return cString(data, 0) ?? utf8(data);
+}
+
+function refuseDuplicates(what: string, specs: readonly { readonly name: string }[]): void {
+  const names = new Set<string>();
+  for (const { name } of specs) {
+    if (names.has(name))
+      throw new ObjectError('OBJECT_DUPLICATE', `cannot read the object: two ${what} are called '${name}'`);
+    names.add(name);
+  }
+}
