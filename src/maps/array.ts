@@ -66,6 +66,8 @@ export const array: MapType = {
     };
   },
 
+  recover: () => undefined,
+
   emitLookup(b, spec, { address }, key) {
     const index = b.load(4, key);
     return b.choose(

@@ -88,6 +88,8 @@ export interface MapType {
   /** Lays the empty map into zeroed memory. */
   init(memory: MapMemory, spec: MapSpec): void;
   host(memory: MapMemory, spec: MapSpec): HostMap;
+  /** Puts right what killed threads left half done. Only while nobody else can touch the memory; entries stay. */
+  recover(memory: MapMemory, spec: MapSpec): void;
   /** Emits bpf_map_lookup_elem: `key` is an address; the result is the value's address or 0. */
   emitLookup(b: Builder, spec: MapSpec, context: MapEmitContext, key: Value): Value;
   /** Emits bpf_map_update_elem: `key` and `value` are addresses; the result is 0 or a negative errno (64-bit). */

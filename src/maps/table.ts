@@ -1,10 +1,11 @@
 /** Every map type there is: a new one is a file and a row here. */
 import { array } from './array.ts';
 import { MapError } from './errors.ts';
+import { hash } from './hash.ts';
 import type { MapSpec, MapType } from './map-type.ts';
 
 /** By the kernel's number. */
-export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map([array].map((type) => [type.id, type]));
+export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map([hash, array].map((type) => [type.id, type]));
 
 /** The type of a map definition. @throws {MapError} MAP_UNKNOWN_TYPE */
 export function mapTypeOf({ name, type }: MapSpec): MapType {

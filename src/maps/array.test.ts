@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { describeMapType, freshMap, mapSpec } from '../../tests/contract/map-type.contract.ts';
+import { viewOf } from '../bytes/struct.ts';
+import { array, arrayValueOffset } from './array.ts';
+import { Errno, UpdateFlag } from './map-type.ts';
+
+const { ANY, NOEXIST, EXIST, LOCK } = UpdateFlag;
+
+describeMapType({
+  type: array,
+
+  model({ maxEntries, valueSize }) {
+    const values = Array.from({ length: maxEntries }, (): Uint8Array => new Uint8Array(valueSize));
+    const indexOf = (key: Uint8Array) => viewOf(key).getUint32(0, true);
+    return {
+      lookup: (key) => values[indexOf(key)],
+      update(key, value, flags) {
+        if (flags > 2n) return -Errno.EINVAL;
+        if (indexOf(key) >= maxEntries) return -Errno.E2BIG;
+        if (flags === 1n) return -Errno.EEXIST;
+        values[indexOf(key)] = value;
+        return 0;
+      },
+      delete: () => -Errno.EINVAL,
+      entries: () => values.map((value, index) => [new Uint8Array(new Uint32Array([index]).buffer), value] as const),
+    };
+  },
+
+  shapes: [1, 2, 4, 8, 12, 16, 100].map((valueSize) => ({ keySize: 4, valueSize, maxEntries: 7 })),
+
+  story: { keySize: 4, valueSize: 12, maxEntries: 3 },
+  stories: [
+    [
+      'begins with zeros',
+      [
+        ['lookup', 0, 0],
+        ['lookup', 2, 0],
+      ],
+    ],
+    [
+      'finds what was written',
+      [
+        ['update', 2, 7, ANY, 0],
+        ['lookup', 2, 7],
+        ['lookup', 1, 0],
+      ],
+    ],
+    [
+      'has nothing past its end',
+      [
+        ['lookup', 3, undefined],
+        ['lookup', 0xffff_ffff, undefined],
+      ],
+    ],
+    ['gives E2BIG to an update past its end', [['update', 3, 1, ANY, -Errno.E2BIG]]],
+    ['gives E2BIG before EEXIST', [['update', 3, 1, NOEXIST, -Errno.E2BIG]]],
+    [
+      'gives EEXIST to NOEXIST',
+      [
+        ['update', 1, 1, NOEXIST, -Errno.EEXIST],
+        ['lookup', 1, 0],
+      ],
+    ],
+    [
+      'takes EXIST',
+      [
+        ['update', 1, 1, EXIST, 0],
+        ['lookup', 1, 1],
+      ],
+    ],
+    [
+      'gives EINVAL to flags it does not know',
+      [
+        ['update', 1, 1, NOEXIST | EXIST, -Errno.EINVAL],
+        ['update', 1, 1, LOCK, -Errno.EINVAL],
+        ['update', 3, 1, 8, -Errno.EINVAL],
+      ],
+    ],
+    [
+      'gives EINVAL to a deletion',
+      [
+        ['delete', 0, -Errno.EINVAL],
+        ['delete', 9, -Errno.EINVAL],
+      ],
+    ],
+  ],
+
+  refusals: [
+    ['a key that is no u32', { keySize: 8 }, 'MAP_BAD_SPEC'],
+    ['key size 0', { keySize: 0 }, 'MAP_BAD_SPEC'],
+    ['value size 0', { valueSize: 0 }, 'MAP_BAD_SPEC'],
+    ['no entries', { maxEntries: 0 }, 'MAP_BAD_SPEC'],
+    ['value size 2^31', { valueSize: 2 ** 31 }, 'MAP_BAD_SPEC'],
+    ['value size 2^63', { valueSize: 2 ** 63 }, 'MAP_BAD_SPEC'],
+    ['NO_PREALLOC', { flags: 1 }, 'MAP_BAD_SPEC'],
+    ['a flag nobody knows', { flags: 0x8000_0000 }, 'MAP_BAD_SPEC'],
+    ['read-only and write-only for programs', { flags: 0x180 }, 'MAP_BAD_SPEC'],
+    ['an initial value larger than the value', { initialValue: new Uint8Array(9) }, 'MAP_BAD_SPEC'],
+    ['2^32 - 1 entries', { maxEntries: 2 ** 32 - 1 }, 'MAP_TOO_LARGE'],
+    ['2^31 - 1 bytes', { valueSize: 2 ** 31 - 1, maxEntries: 1 }, 'MAP_TOO_LARGE'],
+  ],
+});
+
+describe('array map: data sections', () => {
+  const spec = mapSpec(array, {
+    valueSize: 5,
+    maxEntries: 1,
+    flags: 0x480,
+    initialValue: Uint8Array.of(1, 2, 3, 4, 5),
+  });
+
+  it('starts with the initial value, and its variables count from the first byte', () => {
+    const host = array.host(freshMap(array, spec), spec);
+    assert.deepEqual(host.lookup(new Uint8Array(4)), Uint8Array.of(1, 2, 3, 4, 5));
+    assert.equal(arrayValueOffset(spec, 0), 0);
+  });
+});

@@ -1,0 +1,345 @@
+/**
+ * The emitted side of the hash map: what threads of the target run. The steps and why they are safe are told in hash.ts.
+ * A key of up to 16 bytes and a value of up to 8 travel as numbers, so that a program's stack need not hold them.
+ *
+ * The order of loads is part of the algorithm: an element's `next` is read before its key, both before the word that led
+ * to the element is read again.
+ */
+import type { Builder, Loop } from '../ir/builder.ts';
+import type { IrFunction, Value } from '../ir/value.ts';
+import { Element, END, GOLDEN, type HashLayout, Header, hashLayout, State } from './hash-layout.ts';
+import { Errno, type MapEmitContext, type MapSpec, UpdateFlag } from './map-type.ts';
+import { copyBytes, foldWords, loadWord } from './words.ts';
+
+const NEXT_TAG = 1n << 32n;
+
+/** Emits bpf_map_lookup_elem. */
+export function emitHashLookup(b: Builder, spec: MapSpec, context: MapEmitContext, key: Value): Value {
+  const map = new HashCode(spec, context);
+  return b.call(map.lookup, map.keyArguments(b, key));
+}
+
+/** Emits bpf_map_update_elem. */
+export function emitHashUpdate(
+  b: Builder,
+  spec: MapSpec,
+  context: MapEmitContext,
+  key: Value,
+  value: Value,
+  flags: Value,
+): Value {
+  const map = new HashCode(spec, context);
+  return b.choose(
+    b.compare('ugt', flags, UpdateFlag.EXIST),
+    () => -Errno.EINVAL,
+    () => b.call(map.update, [...map.keyArguments(b, key), map.valueArgument(b, value), flags]),
+    'cold',
+  );
+}
+
+/** Emits bpf_map_delete_elem. */
+export function emitHashDelete(b: Builder, spec: MapSpec, context: MapEmitContext, key: Value): Value {
+  const map = new HashCode(spec, context);
+  return b.call(map.delete, map.keyArguments(b, key));
+}
+
+/** A live element, the word that led to it and where that word lies, its own link word. Addresses. */
+interface Place {
+  readonly from: Value;
+  readonly word: Value;
+  readonly element: Value;
+  readonly next: Value;
+}
+
+/** The out-of-line functions of one map. */
+class HashCode {
+  readonly #spec: MapSpec;
+  readonly #layout: HashLayout;
+  readonly #context: MapEmitContext;
+  /** Words of a key that is passed as numbers; 0 if its address is passed. */
+  readonly #keyWords: number;
+  readonly #smallValue: boolean;
+
+  constructor(spec: MapSpec, context: MapEmitContext) {
+    this.#spec = spec;
+    this.#layout = hashLayout(spec);
+    this.#context = context;
+    this.#keyWords = spec.keySize <= 16 ? Math.ceil(spec.keySize / 8) : 0;
+    this.#smallValue = spec.valueSize <= 8;
+  }
+
+  /** What stands for a key in a call, given its address. */
+  keyArguments(b: Builder, key: Value): Value[] {
+    if (this.#keyWords === 0) return [key];
+    const { keySize } = this.#spec;
+    return Array.from({ length: this.#keyWords }, (_, index) =>
+      loadWord(b, key, 8 * index, Math.min(8, keySize - 8 * index)),
+    );
+  }
+
+  valueArgument(b: Builder, value: Value): Value {
+    return this.#smallValue ? loadWord(b, value, 0, this.#spec.valueSize) : value;
+  }
+
+  /** (key) -> the value's address or 0 */
+  get lookup(): IrFunction {
+    return this.#function('lookup', this.#keyParams, (b, key) => {
+      const bucket = this.#bucket(b, key);
+      const [result] = b.loop([], 1, (restart) => {
+        this.#walk(b, bucket, restart, key, ({ element }) => restart.leave(b.add(element, Element.value)));
+        restart.leave(b.const(0));
+      });
+      b.return(result!);
+    });
+  }
+
+  /** (key, value, flags) -> 0 or a negative errno */
+  get update(): IrFunction {
+    return this.#function('update', this.#keyParams + 2, (b, params) => {
+      const key = params.slice(0, this.#keyParams);
+      const [value, flags] = params.slice(this.#keyParams) as [Value, Value];
+      const bucket = this.#bucket(b, key);
+      const [result] = b.loop([], 1, (restart) => {
+        const head = this.#walk(b, bucket, restart, key, (place) => {
+          b.when(b.compare('eq', flags, UpdateFlag.NOEXIST), () => restart.leave(b.const(-Errno.EEXIST)), 'cold');
+          if (this.#smallValue) this.#overwrite(b, place, restart, value);
+          else this.#replace(b, bucket, place, restart, key, value);
+        });
+        b.when(b.compare('eq', flags, UpdateFlag.EXIST), () => restart.leave(b.const(-Errno.ENOENT)), 'cold');
+        this.#insert(b, bucket, head, restart, key, value);
+      });
+      b.return(result!);
+    });
+  }
+
+  /** (key) -> 0 or -ENOENT */
+  get delete(): IrFunction {
+    return this.#function('delete', this.#keyParams, (b, key) => {
+      const bucket = this.#bucket(b, key);
+      const [result] = b.loop([], 1, (restart) => {
+        this.#walk(b, bucket, restart, key, (place) => {
+          const dead = b.add(place.next, NEXT_TAG | BigInt(State.DELETED));
+          const old = b.cmpxchg(8, place.element, Element.next, place.next, dead);
+          b.when(b.compare('ne', old, place.next), () => restart.next(), 'cold');
+          this.#finish(b, bucket, place, dead);
+          restart.leave(b.const(0));
+        });
+        restart.leave(b.const(-Errno.ENOENT));
+      });
+      b.return(result!);
+    });
+  }
+
+  /**
+   * Walks a chain from its bucket's word on, which is returned; goes on behind the chain's end. `found` gets the live
+   * element with the key and must leave the walk. Begins anew by `restart` when another thread changed what was read.
+   */
+  #walk(
+    b: Builder,
+    bucket: Value,
+    restart: Loop,
+    key: readonly Value[] | undefined,
+    found: (place: Place) => void,
+  ): Value {
+    const head = b.load(8, bucket);
+    b.loop([bucket, head], 0, (step, [from, word]) => {
+      b.when(b.compare('eq', word!, 0, 32), () => step.leave());
+      const element = this.#element(b, word!);
+      const next = b.load(8, element, Element.next);
+      b.when(
+        b.compare('test', next, State.mask),
+        () => {
+          b.call(this.#unlink, [from!, word!, next]);
+          restart.next();
+        },
+        'cold',
+      );
+      const stillLinked = () => b.when(b.compare('ne', b.load(8, from!), word!), () => restart.next(), 'cold');
+      if (key !== undefined) {
+        b.when(this.#hasKey(b, element, key), () => {
+          stillLinked();
+          found({ from: from!, word: word!, element, next });
+        });
+      }
+      stillLinked();
+      step.next(element, next);
+    });
+    return head;
+  }
+
+  /** Writes a value of up to 8 bytes where it lies, if its element is still the one that was found. */
+  #overwrite(b: Builder, { element, next }: Place, restart: Loop, value: Value): void {
+    const old = b.load(8, element, Element.value);
+    b.when(b.cmpxchg16(element, Element.next, [next, old], [next, value]), () => restart.leave(b.const(0)));
+    restart.next();
+  }
+
+  /** Puts a spare element in the place of the one that was found. */
+  #replace(b: Builder, bucket: Value, place: Place, restart: Loop, key: readonly Value[], value: Value): void {
+    const spares = this.#header(b, Header.spare);
+    const fresh = b.call(this.#take, [spares]);
+    b.when(b.compare('eq', fresh, 0), () => restart.leave(b.const(-Errno.ENOMEM)), 'cold');
+    this.#fill(b, fresh, key, value, place.next);
+    const replaced = linkTo(b, place.next, b.or(this.#offset(b, fresh), State.REPLACED));
+    const old = b.cmpxchg(8, place.element, Element.next, place.next, replaced);
+    b.when(b.compare('eq', old, place.next), () => {
+      this.#finish(b, bucket, place, replaced);
+      restart.leave(b.const(0));
+    });
+    b.call(this.#give, [spares, fresh]);
+    restart.next();
+  }
+
+  /** Puts a new element at the head of the chain, if that is still as it was before the chain was walked. */
+  #insert(b: Builder, bucket: Value, head: Value, restart: Loop, key: readonly Value[], value: Value): void {
+    const free = this.#header(b, Header.free);
+    const fresh = b.call(this.#take, [free]);
+    b.when(
+      b.compare('eq', fresh, 0),
+      () => {
+        b.when(b.compare('ne', b.load(8, bucket), head), () => restart.next());
+        restart.leave(b.const(-Errno.E2BIG));
+      },
+      'cold',
+    );
+    this.#fill(b, fresh, key, value, head);
+    const old = b.cmpxchg(8, bucket, 0, head, linkTo(b, head, this.#offset(b, fresh)));
+    b.when(b.compare('eq', old, head), () => restart.leave(b.const(0)));
+    b.call(this.#give, [free, fresh]);
+    restart.next();
+  }
+
+  /** Writes an element nobody else can reach, live and followed by what `following` names. */
+  #fill(b: Builder, element: Value, key: readonly Value[], value: Value, following: Value): void {
+    const { keySize, valueSize } = this.#spec;
+    const { key: keyOffset } = this.#layout;
+    if (this.#keyWords === 0) copyBytes(b, element, keyOffset, key[0]!, 0, keySize);
+    else for (const [index, word] of key.entries()) b.store(8, element, keyOffset + 8 * index, word);
+    if (this.#smallValue) b.store(8, element, Element.value, value);
+    else copyBytes(b, element, Element.value, value, 0, valueSize);
+    b.store(8, element, Element.next, linkTo(b, b.load(8, element, Element.next), b.unary('zext32', following)));
+  }
+
+  /** Takes an element whose state is now `dead` out of its chain, or sees to it that it is out. */
+  #finish(b: Builder, bucket: Value, { from, word }: Place, dead: Value): void {
+    const done = b.call(this.#unlink, [from, word, dead]);
+    b.when(b.compare('eq', done, 0), () => b.call(this.#sweep, [bucket]), 'cold');
+  }
+
+  /** (bucket): walks the whole chain once undisturbed, so that no element is left in it that was dead before. */
+  get #sweep(): IrFunction {
+    return this.#function('sweep', 1, (b, [bucket]) => {
+      b.loop([], 0, (restart) => {
+        this.#walk(b, bucket!, restart, undefined, () => undefined);
+        restart.leave();
+      });
+      b.return(0);
+    });
+  }
+
+  /** (from, word, dead) -> 1 if the dead element that `word` names is out of the chain and back in its list, else 0 */
+  get #unlink(): IrFunction {
+    return this.#function('unlink', 3, (b, [from, word, dead]) => {
+      const following = b.binary('and', dead!, 0xffff_fff0n, 32);
+      const old = b.cmpxchg(8, from!, 0, word!, linkTo(b, word!, following));
+      b.when(b.compare('ne', old, word!), () => b.return(0), 'cold');
+      const list = b.select(
+        b.compare('test', dead!, State.REPLACED),
+        this.#header(b, Header.spare),
+        this.#header(b, Header.free),
+      );
+      b.call(this.#give, [list, this.#element(b, word!)]);
+      b.return(1);
+    });
+  }
+
+  /** (list) -> the address of an element taken off it, 0 if it is empty */
+  get #take(): IrFunction {
+    return this.#function('take', 1, (b, [list]) => {
+      const [taken] = b.loop([], 1, (retry) => {
+        const head = b.load(8, list!);
+        b.when(b.compare('eq', head, END, 32), () => retry.leave(b.const(0)), 'cold');
+        const element = this.#element(b, head);
+        const named = b.load(4, element, Element.next);
+        const behind = b.add(b.unary('zext32', head), this.#layout.elementSize);
+        const following = b.select(b.compare('eq', named, 0), behind, named);
+        const old = b.cmpxchg(8, list!, 0, head, linkTo(b, head, following));
+        b.when(b.compare('eq', old, head), () => retry.leave(element));
+        retry.next();
+      });
+      b.return(taken!);
+    });
+  }
+
+  /** (list, element): puts an element nobody else can reach on it */
+  get #give(): IrFunction {
+    return this.#function('give', 2, (b, [list, element]) => {
+      const last = b.load(8, element!, Element.next);
+      b.loop([], 0, (retry) => {
+        const head = b.load(8, list!);
+        b.store(8, element!, Element.next, linkTo(b, last, b.unary('zext32', head)));
+        const old = b.cmpxchg(8, list!, 0, head, linkTo(b, head, this.#offset(b, element!)));
+        b.when(b.compare('eq', old, head), () => retry.leave());
+        retry.next();
+      });
+      b.return(0);
+    });
+  }
+
+  get #keyParams(): number {
+    return Math.max(1, this.#keyWords);
+  }
+
+  #function(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction {
+    return this.#context.shared(`${this.#spec.name}.${name}`, paramCount, body);
+  }
+
+  /** The address of the bucket of a key. The same arithmetic as `bucketOf`. */
+  #bucket(b: Builder, key: readonly Value[]): Value {
+    const seed = b.load(8, this.#header(b, Header.seed));
+    const mix = (hash: Value, word: Value) => {
+      const spread = b.mul(b.xor(hash, word), GOLDEN);
+      return b.mul(b.xor(spread, b.shr(spread, 32)), seed);
+    };
+    const hash =
+      this.#keyWords > 0
+        ? key.reduce(mix, b.const(0))
+        : foldWords(b, this.#spec.keySize, b.const(0), (carry, { at, offset, size }) =>
+            mix(carry, loadWord(b, at(key[0]!), offset, size)),
+          );
+    const index = b.shr(hash, this.#layout.bucketShift);
+    return b.add(b.shl(index, 3), this.#context.address + BigInt(Header.size));
+  }
+
+  /** Not 0 if the element has this key. */
+  #hasKey(b: Builder, element: Value, key: readonly Value[]): Value {
+    const { key: keyOffset } = this.#layout;
+    if (this.#keyWords === 1) return b.compare('eq', b.load(8, element, keyOffset), key[0]!);
+    const difference =
+      this.#keyWords > 0
+        ? key.map((word, index) => b.xor(word, b.load(8, element, keyOffset + 8 * index))).reduce((a, c) => b.or(a, c))
+        : foldWords(b, this.#spec.keySize, b.const(0), (carry, { at, offset, size }) => {
+            const mine = loadWord(b, at(key[0]!), offset, size);
+            return b.or(carry, b.xor(mine, b.load(8, at(element), keyOffset + offset)));
+          });
+    return b.compare('eq', difference, 0);
+  }
+
+  /** The address of the element that a link word names. */
+  #element(b: Builder, word: Value): Value {
+    return b.add(b.unary('zext32', word), this.#context.address);
+  }
+
+  #offset(b: Builder, element: Value): Value {
+    return b.sub(element, this.#context.address);
+  }
+
+  #header(b: Builder, offset: number): Value {
+    return b.const(this.#context.address + BigInt(offset));
+  }
+}
+
+/** The word that follows `word` in the same place: next tag, other low half. */
+function linkTo(b: Builder, word: Value, low: Value): Value {
+  return b.or(b.shl(b.add(b.shr(word, 32), 1), 32), low);
+}

@@ -1,0 +1,68 @@
+/** A map's emitted side behind the host's interface: its IR, run by the evaluator on the same bytes. */
+import { Builder } from '../../src/ir/builder.ts';
+import type { IrFunction, Value } from '../../src/ir/value.ts';
+import type { HostMap, MapEmitContext, MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
+import { evaluate, regions } from '../support/ir-evaluator.ts';
+
+const MAP = 0x7f00_0000_0000n;
+const SCRATCH = 0x1000n;
+
+/** The operations that programs have; `entries` is the host's alone. */
+export type ProgramMap = Omit<HostMap, 'entries'>;
+
+/** The functions a program would call, as IR. */
+export interface MapFunctions {
+  /** (key) -> address of the value or 0 */
+  readonly lookup: IrFunction;
+  /** (key, value, flags) -> 0 or a negative errno */
+  readonly update: IrFunction;
+  /** (key) -> 0 or a negative errno */
+  readonly delete: IrFunction;
+}
+
+/** Emits the operations of the map that lies at `address`. */
+export function mapFunctions(type: MapType, spec: MapSpec, address: bigint): MapFunctions {
+  const shared = new Map<string, IrFunction>();
+  const context: MapEmitContext = {
+    address,
+    shared(name, paramCount, body) {
+      const known = shared.get(name);
+      if (known !== undefined) return known;
+      const made = Builder.function(name, paramCount, body);
+      shared.set(name, made);
+      return made;
+    },
+  };
+  const operation = (name: string, paramCount: number, emit: (b: Builder, params: Value[]) => Value) =>
+    Builder.function(name, paramCount, (b, params) => b.return(emit(b, params)));
+  return {
+    lookup: operation('lookup', 1, (b, [key]) => type.emitLookup(b, spec, context, key!)),
+    update: operation('update', 3, (b, [key, value, flags]) => type.emitUpdate(b, spec, context, key!, value!, flags!)),
+    delete: operation('delete', 1, (b, [key]) => type.emitDelete(b, spec, context, key!)),
+  };
+}
+
+/** The map in `memory`, used as a program uses it. */
+export function emittedMap(type: MapType, spec: MapSpec, memory: MapMemory): ProgramMap {
+  const functions = mapFunctions(type, spec, MAP);
+  const { keySize, valueSize } = spec;
+  // Nothing is mapped behind key and value: emitted code that reads past them fails.
+  const run = (fn: IrFunction, key: Uint8Array, value: Uint8Array, flags: bigint): bigint => {
+    const world = regions(
+      { address: MAP, bytes: memory.bytes },
+      { address: SCRATCH, bytes: key },
+      { address: 2n * SCRATCH, bytes: value },
+    );
+    const args = [SCRATCH, 2n * SCRATCH, flags].slice(0, fn.paramCount);
+    return BigInt.asIntN(64, evaluate(fn, { args, memory: world }));
+  };
+  const none = new Uint8Array(0);
+  return {
+    lookup(key) {
+      const address = run(functions.lookup, key.slice(0, keySize), none, 0n);
+      return address === 0n ? undefined : memory.bytes.slice(Number(address - MAP)).slice(0, valueSize);
+    },
+    update: (key, value, flags) => Number(run(functions.update, key, value, flags)),
+    delete: (key) => Number(run(functions.delete, key, none, 0n)),
+  };
+}

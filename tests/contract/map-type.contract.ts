@@ -1,0 +1,213 @@
+/**
+ * What every map type must hold to, driven through its host side and its emitted side on the same memory: the same
+ * results as a model in plain JavaScript, whoever does which operation, and nothing the target writes upsets the host.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { toHex } from '../../src/bytes/hex.ts';
+import { MapError, type MapErrorCode } from '../../src/maps/errors.ts';
+import type { HostMap, MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
+import { mapMemory } from '../../src/maps/memory.ts';
+import { emittedMap, type ProgramMap } from './emitted-map.ts';
+
+/** A step of a told story: operation, key, value, flags and the result (for lookup the value found, or undefined). */
+export type Step =
+  | readonly ['lookup', key: number, found: number | undefined]
+  | readonly ['update', key: number, value: number, flags: number, result: number]
+  | readonly ['delete', key: number, result: number];
+
+/** What the contract needs to know of a map type. */
+export interface MapTypeContract {
+  readonly type: MapType;
+  /** The same semantics in the simplest way. */
+  model(spec: MapSpec): ProgramMap & Pick<HostMap, 'entries'>;
+  /** Sizes worth trying. */
+  readonly shapes: readonly Pick<MapSpec, 'keySize' | 'valueSize' | 'maxEntries'>[];
+  /** Told on a map of `story` size with the kernel's results; numbers stand for themselves in little-endian. */
+  readonly story: Pick<MapSpec, 'keySize' | 'valueSize' | 'maxEntries'>;
+  readonly stories: readonly (readonly [title: string, steps: readonly Step[]])[];
+  /** Specs that are refused. */
+  readonly refusals: readonly (readonly [why: string, spec: Partial<MapSpec>, code: MapErrorCode])[];
+}
+
+/** A spec with the numbers that matter to a test. */
+export function mapSpec(type: MapType, numbers: Partial<MapSpec>): MapSpec {
+  return {
+    name: 'm',
+    type: type.id,
+    keySize: 4,
+    valueSize: 8,
+    maxEntries: 4,
+    flags: 0,
+    keyTypeId: 0,
+    valueTypeId: 0,
+    ...numbers,
+  };
+}
+
+/** An empty map. */
+export function freshMap(type: MapType, spec: MapSpec): MapMemory {
+  type.check(spec);
+  const memory = mapMemory(new Uint8Array(type.size(spec)));
+  type.init(memory, spec);
+  return memory;
+}
+
+/** Registers the suite for one map type. */
+export function describeMapType(contract: MapTypeContract): void {
+  const { type } = contract;
+  describe(`${type.name} map: the contract`, () => {
+    describe('a spec', () => {
+      for (const [why, numbers, code] of contract.refusals) {
+        it(`is refused with ${code} for ${why}`, () => {
+          assert.throws(
+            () => type.check(mapSpec(type, numbers)),
+            (error) => error instanceof MapError && error.code === code,
+          );
+        });
+      }
+      it('that is accepted takes a multiple of 64 bytes', () => {
+        for (const shape of contract.shapes) assert.equal(type.size(mapSpec(type, shape)) % 64, 0);
+      });
+    });
+
+    const spec = mapSpec(type, contract.story);
+    for (const side of ['host', 'emitted'] as const) {
+      describe(`results of the ${side} side`, () => {
+        for (const [title, steps] of contract.stories) {
+          it(title, () => {
+            const memory = freshMap(type, spec);
+            tell(spec, side === 'host' ? type.host(memory, spec) : emittedMap(type, spec, memory), steps);
+          });
+        }
+      });
+    }
+
+    it('does what the model does, whichever side does it', () => {
+      fc.assert(
+        fc.property(
+          fc.constantFrom(...contract.shapes),
+          fc.array(operation, { maxLength: 40 }),
+          (shape, operations) => {
+            compare(contract, mapSpec(type, shape), operations);
+          },
+        ),
+        { numRuns: 300 },
+      );
+    });
+
+    it('lets the host read, write and list whatever the target wrote into the memory', () => {
+      fc.assert(
+        fc.property(fc.constantFrom(...contract.shapes), scribbles, fc.array(operation, { maxLength: 10 }), scribbleOn),
+        { numRuns: 300 },
+      );
+      function scribbleOn(
+        shape: (typeof contract.shapes)[number],
+        marks: readonly (readonly [number, bigint])[],
+        operations: readonly Operation[],
+      ): void {
+        const hostile = mapSpec(type, shape);
+        const memory = freshMap(type, hostile);
+        const host = type.host(memory, hostile);
+        for (const [at, word] of marks) memory.words[at % memory.words.length] = word;
+        for (const { name, key, value, flags } of operations) {
+          apply(host, name, keyBytes(hostile, key), valueBytes(hostile, value), flags);
+        }
+        assert.ok([...host.entries()].length <= hostile.maxEntries);
+        type.recover(memory, hostile);
+        assert.ok([...host.entries()].length <= hostile.maxEntries);
+      }
+    });
+  });
+}
+
+interface Operation {
+  readonly side: 'host' | 'emitted';
+  readonly name: 'lookup' | 'update' | 'delete';
+  readonly key: number;
+  readonly value: number;
+  readonly flags: bigint;
+}
+
+const operation: fc.Arbitrary<Operation> = fc.record({
+  side: fc.constantFrom('host', 'emitted'),
+  name: fc.constantFrom('lookup', 'update', 'update', 'delete'),
+  key: fc.nat(9),
+  value: fc.nat(255),
+  flags: fc.constantFrom(0n, 0n, 0n, 1n, 2n, 3n, 4n, 1n << 32n, (1n << 64n) - 1n),
+});
+
+/** Words the target may leave in a map: small links, marked ones, anything. */
+const scribbles = fc.array(
+  fc.tuple(
+    fc.nat(4096),
+    fc.oneof(
+      fc.nat(8192).map((low) => BigInt(low)),
+      fc.nat(200).map((unit) => BigInt(unit * 16 + (unit % 3))),
+      fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+    ),
+  ),
+  { maxLength: 60 },
+);
+
+function compare(contract: MapTypeContract, spec: MapSpec, operations: readonly Operation[]): void {
+  const { type } = contract;
+  const memory = freshMap(type, spec);
+  const sides = { host: type.host(memory, spec), emitted: emittedMap(type, spec, memory) };
+  const model = contract.model(spec);
+  for (const { side, name, key, value, flags } of operations) {
+    const args = [keyBytes(spec, key), valueBytes(spec, value)] as const;
+    assert.deepEqual(apply(sides[side], name, ...args, flags), apply(model, name, ...args, flags), `${side} ${name}`);
+  }
+  assert.deepEqual(listing(sides.host), listing(model));
+  type.recover(memory, spec);
+  assert.deepEqual(listing(sides.host), listing(model), 'after recovery');
+}
+
+function apply(
+  map: ProgramMap,
+  name: Operation['name'],
+  key: Uint8Array,
+  value: Uint8Array,
+  flags: bigint,
+): string | number | undefined {
+  if (name === 'update') return map.update(key, value, flags);
+  if (name === 'delete') return map.delete(key);
+  const found = map.lookup(key);
+  return found && toHex(found);
+}
+
+function listing(map: Pick<HostMap, 'entries'>): string[] {
+  return [...map.entries()].map(([key, value]) => `${toHex(key)} ${toHex(value)}`).sort();
+}
+
+function tell(spec: MapSpec, map: ProgramMap, steps: readonly Step[]): void {
+  for (const [index, step] of steps.entries()) {
+    const key = littleEndian(step[1], spec.keySize);
+    const told = `step ${index}: ${step.join(' ')}`;
+    if (step[0] === 'lookup') {
+      const found = step[2] === undefined ? undefined : littleEndian(step[2], spec.valueSize);
+      assert.deepEqual(map.lookup(key), found, told);
+    } else if (step[0] === 'update') {
+      assert.equal(map.update(key, littleEndian(step[2], spec.valueSize), BigInt(step[3])), step[4], told);
+    } else {
+      assert.equal(map.delete(key), step[2], told);
+    }
+  }
+}
+
+/** Keys that differ in their first and last bytes. */
+function keyBytes({ keySize }: MapSpec, key: number): Uint8Array {
+  const bytes = littleEndian(key, keySize);
+  if (keySize > 4) bytes[keySize - 1] = key;
+  return bytes;
+}
+
+function valueBytes({ valueSize }: MapSpec, value: number): Uint8Array {
+  return Uint8Array.from({ length: valueSize }, (_, index) => value + index);
+}
+
+function littleEndian(number: number, size: number): Uint8Array {
+  return Uint8Array.from({ length: size }, (_, index) => (index < 4 ? (number >>> (8 * index)) & 0xff : 0));
+}
