@@ -30,6 +30,7 @@ export class ElfFile {
   readonly segments: readonly Segment[];
   readonly #file: Uint8Array;
   #sections: readonly Section[] | undefined;
+  readonly #symbolTables = new Map<number, SymbolTable | undefined>();
 
   /** @internal Use `readElf`. */
   constructor(file: Uint8Array) {
@@ -118,6 +119,11 @@ export class ElfFile {
   }
 
   #symbolTable(type: number): SymbolTable | undefined {
+    if (!this.#symbolTables.has(type)) this.#symbolTables.set(type, this.#readSymbolTable(type));
+    return this.#symbolTables.get(type);
+  }
+
+  #readSymbolTable(type: number): SymbolTable | undefined {
     const section = this.sections.find((s) => s.type === type);
     if (section === undefined) return undefined;
     checkEntrySize(section.entrySize, Sym, `symbols '${section.name}'`);

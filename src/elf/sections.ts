@@ -10,6 +10,7 @@ import { readTable, slice } from './table.ts';
 
 /** sh_type values we meet. */
 export const SectionType = {
+  NULL: 0,
   PROGBITS: 1,
   SYMTAB: 2,
   STRTAB: 3,

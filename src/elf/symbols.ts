@@ -42,6 +42,7 @@ const VERSYM_HIDDEN = 0x8000;
 export interface ElfSymbol {
   /** Place in its table: what relocations name it by. */
   readonly index: number;
+  /** Decoded when read, up to 64 KiB. @throws {ElfError} ELF_BAD_STRING */
   readonly name: string;
   readonly type: number;
   readonly binding: number;
@@ -78,22 +79,18 @@ export class SymbolTable implements Iterable<ElfSymbol> {
     this.#versions = versions && viewOf(versions);
   }
 
-  /** @throws {ElfError} ELF_BAD_SYMBOL, ELF_BAD_STRING */
+  /** @throws {ElfError} ELF_BAD_SYMBOL */
   at(index: number): ElfSymbol {
     if (index >= this.count) {
       throw new ElfError('ELF_BAD_SYMBOL', `cannot read symbol ${index}: the table has ${this.count}`);
     }
     const row = Sym.read(this.#rows, index * Sym.size);
-    const name = row.name === 0 ? '' : cString(this.#strings, row.name);
-    if (name === undefined) {
-      throw new ElfError(
-        'ELF_BAD_STRING',
-        `cannot read the name of symbol ${index}: no string at ${row.name} of ${this.#strings.length} bytes`,
-      );
-    }
+    const nameOf = () => this.#text(row.name);
     return {
       index,
-      name,
+      get name() {
+        return nameOf();
+      },
       type: row.info & 15,
       binding: row.info >> 4,
       visibility: row.other & 3,
@@ -104,7 +101,7 @@ export class SymbolTable implements Iterable<ElfSymbol> {
     };
   }
 
-  /** Every symbol but the empty first one. @throws {ElfError} ELF_BAD_STRING, on reaching a bad name */
+  /** Every symbol but the empty first one. */
   *[Symbol.iterator](): Generator<ElfSymbol> {
     for (let index = 1; index < this.count; index++) yield this.at(index);
   }
@@ -133,6 +130,17 @@ export class SymbolTable implements Iterable<ElfSymbol> {
       for (let at = strings.indexOf(text); at >= 0; at = strings.indexOf(text, at + 1)) places.add(at);
     }
     return places;
+  }
+
+  #text(offset: number): string {
+    const text = offset === 0 ? '' : cString(this.#strings, offset);
+    if (text === undefined) {
+      throw new ElfError(
+        'ELF_BAD_STRING',
+        `cannot read a symbol's name: no string at ${offset} of ${this.#strings.length} bytes`,
+      );
+    }
+    return text;
   }
 
   #isSuperseded(index: number): boolean {

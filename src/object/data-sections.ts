@@ -39,8 +39,9 @@ export function readDataSections(elf: ElfFile, relocations: Relocations, btf: Bt
 
 function readDataSection(elf: ElfFile, section: Section, relocations: Relocations, btf: Btf | undefined): DataSection {
   const { name, size } = section;
-  if (size > MAX_SIZE)
+  if (size > MAX_SIZE) {
     throw new ObjectError('OBJECT_TOO_LARGE', `cannot make a map of ${name}: ${size} bytes, at most ${MAX_SIZE}`);
+  }
   for (const { symbol, offset } of relocations.of(section)) {
     throw new ObjectError(
       'OBJECT_DATA_RELOCATION',

@@ -4,12 +4,14 @@ import { BpfError, type BpfErrorOptions } from '../errors.ts';
 /** Error codes of this folder; the values are the lines the docs print. */
 export const OBJECT_ERRORS = {
   OBJECT_NOT_BPF: 'the file is not a relocatable eBPF object',
+  OBJECT_OVERLAP: 'the sections overlap: together they are larger than the file',
   OBJECT_NO_SYMBOLS: 'the symbol table was stripped: nothing says where programs and maps are',
   OBJECT_NO_BTF: 'map definitions are BTF, and the object has none: compile with -g',
   OBJECT_LEGACY_MAPS: 'maps in a `maps` section (struct bpf_map_def) are not read: define them in `.maps`',
   OBJECT_BAD_MAP: 'a map definition lacks a number, contradicts itself, or has a field that does not exist',
   OBJECT_UNSUPPORTED_MAP: 'a map asks for what is not there yet: initial slots, pinning, or extra arguments',
-  OBJECT_BAD_FUNCTION: 'the functions of a code section overlap, leave it, or do not begin at an instruction',
+  OBJECT_BAD_FUNCTION:
+    'a function overlaps another, leaves its section, holds what is no instruction, or has a name of 512 bytes or more',
   OBJECT_BAD_RELOCATION: 'a relocation is of a type, at a place or to a symbol that makes no sense there',
   OBJECT_BAD_CALL: 'a call does not lead to the beginning of a function',
   OBJECT_BAD_REFERENCE: 'a 64-bit load names a map or function by number, which only a running kernel could know',

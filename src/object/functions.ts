@@ -13,6 +13,8 @@ import type { SourceLine } from './spec.ts';
 const SLOT_SIZE = 8;
 /** Functions here are called, never attached. */
 const TEXT = '.text';
+/** The kernel's KSYM_NAME_LEN. */
+const MAX_NAME = 512;
 
 /** One function, not linked yet: slots count from its own beginning. */
 export interface CodeFunction {
@@ -103,6 +105,12 @@ function readSection(
 
 function functionBytes(data: Uint8Array, symbol: ElfSymbol, section: Section, previousEnd: number): Uint8Array {
   const { name, size } = symbol;
+  if (name.length >= MAX_NAME) {
+    throw new ObjectError(
+      'OBJECT_BAD_FUNCTION',
+      `cannot read a function: its name has ${name.length} characters, wanted less than ${MAX_NAME}`,
+    );
+  }
   const start = Number(symbol.value);
   const isWhole = size > 0 && start % SLOT_SIZE === 0 && size % SLOT_SIZE === 0;
   if (!isWhole || start < previousEnd || start + size > data.length) {

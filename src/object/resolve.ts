@@ -32,8 +32,9 @@ function resolve(from: CodeFunction, insn: Insn, layout: ObjectLayout): Place | 
   const relocation = from.relocations.get(insn.slot);
   if (operation.kind === 'call' && operation.callee === 'local') return resolveCall(from, insn, relocation, layout);
   if (operation.kind === 'lddw') return resolveLoad(from, insn, relocation, layout);
-  if (relocation !== undefined)
+  if (relocation !== undefined) {
     throw badRelocation(from, insn, relocation, 'the instruction is neither a local call nor a 64-bit load');
+  }
   return undefined;
 }
 
@@ -68,12 +69,8 @@ function resolveLoad(
   const [section, base] = symbolPlace(from, insn, relocation, BpfRelocation.R64_64);
   const place = layout.at(section, base + insn.imm);
   if (place === undefined) {
-    throw badRelocation(
-      from,
-      insn,
-      relocation,
-      `no map, variable or function is at byte ${base + insn.imm} of section ${section}`,
-    );
+    const where = `byte ${base + insn.imm} of section ${section}`;
+    throw badRelocation(from, insn, relocation, `no map, variable or function begins at ${where}`);
   }
   return place;
 }
@@ -91,9 +88,7 @@ function symbolPlace(
     throw new ObjectError(
       'OBJECT_EXTERN',
       `cannot link '${from.name}': '${symbol.name}' is not defined in the object`,
-      {
-        why: 'kernel settings (.kconfig), kernel variables and kernel functions do not exist in a process',
-      },
+      { why: 'kernel settings (.kconfig), kernel variables and kernel functions do not exist in a process' },
     );
   }
   return [symbol.section, Number(symbol.value)];

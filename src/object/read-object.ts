@@ -1,10 +1,10 @@
 /** An object file, as clang writes it, to what it describes. Bytes in, specs out: no process, no kernel. */
-
 import { type Btf, readBtf } from '../btf/btf.ts';
 import { type BtfExt, readBtfExt } from '../btf/btf-ext.ts';
 import { cString, utf8 } from '../bytes/c-string.ts';
 import { type ElfFile, readElf } from '../elf/elf-file.ts';
 import { FileType, Machine } from '../elf/header.ts';
+import { SectionType } from '../elf/sections.ts';
 import { readDataSections } from './data-sections.ts';
 import { ObjectError } from './errors.ts';
 import { readFunctions } from './functions.ts';
@@ -24,14 +24,16 @@ export function readObject(file: Uint8Array): ObjectSpec {
   const elf = readElf(file);
   const { machine, type } = elf.header;
   if (machine !== Machine.BPF || type !== FileType.REL) {
+    const wanted = `${Machine.BPF} (eBPF), ${FileType.REL} (relocatable)`;
     throw new ObjectError(
       'OBJECT_NOT_BPF',
-      `cannot read the object: ELF machine ${machine}, type ${type}, wanted ${Machine.BPF} (eBPF), ${FileType.REL}`,
+      `cannot read the object: ELF machine ${machine}, type ${type}, wanted ${wanted}`,
       {
         fix: 'compile with clang -target bpf -g -O2 -c',
       },
     );
   }
+  refuseOverlap(elf, file.length);
   const relocations = new Relocations(elf);
   const { btf, ext } = readTypes(elf, relocations);
   const layout = new ObjectLayout();
@@ -45,6 +47,20 @@ export function readObject(file: Uint8Array): ObjectSpec {
   refuseDuplicates('programs', programs);
   refuseDuplicates('maps', maps);
   return { license: readLicense(elf), programs, maps, btf };
+}
+
+/** No byte belongs to two sections; so reading all of them takes time and memory by the size of the file. */
+function refuseOverlap(elf: ElfFile, fileSize: number): void {
+  let total = 0;
+  for (const { type, size } of elf.sections) {
+    if (type !== SectionType.NULL && type !== SectionType.NOBITS) total += size;
+  }
+  if (total > fileSize) {
+    throw new ObjectError(
+      'OBJECT_OVERLAP',
+      `cannot read the object: sections of ${total} bytes in a file of ${fileSize}`,
+    );
+  }
 }
 
 function readTypes(elf: ElfFile, relocations: Relocations): { btf: Btf | undefined; ext: BtfExt | undefined } {
@@ -91,8 +107,9 @@ function readLicense(elf: ElfFile): string {
 function refuseDuplicates(what: string, specs: readonly { readonly name: string }[]): void {
   const names = new Set<string>();
   for (const { name } of specs) {
-    if (names.has(name))
+    if (names.has(name)) {
       throw new ObjectError('OBJECT_DUPLICATE', `cannot read the object: two ${what} are called '${name}'`);
+    }
     names.add(name);
   }
 }
