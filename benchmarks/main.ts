@@ -9,7 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readObject } from '../src/object/object.ts';
+import { readObject } from '../src/object/read-object.ts';
 import { ROOT } from '../tests/support/root.ts';
 import { measureAttach, measureMemory } from './attach-cost.ts';
 import { BenchTarget, TargetBinary } from './bench-target.ts';

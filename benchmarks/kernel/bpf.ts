@@ -4,7 +4,7 @@ import { encode } from '../../src/insn/encode.ts';
 import type { Insn } from '../../src/insn/insn.ts';
 import type { MapSpec } from '../../src/maps/map-type.ts';
 import type { LinkedProgram } from '../../src/object/spec.ts';
-import { addressOf, cString, fixedBytes, fixedCopy, Sys, SyscallError, syscall } from './syscall.ts';
+import { CallMemory, Sys, SyscallError, syscall } from './syscall.ts';
 
 const Command = { mapCreate: 0, mapLookupElem: 1, mapGetNextKey: 4, progLoad: 5 } as const;
 
@@ -15,6 +15,9 @@ const PSEUDO_MAP_FD = 1;
 const PROG_TYPE_KPROBE = 2;
 
 const LOG_SIZE = 64 * 1024;
+
+/** How often libbpf tries, too. */
+const ATTEMPTS = 5;
 
 const MapCreate = struct('bpf_attr: BPF_MAP_CREATE', 20, {
   type: 'u32',
@@ -48,49 +51,54 @@ const ProgLoad = struct('bpf_attr: BPF_PROG_LOAD', 48, {
 /** Makes an empty map; returns its file descriptor. */
 export function createMap(spec: MapSpec): number {
   const { type, keySize, valueSize, maxEntries, flags } = spec;
-  return bpf(`make the map ${spec.name}`, Command.mapCreate, MapCreate, {
-    type,
-    keySize,
-    valueSize,
-    maxEntries,
-    flags,
-  });
+  const attr = { type, keySize, valueSize, maxEntries, flags };
+  return bpf(`make the map ${spec.name}`, Command.mapCreate, MapCreate, attr);
 }
 
 /** Loads a program over maps made before; returns its file descriptor. The verifier's log is in the error. */
 export function loadProgram(program: LinkedProgram, license: string, maps: ReadonlyMap<string, number>): number {
-  const insns = fixedCopy(encode(withMaps(program, maps)));
-  const licenseText = cString(license);
-  const log = fixedBytes(LOG_SIZE);
-  return bpf(
-    `load the program ${program.name}`,
-    Command.progLoad,
-    ProgLoad,
-    {
-      type: PROG_TYPE_KPROBE,
-      insnCount: insns.length / 8,
-      insns: addressOf(insns),
-      license: addressOf(licenseText),
-      logLevel: 1,
-      logSize: LOG_SIZE,
-      log: addressOf(log),
-      kernelVersion: 0,
-      flags: 0,
-    },
-    () => Buffer.from(log).toString('latin1', 0, log.indexOf(0)),
-  );
+  using memory = new CallMemory();
+  const insns = encode(withMaps(program, maps));
+  const log = memory.reserve(LOG_SIZE);
+  const attr = {
+    type: PROG_TYPE_KPROBE,
+    insnCount: insns.length / 8,
+    insns: memory.place(insns),
+    license: memory.placeString(license),
+    logLevel: 1,
+    logSize: LOG_SIZE,
+    log: log.address,
+    kernelVersion: 0,
+    flags: 0,
+  };
+  const verdict = () => Buffer.from(log.bytes).toString('latin1', 0, log.bytes.indexOf(0));
+  return bpf(`load the program ${program.name}`, Command.progLoad, ProgLoad, attr, verdict);
 }
 
 /** The values of a map, each as stored. */
 export function* mapValues(map: number, spec: MapSpec): Generator<Uint8Array> {
-  let key: Uint8Array | undefined;
-  for (;;) {
-    const next = fixedBytes(spec.keySize);
-    if (!nextKey(map, key, next)) return;
-    const value = fixedBytes(spec.valueSize);
-    bpf(`read the map ${spec.name}`, Command.mapLookupElem, MapElem, element(map, next, value));
-    yield value;
-    key = next;
+  using memory = new CallMemory();
+  const key = memory.reserve(spec.keySize);
+  const next = memory.reserve(spec.keySize);
+  const value = memory.reserve(spec.valueSize);
+  const first = { map, pad: 0, key: 0n, value: next.address, flags: 0n };
+  const entry = { map, pad: 0, key: next.address, value: value.address, flags: 0n };
+  const follow = { ...first, key: key.address };
+  for (let position = first; moveOn(position); position = follow) {
+    bpf(`read the map ${spec.name}`, Command.mapLookupElem, MapElem, entry);
+    yield value.bytes.slice();
+    key.bytes.set(next.bytes);
+  }
+}
+
+/** Writes the next key; false behind the last one. */
+function moveOn(position: ReturnType<typeof MapElem.read>): boolean {
+  try {
+    bpf('walk a map', Command.mapGetNextKey, MapElem, position);
+    return true;
+  } catch (error) {
+    if (error instanceof SyscallError && error.errno === 'ENOENT') return false;
+    throw error;
   }
 }
 
@@ -104,21 +112,6 @@ function withMaps({ insns, references }: LinkedProgram, maps: ReadonlyMap<string
   });
 }
 
-/** Writes the key after `key`, or the first one, to `next`; false at the end. */
-function nextKey(map: number, key: Uint8Array | undefined, next: Uint8Array): boolean {
-  try {
-    bpf('walk a map', Command.mapGetNextKey, MapElem, element(map, key, next));
-    return true;
-  } catch (error) {
-    if (error instanceof SyscallError && error.errno === 'ENOENT') return false;
-    throw error;
-  }
-}
-
-function element(map: number, key: Uint8Array | undefined, value: Uint8Array): ReturnType<typeof MapElem.read> {
-  return { map, pad: 0, key: key ? addressOf(key) : 0n, value: addressOf(value), flags: 0n };
-}
-
 function bpf<F extends Fields>(
   what: string,
   command: number,
@@ -126,7 +119,15 @@ function bpf<F extends Fields>(
   values: Values<F>,
   explain?: () => string,
 ): number {
-  const attr = fixedBytes(layout.size);
-  layout.write(attr, 0, values);
-  return syscall(what, Sys.bpf, [command, addressOf(attr), layout.size], explain);
+  using memory = new CallMemory();
+  const attr = memory.reserve(layout.size);
+  layout.write(attr.bytes, 0, values);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return syscall(what, Sys.bpf, [command, attr.address, layout.size], explain);
+    } catch (error) {
+      // The verifier gives up when a signal is pending, and Node's threads signal each other.
+      if (!(error instanceof SyscallError) || error.errno !== 'EAGAIN' || attempt === ATTEMPTS) throw error;
+    }
+  }
 }

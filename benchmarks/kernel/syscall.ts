@@ -21,6 +21,8 @@ const libc = koffi.load('libc.so.6');
 const rawSyscall = libc.func('syscall', 'int64', ['int64', 'uint64', 'uint64', 'uint64', 'uint64', 'uint64']);
 
 /**
+ * Calls the kernel.
+ *
  * @param what completes "cannot ..." in the error
  * @param explain asked for more to say about a failure
  * @throws {SyscallError}
@@ -37,24 +39,37 @@ export function syscall(
   return result;
 }
 
-/** Bytes that stay where they are while a system call reads or writes them: small typed arrays may move. */
-export function fixedBytes(size: number): Uint8Array {
-  return new Uint8Array(new ArrayBuffer(size));
+/** Memory that system calls read and write: it neither moves nor is collected before it is disposed. */
+export class CallMemory implements Disposable {
+  #held: Uint8Array[] = [];
+
+  /** Zeros, and where they are. */
+  reserve(size: number): Place {
+    // An ArrayBuffer of our own, because V8 moves the bytes of small typed arrays.
+    const bytes = new Uint8Array(new ArrayBuffer(size));
+    this.#held.push(bytes);
+    return { bytes, address: koffi.address(bytes) };
+  }
+
+  /** The address of a copy of `bytes`. */
+  place(bytes: Uint8Array): bigint {
+    const copy = this.reserve(bytes.length);
+    copy.bytes.set(bytes);
+    return copy.address;
+  }
+
+  /** The address of `text` with a zero behind it. */
+  placeString(text: string): bigint {
+    return this.place(new TextEncoder().encode(`${text}\0`));
+  }
+
+  [Symbol.dispose](): void {
+    this.#held = [];
+  }
 }
 
-/** A copy that stays where it is. */
-export function fixedCopy(bytes: Uint8Array): Uint8Array {
-  const copy = fixedBytes(bytes.length);
-  copy.set(bytes);
-  return copy;
-}
-
-/** `text` in fixed memory, with a zero behind it. */
-export function cString(text: string): Uint8Array {
-  return fixedCopy(new TextEncoder().encode(`${text}\0`));
-}
-
-/** Where fixed bytes are; keep a reference to them for as long as the address is in use. */
-export function addressOf(bytes: Uint8Array): bigint {
-  return koffi.address(bytes);
+/** A piece of CallMemory. */
+export interface Place {
+  readonly bytes: Uint8Array;
+  readonly address: bigint;
 }

@@ -1,7 +1,7 @@
 /** A kernel uprobe of one process that runs a program, by perf_event_open(2); gone when its descriptor is closed. */
 import { closeSync, readFileSync } from 'node:fs';
 import { struct } from '../../src/bytes/struct.ts';
-import { addressOf, cString, fixedBytes, Sys, syscall } from './syscall.ts';
+import { CallMemory, Sys, syscall } from './syscall.ts';
 
 /** Where the kernel tells the perf event type of uprobes; absent if it was built without them. */
 const PMU_TYPE = '/sys/bus/event_source/devices/uprobe/type';
@@ -33,9 +33,9 @@ const PerfEventAttr = struct('perf_event_attr', 72, {
  * @throws {SyscallError} if the kernel does not let us; an Error with code ENOENT if it has no uprobes
  */
 export function openUprobe(program: number, pid: number, path: string, offset: number): number {
-  const pathText = cString(path);
-  const attr = fixedBytes(PerfEventAttr.size);
-  PerfEventAttr.write(attr, 0, {
+  using memory = new CallMemory();
+  const attr = memory.reserve(PerfEventAttr.size);
+  PerfEventAttr.write(attr.bytes, 0, {
     type: Number(readFileSync(PMU_TYPE, 'latin1')),
     size: PerfEventAttr.size,
     config: 0n,
@@ -45,12 +45,12 @@ export function openUprobe(program: number, pid: number, path: string, offset: n
     flags: 0n,
     wakeupEvents: 1,
     breakpointType: 0,
-    uprobePath: addressOf(pathText),
+    uprobePath: memory.placeString(path),
     probeOffset: BigInt(offset),
   });
   const anyCpu = -1;
   const noGroup = -1;
-  const args = [addressOf(attr), pid, anyCpu, noGroup, PERF_FLAG_FD_CLOEXEC];
+  const args = [attr.address, pid, anyCpu, noGroup, PERF_FLAG_FD_CLOEXEC];
   const event = syscall(`open a uprobe on ${path}`, Sys.perfEventOpen, args);
   try {
     syscall('give the uprobe its program', Sys.ioctl, [event, PERF_EVENT_IOC_SET_BPF, program]);
