@@ -1,6 +1,6 @@
 /** What a probe adds to one call. Bare, ours and the kernel's follow each other, because the machine drifts. */
 import type { BenchTarget, CallTime } from './bench-target.ts';
-import type { Side } from './side.ts';
+import type { Attachment, Side } from './side.ts';
 import { type Spread, spread } from './stats.ts';
 import { FUNCTIONS, type ProbedFunction, WORKLOADS, type Workload } from './workloads.ts';
 
@@ -19,7 +19,7 @@ export interface SideCost {
   readonly call: Spread;
   /** What of it is the probe. min: the quietest call less the quietest bare call; median: of the rounds' differences. */
   readonly added: Spread;
-  /** Calls that the program did not count, or counted too often; 0 for programs that do not count. */
+  /** How far the sum in the program's map is from what the calls must leave there, over all rounds. */
   readonly miscounted: number;
 }
 
@@ -62,10 +62,13 @@ async function measureRound(
   for (const side of sides) {
     using attachment = side.attach(workload.program, target, fn.symbol);
     const time = await target.measure(fn.symbol, milliseconds);
-    const counted = workload.counts === undefined ? time.calls : Number(attachment.sum(workload.counts));
-    probed.set(side, { time, miscounted: Math.abs(counted - time.calls) });
+    probed.set(side, { time, miscounted: miscount(workload, attachment, time.calls) });
   }
   return { bare, probed };
+}
+
+function miscount({ leaves }: Workload, attachment: Attachment, calls: number): number {
+  return leaves ? Math.abs(Number(attachment.sum(leaves.map)) - leaves.sum(calls)) : 0;
 }
 
 function summarise(rounds: readonly Round[], sides: readonly Side[]): Pick<CallCost, 'bare' | 'sides'> {
