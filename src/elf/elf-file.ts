@@ -118,6 +118,12 @@ export class ElfFile {
     return vaddrToFileOffset(this.segments, vaddr);
   }
 
+  /** Up to `size` bytes that the file has for an address: none where no segment holds it. */
+  bytesAt(vaddr: bigint, size: number): Uint8Array {
+    const offset = this.vaddrToFileOffset(vaddr);
+    return offset === undefined ? new Uint8Array(0) : this.#file.subarray(offset, offset + size);
+  }
+
   #symbolTable(type: number): SymbolTable | undefined {
     if (!this.#symbolTables.has(type)) this.#symbolTables.set(type, this.#readSymbolTable(type));
     return this.#symbolTables.get(type);

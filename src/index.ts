@@ -1,0 +1,53 @@
+/**
+ * The public API, by name, and the place where the house is put together: the built-in attach implementations are
+ * registered here and nowhere else. Nothing here loads koffi or iced-x86 before it is needed.
+ */
+import { readFileSync } from 'node:fs';
+import { UprobeAttachImpl } from './attach/uprobe/uprobe.ts';
+import { Injection } from './inject/injection.ts';
+import { BpfObject } from './runtime/bpf-object.ts';
+import type { AttachSetup } from './runtime/session.ts';
+
+export interface OpenObjectOptions {
+  /** Registers attach implementations of your own, beside the built-in ones. */
+  readonly setup?: AttachSetup;
+}
+
+/**
+ * Opens an eBPF object: parsed, linked and checked, no process touched yet.
+ *
+ * @param file a path, or the file's bytes
+ * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
+ */
+export function openObject(file: string | Uint8Array, { setup }: OpenObjectOptions = {}): BpfObject {
+  return new BpfObject(typeof file === 'string' ? readFileSync(file) : file, {
+    inject: (process) => new Injection(process),
+    setup(context, injection) {
+      context.register(new UprobeAttachImpl(injection));
+      setup?.(context, injection);
+    },
+  });
+}
+
+export type { AttachEntry, AttachImpl, AttachKind, EbpfCallback, PrivateData } from './attach/attach-impl.ts';
+export { AttachError } from './attach/errors.ts';
+export type { JsonValue } from './btf/decode-value.ts';
+export type { ContextModel } from './compile/context-model.ts';
+export { BpfError } from './errors.ts';
+export { HELPERS } from './helpers/table.ts';
+export { decode } from './insn/decode.ts';
+export { disassemble } from './insn/disassemble.ts';
+export type { Insn } from './insn/insn.ts';
+export { readObject } from './object/read-object.ts';
+export type { LinkedProgram, ObjectSpec, Reference, SourceLine } from './object/spec.ts';
+export { type AttachFacts, readAttachFacts } from './process/attach-facts.ts';
+export { openProcess, openProcess, type TargetProcess, type TargetProcess } from './process/target-process.ts';
+export { AttachContext, type AttachContextOptions } from './runtime/attach-context.ts';
+export type { BpfMap, MapBytes, MapEntry } from './runtime/bpf-map.ts';
+export { BpfMap, type MapEntry } from './runtime/bpf-map.ts';
+export type { AttachOptions, AttachReport, BpfLink, BpfObject, BpfProgram } from './runtime/bpf-object.ts';
+export { type AttachReport, BpfLink, BpfObject, BpfProgram } from './runtime/bpf-object.ts';
+export { type Handler, HandlerTable } from './runtime/handlers.ts';
+export { bareProgram } from './verifier/bare-program.ts';
+export { checkStructure, type VerifiedProgram } from './verifier/check-structure.ts';
+export { Interpreter } from './vm/interpreter.ts';

@@ -1,0 +1,57 @@
+/**
+ * Where everything of a session lies in the memory it shares with its target.
+ *
+ *     | handler table | state | printk ring | hit counters (pages) | map 0 | map 1 | ... |
+ */
+import { alignUp } from '../bytes/align.ts';
+import { PRINTK_RING_SIZE } from '../helpers/printk.ts';
+import { mapTypeOf } from '../maps/table.ts';
+import type { ObjectSpec } from '../object/spec.ts';
+import { HandlerTable } from './handlers.ts';
+import { hitCountersSize } from './hit-counters.ts';
+
+/** Links one session may hold at a time. */
+export const MAX_LINKS = 1024;
+/** Room for what links are attached to: a path and a symbol each, as a rule the same few. */
+const PLACE_TEXT = 256 * 1024;
+
+const PAGE = 4096;
+const LINE = 64;
+
+/** A range of the shared memory, in bytes from its start. */
+export interface Range {
+  readonly offset: number;
+  readonly size: number;
+}
+
+export interface SessionLayout {
+  readonly slots: number;
+  readonly table: Range;
+  /** A u64 that bpf_get_prandom_u32 steps. */
+  readonly randomState: Range;
+  readonly printkRing: Range;
+  readonly hits: Range;
+  /** By map name. */
+  readonly maps: ReadonlyMap<string, Range>;
+  /** Whole pages. */
+  readonly size: number;
+}
+
+/** Plans the memory of a session of this object. @throws {MapError} MAP_UNKNOWN_TYPE */
+export function layoutOf({ programs, maps }: ObjectSpec): SessionLayout {
+  let end = 0;
+  const take = (size: number, alignment: number): Range => {
+    const offset = alignUp(end, alignment);
+    end = offset + size;
+    return { offset, size };
+  };
+  // Each link has a perf event beside it.
+  const slots = programs.length + maps.length + 2 * MAX_LINKS;
+  const texts = [...programs.flatMap(({ name, section }) => [name, section]), ...maps.map(({ name }) => name)];
+  const table = take(HandlerTable.size(slots, texts) + PLACE_TEXT, LINE);
+  const randomState = take(8, LINE);
+  const printkRing = take(PRINTK_RING_SIZE, LINE);
+  const hits = take(hitCountersSize(MAX_LINKS), PAGE);
+  const places = maps.map((spec) => [spec.name, take(mapTypeOf(spec).size(spec), LINE)] as const);
+  return { slots, table, randomState, printkRing, hits, maps: new Map(places), size: alignUp(end, PAGE) };
+}

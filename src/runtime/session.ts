@@ -1,0 +1,223 @@
+/**
+ * An object that lives in a process: its maps, handlers and counters in memory shared with the target, its programs
+ * attached through whatever implementations were registered. The seed's runtime, for one target.
+ */
+import type { EbpfCallback } from '../attach/attach-impl.ts';
+import { AttachError } from '../attach/errors.ts';
+import { compile, type LoweredProgram } from '../compile/compile.ts';
+import type { ContextModel } from '../compile/context-model.ts';
+import type { EmitMap, Requirement, TargetFacts } from '../helpers/helper.ts';
+import { PrintkReader } from '../helpers/printk.ts';
+import type { Injection } from '../inject/injection.ts';
+import type { ObjectSpec } from '../object/spec.ts';
+import type { VerifiedProgram } from '../verifier/check-structure.ts';
+import { AttachContext, type LiveEntry } from './attach-context.ts';
+import { HandlerTable, type Slot } from './handlers.ts';
+import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
+import { layoutOf, MAX_LINKS, type SessionLayout } from './layout.ts';
+import { targetFacts } from './target-facts.ts';
+
+/** Registers attach implementations for one target: called once per session. */
+export type AttachSetup = (context: AttachContext, injection: Injection) => void;
+
+/** One program at one place. */
+export interface AttachRequest {
+  readonly program: string;
+  /** A section prefix of an attach kind: 'uprobe'. */
+  readonly prefix: string;
+  /** The rest: what the kind's implementation reads. */
+  readonly place: string;
+  /** What bpf_get_attach_cookie gives. */
+  readonly cookie: bigint;
+}
+
+export class Session implements Disposable {
+  readonly injection: Injection;
+  readonly context: AttachContext;
+  readonly #layout: SessionLayout;
+  readonly #table: HandlerTable;
+  readonly #printk: PrintkReader;
+  readonly #facts: TargetFacts;
+  readonly #hitPlace: HitCounterPlace;
+  readonly #maps: ReadonlyMap<string, EmitMap>;
+  readonly #programs = new Map<string, { readonly slot: Slot; readonly program: VerifiedProgram }>();
+  /** Hit counters in use, and what they showed when their link began. */
+  readonly #counters = new Map<number, { readonly index: number; readonly before: bigint }>();
+  /** Hits of the attachments that are gone. */
+  readonly #finalHits = new Map<number, bigint>();
+  readonly #compiled = new Map<string, LoweredProgram>();
+
+  /**
+   * Lays an object's maps and handlers into the target.
+   *
+   * @throws {ProcessError | InjectError | SysError} if the target cannot be entered; nothing is left there then
+   */
+  constructor(injection: Injection, spec: ObjectSpec, programs: readonly VerifiedProgram[], setup: AttachSetup) {
+    this.injection = injection;
+    this.#layout = layoutOf(spec);
+    const { table, randomState, printkRing, hits, maps, slots } = this.#layout;
+    const { address } = injection.share(this.#layout.size);
+    this.#table = HandlerTable.create(this.#memory(table), slots, process.pid);
+    this.#printk = PrintkReader.create(this.#memory(printkRing));
+    crypto.getRandomValues(this.#memory(randomState));
+    this.#facts = targetFacts(injection, address + BigInt(printkRing.offset), address + BigInt(randomState.offset));
+    this.#hitPlace = {
+      address: address + BigInt(hits.offset),
+      processCell: injection.privateCells.processNumber,
+      threadPointers: this.#facts.threadPointers,
+    };
+    this.#maps = new Map(
+      spec.maps.map((map) => [map.name, { spec: map, address: address + BigInt(maps.get(map.name)!.offset) }]),
+    );
+    for (const map of spec.maps) {
+      const { name, type, keySize, valueSize, maxEntries, flags } = map;
+      const { offset, size } = maps.get(name)!;
+      this.#table.add({ kind: 'map', name, type, keySize, valueSize, maxEntries, flags, offset, size });
+    }
+    for (const program of programs) {
+      const { name, section, insns } = program;
+      const slot = this.#table.add({ kind: 'program', name, section, insnCount: insns.length });
+      this.#programs.set(name, { slot, program });
+    }
+    this.context = new AttachContext({
+      table: this.#table,
+      callbackOf: (slot, cookie, entryId) => this.#callback(slot, cookie, entryId),
+      batch: (body) => injection.batch(body),
+    });
+    setup(this.context, injection);
+  }
+
+  /** The shared memory of one map. */
+  mapMemory(name: string): Uint8Array {
+    return this.#memory(this.#layout.maps.get(name)!);
+  }
+
+  /**
+   * Attaches programs, all or none, in one stop of the target.
+   *
+   * @throws {AttachError} ATTACH_NO_IMPL if nothing serves a prefix, and whatever the implementations throw
+   */
+  attach(requests: readonly AttachRequest[]): readonly LiveEntry[] {
+    const slots = requests.map((request) => this.#addLink(request));
+    try {
+      const ids = new Set(this.context.instantiate(slots));
+      return this.context.entries.filter(({ id }) => ids.has(id));
+    } catch (error) {
+      for (const slot of slots) this.#table.remove(slot);
+      throw error;
+    } finally {
+      this.#freeCounters();
+    }
+  }
+
+  /** Takes attachments off, in one stop; ids that are not live are passed over. */
+  detach(ids: readonly number[]): void {
+    const live = this.context.entries.filter(({ id }) => ids.includes(id));
+    this.context.detach(ids);
+    for (const { link } of live) this.#table.remove(link);
+    this.#freeCounters();
+  }
+
+  /** How often the program of an attachment ran, or had run when it was detached. */
+  hits(id: number): bigint {
+    const counter = this.#counters.get(id);
+    if (counter === undefined) return this.#finalHits.get(id) ?? 0n;
+    return readHits(this.#memory(this.#layout.hits), counter.index) - counter.before;
+  }
+
+  /** What programs printed since the last call, and how much of it was lost so far. */
+  get printk(): PrintkReader {
+    return this.#printk;
+  }
+
+  /** Detaches everything, in one stop. */
+  detachAll(): void {
+    this.detach(this.context.entries.map(({ id }) => id));
+  }
+
+  /** Detaches everything and takes our memory out of the target, where no thread is in it any more. */
+  [Symbol.dispose](): void {
+    this.detachAll();
+    this.injection[Symbol.dispose]();
+  }
+
+  #memory({ offset, size }: { readonly offset: number; readonly size: number }): Uint8Array {
+    return this.injection.shared.subarray(offset, offset + size);
+  }
+
+  #addLink({ program, prefix, place, cookie }: AttachRequest): Slot {
+    const kind = this.context.kinds.find(({ sections }) => sections.includes(prefix));
+    if (kind === undefined) {
+      const known = this.context.kinds.flatMap(({ sections }) => sections).join(', ');
+      throw new AttachError(
+        'ATTACH_NO_IMPL',
+        `cannot attach ${program}: nothing serves '${prefix}', there are ${known}`,
+      );
+    }
+    const perfEvent = this.#perfEvent(kind.type, place, cookie);
+    const { slot } = this.#programs.get(program)!;
+    return this.#table.add({ kind: 'link', program: slot, perfEvent, entryId: 0, address: 0n });
+  }
+
+  /** The perf event of a place: stored once, since texts are never freed. */
+  #perfEvent(attachType: number, privateData: string, cookie: bigint): Slot {
+    for (const [slot, handler] of this.#table.handlers()) {
+      if (handler.kind !== 'perf event' || handler.attachType !== attachType) continue;
+      if (handler.privateData === privateData && handler.cookie === cookie) return slot;
+    }
+    return this.#table.add({ kind: 'perf event', attachType, privateData, cookie });
+  }
+
+  #callback(slot: Slot, cookie: bigint, entryId: number): EbpfCallback {
+    const { program } = [...this.#programs.values()].find((known) => known.slot === slot)!;
+    const index = this.#takeCounter(entryId);
+    return {
+      name: program.name,
+      compile: (model, near) => this.#compile(program, model, near, cookie, index),
+    };
+  }
+
+  /** Compiles once for each place: a probe that goes and comes back finds its code. */
+  #compile(
+    program: VerifiedProgram,
+    model: ContextModel,
+    near: bigint,
+    cookie: bigint,
+    hitIndex: number,
+  ): LoweredProgram {
+    const key = `${program.name} ${near} ${cookie} ${hitIndex}`;
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return known;
+    const forbidden: readonly Requirement[] = this.injection.process.seccomp === 'none' ? [] : ['syscall'];
+    const compiled = compile(program, {
+      model,
+      nearAddress: near,
+      maps: this.#maps,
+      facts: this.#facts,
+      attachCookie: cookie,
+      forbid: new Set(forbidden),
+      prologue: (b, shared) => emitHit(b, this.#hitPlace, hitIndex, shared),
+    });
+    this.#compiled.set(key, compiled);
+    return compiled;
+  }
+
+  #takeCounter(entryId: number): number {
+    const taken = new Set([...this.#counters.values()].map(({ index }) => index));
+    let index = 0;
+    while (taken.has(index)) index++;
+    if (index >= MAX_LINKS) throw new RangeError(`a session holds at most ${MAX_LINKS} links`);
+    this.#counters.set(entryId, { index, before: readHits(this.#memory(this.#layout.hits), index) });
+    return index;
+  }
+
+  /** Counters of links that are gone, or never came to be, are free again. */
+  #freeCounters(): void {
+    const live = new Set(this.context.entries.map(({ id }) => id));
+    for (const id of this.#counters.keys()) {
+      if (live.has(id)) continue;
+      this.#finalHits.set(id, this.hits(id));
+      this.#counters.delete(id);
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/** What emitted code may rely on in one target: found out once, when the session begins. */
+import { viewOf } from '../bytes/struct.ts';
+import { readElf } from '../elf/elf-file.ts';
+import { BpfError } from '../errors.ts';
+import type { TargetProcess } from '../process/target-process.ts';
+
+export interface ThreadFacts {
+  /** True if fs:0 holds the thread pointer itself, as the ELF TLS ABI has it, so that it tells threads apart. */
+  readonly threadPointers: boolean;
+  /** Offset from fs of the thread's id, undefined if it is not where the C library keeps it. */
+  readonly tidOffset: number | undefined;
+}
+
+/** struct pthread's `tid` in glibc for x86-64: behind the 704 bytes of tcbhead_t and two list pointers. */
+const GLIBC_TID_OFFSET = 720;
+
+/**
+ * Checks a thread against the ABI.
+ *
+ * @param fsBase of a stopped thread
+ * @param tid its id as it sees it itself, in its own pid namespace
+ */
+export function readThreadFacts({ memory, facts }: TargetProcess, fsBase: bigint, tid: number): ThreadFacts {
+  // Without a C library nobody vouches that the next thread looks like this one.
+  if (fsBase === 0n || facts.libc === 'none' || facts.libc === undefined) {
+    return { threadPointers: false, tidOffset: undefined };
+  }
+  const block = memory.readUpTo(fsBase, GLIBC_TID_OFFSET + 4);
+  const word = (offset: number): bigint => (offset + 8 <= block.length ? viewOf(block).getBigUint64(offset, true) : 0n);
+  const hasTid = block.length >= GLIBC_TID_OFFSET + 4 && viewOf(block).getUint32(GLIBC_TID_OFFSET, true) === tid;
+  return {
+    threadPointers: word(0) === fsBase,
+    tidOffset: facts.libc === 'glibc' && hasTid ? GLIBC_TID_OFFSET : undefined,
+  };
+}
+
+/** The address of the vDSO's clock_gettime, undefined if the process has none that can be read. */
+export function findClockGettime(process: TargetProcess): bigint | undefined {
+  const vdso = process.mappings().find(({ path }) => path === '[vdso]');
+  if (vdso === undefined) return undefined;
+  try {
+    const image = process.memory.readUpTo(vdso.start, Number(vdso.end - vdso.start));
+    const symbol = readElf(image).findSymbol('__vdso_clock_gettime');
+    return symbol === undefined ? undefined : vdso.start + symbol.value;
+  } catch (error) {
+    if (error instanceof BpfError) return undefined; // the helper asks the kernel then
+    throw error;
+  }
+}
