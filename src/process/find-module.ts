@@ -1,0 +1,60 @@
+/** Which module of a process a name means. */
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { ProcessError } from './errors.ts';
+import type { Module } from './module.ts';
+import { didYouMean, suggest } from './suggest.ts';
+
+/** Ways to understand a name, the most exact first. The first that fits any module decides. */
+const READINGS: readonly ((name: string, modules: readonly Module[], pid: number) => Module | undefined)[] = [
+  (name, modules) => modules.find((m) => m.path === name),
+  sameFile,
+  (name, modules) => modules.find((m) => m.name === name),
+  (name, modules) => modules.find((m) => sonameOf(m) === name),
+  (name, modules) => modules.find((m) => withoutVersion(m.name) === withoutVersion(name)),
+  (name, modules) => modules.find((m) => withoutVersion(sonameOf(m) ?? '') === withoutVersion(name)),
+];
+
+/**
+ * @param name a path, a soname with or without version ('libc.so.6', 'libc.so', 'libc'), or a file's own name
+ * @throws {ProcessError} PROCESS_MODULE_NOT_FOUND
+ */
+export function findModule(name: string, modules: readonly Module[], pid: number): Module {
+  for (const reading of READINGS) {
+    const module = reading(name, modules, pid);
+    if (module !== undefined) return module;
+  }
+  const meant = didYouMean(
+    suggest(
+      basename(name),
+      modules.map((m) => m.name),
+    ),
+  );
+  throw new ProcessError(
+    'PROCESS_MODULE_NOT_FOUND',
+    `cannot find '${name}' in process ${pid}: no such file is mapped`,
+    {
+      fix: meant ?? `it maps ${modules.map((m) => m.name).join(', ')}`,
+    },
+  );
+}
+
+/** A path with symbolic links in it, as the target sees it. */
+function sameFile(name: string, modules: readonly Module[], pid: number): Module | undefined {
+  if (!name.startsWith('/')) return undefined;
+  const stats = statSync(`/proc/${pid}/root${name}`, { bigint: true, throwIfNoEntry: false });
+  return stats && modules.find((m) => m.mappings[0]!.inode === stats.ino && basename(m.path) !== '');
+}
+
+/** 'libc.so.6', 'libc-2.31.so', 'libc.so' and 'libc' all become 'libc'. */
+function withoutVersion(name: string): string {
+  return name.replace(/(?:-[\d.]+)?\.so(?:\.[\d.]+)?$/, '');
+}
+
+function sonameOf(module: Module): string | undefined {
+  try {
+    return module.soname;
+  } catch {
+    return undefined; // a file that cannot be read has no other names
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The bytes of the file a module was mapped from: of that very file, also when its path leads to another one by now, or
+ * leads nowhere in our own mount namespace. What is opened belongs to the target and may be hostile.
+ */
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { isSysError } from '../sys/errors.ts';
+import { asSysError } from '../sys/proc.ts';
+import type { Mapping } from '../sys/proc-maps.ts';
+import type { ProcessMemory } from '../sys/process-memory.ts';
+import { ProcessError } from './errors.ts';
+import type { Module } from './module.ts';
+
+/** Larger files are refused: no linker writes them, and a sparse one costs its owner nothing. */
+const MAX_FILE_SIZE = 2 ** 31;
+
+/** Compared where device numbers cannot be: the first page holds the headers and mostly the build-id. */
+const IDENTITY_SIZE = 4096;
+
+/** @throws {ProcessError} PROCESS_MODULE_UNREADABLE */
+export function readModuleFile(pid: number, module: Module, memory: ProcessMemory): Uint8Array {
+  const first = module.mappings[0]!;
+  if (first.path === '[vdso]') return memory.read(module.start, Number(module.end - module.start));
+  const range = `${first.start.toString(16)}-${first.end.toString(16)}`;
+  // This link leads to the mapped file itself, but following it takes a capability.
+  const mapped = openRegular(`/proc/${pid}/map_files/${range}`);
+  const fd = mapped ?? openRegular(`/proc/${pid}/root${first.path}`);
+  if (fd === undefined) {
+    throw unreadable(
+      module,
+      first.deleted ? 'the file was deleted, and reading it still takes CAP_SYS_ADMIN' : 'it cannot be opened',
+    );
+  }
+  try {
+    const stats = fstatSync(fd, { bigint: true });
+    if (stats.size > MAX_FILE_SIZE) throw unreadable(module, `it has ${stats.size} bytes`);
+    if (mapped === undefined && !isMapped(fd, stats, first, memory)) {
+      throw unreadable(module, 'another file has taken its place since it was mapped');
+    }
+    return readWhole(fd, Number(stats.size));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A descriptor of a regular file, undefined if it cannot be had. */
+function openRegular(path: string): number | undefined {
+  const magicLink = path.includes('/map_files/');
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | (magicLink ? 0 : constants.O_NOFOLLOW);
+  try {
+    const fd = asSysError(`open(${path})`, () => openSync(path, flags));
+    if (fstatSync(fd).isFile()) return fd;
+    closeSync(fd);
+    return undefined;
+  } catch (error) {
+    if (isSysError(error, 'SYS_EACCES', 'SYS_EPERM', 'SYS_ENOENT', 'SYS_OTHER')) return undefined;
+    throw error;
+  }
+}
+
+/** By device and inode or, on filesystems that report others to mmap than to stat, by what is in memory. */
+function isMapped(fd: number, stats: BigIntStats, mapping: Mapping, memory: ProcessMemory): boolean {
+  if (stats.ino === mapping.inode && deviceName(stats.dev) === mapping.device) return true;
+  if (mapping.offset !== 0 || mapping.permissions[1] === 'w') return false;
+  const page = readWhole(fd, Math.min(IDENTITY_SIZE, Number(stats.size)));
+  return Buffer.compare(page, memory.readUpTo(mapping.start, page.length)) === 0;
+}
+
+/** st_dev as /proc/PID/maps writes it: major and minor in hexadecimal. Source: gnu_dev_major(3). */
+function deviceName(device: bigint): string {
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
+  const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
+  return `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}`;
+}
+
+function readWhole(fd: number, size: number): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  for (let done = 0; done < size; ) {
+    const count = readSync(fd, bytes, done, size - done, done);
+    if (count === 0) return bytes.subarray(0, done);
+    done += count;
+  }
+  return bytes;
+}
+
+function unreadable(module: Module, why: string): ProcessError {
+  return new ProcessError('PROCESS_MODULE_UNREADABLE', `cannot read '${module.path}': ${why}`);
+}

@@ -1,0 +1,92 @@
+/** A library or executable mapped into a process: one file, its mappings, and what its ELF file tells. */
+import { type ElfFile, readElf } from '../elf/elf-file.ts';
+import { SegmentFlag, SegmentType } from '../elf/segments.ts';
+import type { Mapping } from '../sys/proc-maps.ts';
+import { ProcessError } from './errors.ts';
+
+export class Module {
+  /** As the process saw the file when it mapped it. */
+  readonly path: string;
+  /** The last part of the path. */
+  readonly name: string;
+  /** In ascending order, at least one of them executable. */
+  readonly mappings: readonly Mapping[];
+  readonly #readFile: (module: Module) => Uint8Array;
+  #elf: ElfFile | undefined;
+  #bias: bigint | undefined;
+
+  /** @param readFile gives the bytes of the file; asked once */
+  constructor(mappings: readonly Mapping[], readFile: (module: Module) => Uint8Array) {
+    this.path = mappings[0]!.path;
+    this.name = this.path.slice(this.path.lastIndexOf('/') + 1);
+    this.mappings = mappings;
+    this.#readFile = readFile;
+  }
+
+  get start(): bigint {
+    return this.mappings[0]!.start;
+  }
+
+  /** The first address behind it. */
+  get end(): bigint {
+    return this.mappings.at(-1)!.end;
+  }
+
+  /** The file it was mapped from. @throws {ProcessError} PROCESS_MODULE_UNREADABLE @throws {ElfError} */
+  get elf(): ElfFile {
+    this.#elf ??= readElf(this.#readFile(this));
+    return this.#elf;
+  }
+
+  /**
+   * What to add to an address in the file to get one in the process; 0 for programs linked to a fixed address.
+   *
+   * @throws {ProcessError} PROCESS_MODULE_UNREADABLE @throws {ElfError}
+   */
+  get bias(): bigint {
+    this.#bias ??= this.#findBias();
+    return this.#bias;
+  }
+
+  /** DT_SONAME, by which other modules ask for it. @throws as `elf` */
+  get soname(): string | undefined {
+    return this.elf.dynamic?.soname;
+  }
+
+  /** True if code of this module is mapped at `address`. */
+  holdsCode(address: bigint): boolean {
+    return this.mappings.some((m) => m.permissions[2] === 'x' && address >= m.start && address < m.end);
+  }
+
+  /** Through the segment that the code was mapped from: addresses and file offsets need not agree. */
+  #findBias(): bigint {
+    const code = this.mappings.find((m) => m.permissions[2] === 'x')!;
+    const segment = this.elf.segments.find(
+      (s) =>
+        s.type === SegmentType.LOAD &&
+        (s.flags & SegmentFlag.EXEC) !== 0 &&
+        code.offset < s.offset + s.fileSize &&
+        code.offset + Number(code.end - code.start) > s.offset,
+    );
+    if (segment === undefined) {
+      throw new ProcessError(
+        'PROCESS_MODULE_UNREADABLE',
+        `cannot place '${this.path}': no code segment of the file lies at offset ${code.offset}, where it is mapped`,
+      );
+    }
+    return code.start - BigInt(code.offset) + BigInt(segment.offset) - segment.address;
+  }
+}
+
+/** The files that `mappings` map code from, each with all its mappings, in the order of their addresses. */
+export function groupModules(mappings: readonly Mapping[]): readonly (readonly Mapping[])[] {
+  const groups = new Map<string, Mapping[]>();
+  for (const mapping of mappings) {
+    if (mapping.inode === 0n && mapping.path !== '[vdso]') continue;
+    const file = `${mapping.device}:${mapping.inode}:${mapping.path}`;
+    const group = groups.get(file);
+    if (group === undefined) groups.set(file, [mapping]);
+    else group.push(mapping);
+  }
+  return [...groups.values()].filter((group) => group.some((m) => m.permissions[2] === 'x'));
+}

@@ -1,0 +1,124 @@
+/** Where in a process a function begins. */
+
+import { viewOf } from '../bytes/struct.ts';
+import type { ElfFile } from '../elf/elf-file.ts';
+import { type Relocation, X64Relocation } from '../elf/relocations.ts';
+import { SectionFlag, SectionType } from '../elf/sections.ts';
+import { type ElfSymbol, SymbolType } from '../elf/symbols.ts';
+import type { ProcessMemory } from '../sys/process-memory.ts';
+import { ProcessError } from './errors.ts';
+import type { Module } from './module.ts';
+import { didYouMean, suggest } from './suggest.ts';
+
+/** A function of a module, in the memory of the process. */
+export interface ResolvedFunction {
+  readonly module: Module;
+  /** As it was asked for; aliases of it have the same address. */
+  readonly name: string;
+  readonly address: bigint;
+  /** In bytes; 0 if the symbol does not say. */
+  readonly size: number;
+}
+
+/**
+ * Finds a function by its symbol, in the full table or else among the dynamic ones.
+ *
+ * @param modules all modules of the process: what a resolver chose is read from their relocated slots
+ * @throws {ProcessError} PROCESS_SYMBOL_NOT_FOUND, PROCESS_IFUNC_UNRESOLVED, PROCESS_MODULE_UNREADABLE
+ * @throws {ElfError} if the module's file is malformed
+ */
+export function resolveFunction(
+  module: Module,
+  name: string,
+  modules: readonly Module[],
+  memory: ProcessMemory,
+): ResolvedFunction {
+  const symbol = module.elf.findSymbol(name);
+  if (symbol === undefined) throw notFound(module, name, 'it defines no such symbol');
+  if (symbol.type === SymbolType.GNU_IFUNC) return resolveIndirect(module, symbol, name, modules, memory);
+  const address = module.bias + symbol.value;
+  const isCode = symbol.type === SymbolType.FUNC || symbol.type === SymbolType.NOTYPE;
+  if (!isCode || !module.holdsCode(address)) throw notFound(module, name, 'the symbol is not code');
+  return { module, name, address, size: symbol.size };
+}
+
+/**
+ * An indirect function: the symbol names a resolver that ran once, at load time, and the choice stands in the slots of those
+ * who call it.
+ */
+function resolveIndirect(
+  module: Module,
+  symbol: ElfSymbol,
+  name: string,
+  modules: readonly Module[],
+  memory: ProcessMemory,
+): ResolvedFunction {
+  for (const caller of [module, ...modules.filter((m) => m !== module)]) {
+    for (const slot of slotsOf(caller, module, symbol, name)) {
+      const address = viewOf(memory.read(caller.bias + slot, 8)).getBigUint64(0, true);
+      // A slot that was not used yet still leads to its own linkage table.
+      if (module.holdsCode(address)) return { module, name, address, size: sizeAt(module, address) };
+    }
+  }
+  throw new ProcessError(
+    'PROCESS_IFUNC_UNRESOLVED',
+    `cannot resolve '${name}' in '${module.name}': it is chosen at run time, and nothing in the process has called it yet`,
+    { fix: 'name the implementation itself, as in __strlen_avx2, if the module has symbols for it' },
+  );
+}
+
+/** Where `caller` keeps the address of the function, before relocation. */
+function* slotsOf(caller: Module, definer: Module, symbol: ElfSymbol, name: string): Generator<bigint> {
+  const elf = elfOf(caller);
+  if (elf === undefined) return;
+  const names = elf.dynsym;
+  for (const { type, symbol: index, addend, offset } of loadTimeRelocations(elf)) {
+    if (type === X64Relocation.IRELATIVE) {
+      if (caller === definer && addend === symbol.value) yield offset;
+    } else if (type === X64Relocation.JUMP_SLOT || type === X64Relocation.GLOB_DAT) {
+      if (names !== undefined && index < names.count && names.at(index).name === name) yield offset;
+    }
+  }
+}
+
+/** Those of the dynamic loader or, in a static executable, of the C library's start-up code. */
+function* loadTimeRelocations(elf: ElfFile): Generator<Relocation> {
+  if (elf.dynamic !== undefined) yield* elf.dynamic.relocations();
+  else {
+    for (const section of elf.sections) {
+      if (section.type === SectionType.RELA && section.flags & SectionFlag.ALLOC) yield* elf.relocations(section);
+    }
+  }
+}
+
+/** A caller whose file cannot be read just has no slots to offer. */
+function elfOf(module: Module): ElfFile | undefined {
+  try {
+    return module.elf;
+  } catch {
+    return undefined;
+  }
+}
+
+function sizeAt(module: Module, address: bigint): number {
+  const value = address - module.bias;
+  for (const symbol of module.elf.symbols()) {
+    if (symbol.value === value && symbol.type === SymbolType.FUNC) return symbol.size;
+  }
+  return 0;
+}
+
+function notFound(module: Module, name: string, why: string): ProcessError {
+  const fix = didYouMean(suggest(name, functionNames(module.elf)));
+  return new ProcessError(
+    'PROCESS_SYMBOL_NOT_FOUND',
+    `cannot find function '${name}' in '${module.name}': ${why}`,
+    fix === undefined ? {} : { fix },
+  );
+}
+
+function* functionNames(elf: ElfFile): Generator<string> {
+  for (const { type, section, name } of elf.symbols()) {
+    if (section !== 0 && (type === SymbolType.FUNC || type === SymbolType.GNU_IFUNC)) yield name;
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * Stopping the threads of a process and letting them go again, so that none can tell.
+ * Threads are seized and interrupted, never sent a signal, and detached afterwards: a thread that stayed traced would hang at its
+ * next clone. Source: ptrace(2).
+ */
+import { isSysError } from '../sys/errors.ts';
+import { readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
+import {
+  detach,
+  interrupt,
+  type Registers,
+  readEventMessage,
+  readRegisters,
+  resume,
+  resumeToSystemCall,
+  seize,
+  TraceOption,
+  writeRegisters,
+} from '../sys/ptrace.ts';
+import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
+import { takeEvent, type WaitEvent } from '../sys/wait.ts';
+import { ProcessError } from './errors.ts';
+import { reclaimLate, releaseLate } from './late-release.ts';
+import { withoutSpuriousEintr } from './resume-point.ts';
+
+/** How long threads get to stop. One in vfork(2) cannot until its child is done, and holds the others meanwhile. */
+const STOP_TIMEOUT_MS = 2000;
+
+/** Most threads stop within microseconds: look often at first, then leave the processor to them. */
+const EAGER_LOOKS = 64;
+const LOOK_INTERVAL_US = 30;
+
+/** A thread that stands still until it is let go. */
+export class StoppedThread {
+  readonly tid: number;
+  /** What it stopped for, undefined while it runs. */
+  #event: WaitEvent | undefined;
+  #registers: Registers;
+
+  /** @internal */
+  constructor(tid: number, event: WaitEvent) {
+    this.tid = tid;
+    this.#event = event;
+    this.#registers = readRegisters(tid);
+    if (event.kind !== 'trap') return;
+    const registers = withoutSpuriousEintr(this.#registers);
+    if (registers !== this.#registers) this.registers = registers;
+  }
+
+  /** True while it runs: it did not come to the stop it was let run to. */
+  get isRunning(): boolean {
+    return this.#event === undefined;
+  }
+
+  get registers(): Registers {
+    return this.#registers;
+  }
+
+  set registers(registers: Registers) {
+    writeRegisters(this.tid, registers);
+    this.#registers = registers;
+  }
+
+  /** The signal it gets when it goes on, 0 for none. */
+  get signal(): number {
+    return this.#event?.kind === 'signal' ? this.#event.signal : 0;
+  }
+
+  /**
+   * Lets it run to its next stop: with `how` 'system-call' the entry or exit of one; with 'signal' it takes the signal it was
+   * stopped for and stops again as soon as it has.
+   *
+   * @throws {ProcessError} PROCESS_EXITED, PROCESS_STOP_TIMEOUT
+   */
+  runTo(how: 'system-call' | 'signal'): WaitEvent {
+    if (how === 'system-call') resumeToSystemCall(this.tid);
+    else {
+      interrupt(this.tid);
+      resume(this.tid, this.signal);
+    }
+    this.#event = undefined;
+    const look = new Look(STOP_TIMEOUT_MS);
+    for (;;) {
+      const event = takeEvent(this.tid);
+      if (event?.kind === 'ended')
+        throw new ProcessError('PROCESS_EXITED', `cannot go on in thread ${this.tid}: it ended`);
+      if (event !== undefined) {
+        this.#event = event;
+        this.#registers = readRegisters(this.tid);
+        return event;
+      }
+      if (!look.again()) throw stopTimeout([this.tid]);
+    }
+  }
+}
+
+/** Threads of one process, held. Dispose of it to let them go; if we die the kernel does. */
+export class StoppedThreads implements Disposable {
+  readonly #pid: number;
+  readonly #optionsFor: (tid: number) => number;
+  /** undefined: seized, not stopped yet. */
+  readonly #threads = new Map<number, StoppedThread | undefined>();
+  #priority: Disposable | undefined;
+  #stoppedAt = 0;
+  #pause = 0;
+
+  private constructor(pid: number, optionsFor: (tid: number) => number) {
+    this.#pid = pid;
+    this.#optionsFor = optionsFor;
+  }
+
+  /**
+   * Stops every thread of a process, those included that are created meanwhile.
+   *
+   * @param isAlive asked once the threads are seized: false if `pid` is not the process meant any more
+   * @throws {ProcessError} PROCESS_STOP_TIMEOUT, PROCESS_EXITED, PROCESS_EXECED, PROCESS_TRACED, PROCESS_PERMISSION; every
+   *   thread is let go again
+   */
+  static all(pid: number, isAlive: () => boolean): StoppedThreads {
+    const held = new StoppedThreads(pid, () => TraceOption.CLONE | TraceOption.EXEC | TraceOption.SYSGOOD);
+    return held.#stop(() => {
+      held.#seizeNew();
+      if (!isAlive()) throw exited(pid);
+      const look = new Look(STOP_TIMEOUT_MS);
+      held.#priority = raisePriority();
+      held.#stoppedAt = performance.now();
+      do {
+        held.#interruptRunning();
+        held.#awaitStops(look);
+      } while (held.#seizeNew());
+      if (held.#threads.size === 0) throw exited(pid);
+    });
+  }
+
+  /**
+   * Stops one thread of a process, whichever can.
+   *
+   * @param optionsFor TraceOptions for a thread
+   * @throws {ProcessError} as `all` does
+   */
+  static one(pid: number, isAlive: () => boolean, optionsFor: (tid: number) => number): StoppedThreads {
+    const held = new StoppedThreads(pid, optionsFor);
+    return held.#stop(() => {
+      const tid = readTasks(pid).find((id) => 'RSTt'.includes(readThreadState(pid, id) ?? 'X') && held.#seize(id));
+      if (tid === undefined || !isAlive()) throw exited(pid);
+      held.#stoppedAt = performance.now();
+      held.#interruptRunning();
+      held.#awaitStops(new Look(STOP_TIMEOUT_MS));
+      if (held.#threads.size === 0) throw exited(pid);
+    });
+  }
+
+  /** The threads that stand still, in the order of their ids. */
+  get threads(): readonly StoppedThread[] {
+    return [...this.#threads.values()].filter((thread) => thread !== undefined);
+  }
+
+  /** How long the first of them stood still, in microseconds; 0 while they do. */
+  get pauseMicroseconds(): number {
+    return this.#pause;
+  }
+
+  /** Lets all threads go, each with the signal it was about to get. */
+  [Symbol.dispose](): void {
+    for (const [tid, thread] of this.#threads) {
+      if (thread === undefined || thread.isRunning) releaseLate(tid);
+      else ignoreGone(() => detach(tid, thread.signal));
+    }
+    if (this.#threads.size > 0) this.#pause = Math.round((performance.now() - this.#stoppedAt) * 1000);
+    this.#threads.clear();
+    this.#priority?.[Symbol.dispose]();
+    this.#priority = undefined;
+  }
+
+  #stop(body: () => void): this {
+    try {
+      body();
+      return this;
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Seizes threads until a pass over them finds none that is new; true if it found any. */
+  #seizeNew(): boolean {
+    let found = false;
+    for (let again = true; again; ) {
+      again = false;
+      for (const tid of readTasks(this.#pid)) {
+        if (!this.#threads.has(tid) && this.#seize(tid)) again = found = true;
+      }
+    }
+    return found;
+  }
+
+  /** False if the thread is gone or as good as gone. */
+  #seize(tid: number): boolean {
+    try {
+      if (!reclaimLate(tid)) seize(tid, this.#optionsFor(tid));
+    } catch (error) {
+      if (isSysError(error, 'SYS_ESRCH')) return false;
+      if (!isSysError(error, 'SYS_EPERM')) throw error;
+      const state = readThreadState(this.#pid, tid);
+      if (state === undefined || state === 'Z' || state === 'X') return false;
+      // A thread made by one of ours is traced from the start.
+      const tracer = tracerOf(tid);
+      if (tracer !== process.pid) throw notPermitted(this.#pid, tid, tracer, error);
+    }
+    this.#threads.set(tid, undefined);
+    return true;
+  }
+
+  #interruptRunning(): void {
+    for (const [tid, thread] of this.#threads) {
+      if (thread === undefined) ignoreGone(() => interrupt(tid));
+    }
+  }
+
+  #awaitStops(look: Look): void {
+    for (;;) {
+      const running = [...this.#threads].filter(([, thread]) => thread === undefined).map(([tid]) => tid);
+      for (const tid of running) this.#take(tid);
+      if (![...this.#threads.values()].includes(undefined)) return;
+      if (look.again()) continue;
+      throw stopTimeout(running);
+    }
+  }
+
+  /** Notes what a running thread reported, if anything. */
+  #take(tid: number): void {
+    try {
+      const event = takeEvent(tid);
+      if (event === undefined) this.#dropZombie(tid);
+      else if (event.kind === 'ended') this.#threads.delete(tid);
+      else this.#threads.set(tid, new StoppedThread(tid, event));
+      if (event?.kind === 'clone') this.#disown(readEventMessage(tid));
+      if (event?.kind === 'exec')
+        throw new ProcessError('PROCESS_EXECED', `cannot stop process ${this.#pid}: it replaced its program`);
+    } catch (error) {
+      // Gone while we looked.
+      if (!isSysError(error, 'SYS_ECHILD', 'SYS_ESRCH')) throw error;
+      this.#threads.delete(tid);
+    }
+  }
+
+  /** A first thread that ended before the others reports nothing until they end too. */
+  #dropZombie(tid: number): void {
+    if (tid !== this.#pid || readThreadState(this.#pid, tid) !== 'Z') return;
+    this.#threads.delete(tid);
+    releaseLate(tid);
+  }
+
+  /** clone(2) can make processes too; those are not ours. */
+  #disown(tid: number): void {
+    if (readTasks(this.#pid).includes(tid) || this.#threads.has(tid)) return;
+    releaseLate(tid);
+  }
+}
+
+/** When to look again whether threads have stopped. */
+class Look {
+  readonly #deadline: number;
+  #count = 0;
+
+  constructor(timeoutMs: number) {
+    this.#deadline = performance.now() + timeoutMs;
+  }
+
+  /** Waits a little; false once the time is up. */
+  again(): boolean {
+    if (this.#count++ < EAGER_LOOKS) return true;
+    sleepMicroseconds(LOOK_INTERVAL_US);
+    return performance.now() < this.#deadline;
+  }
+}
+
+function readTasks(pid: number): readonly number[] {
+  try {
+    return readThreadIds(pid);
+  } catch (error) {
+    if (isSysError(error, 'SYS_ENOENT', 'SYS_ESRCH')) return [];
+    throw error;
+  }
+}
+
+function tracerOf(tid: number): number {
+  try {
+    return readStatus(tid).tracer;
+  } catch {
+    return 0;
+  }
+}
+
+function ignoreGone(body: () => void): void {
+  try {
+    body();
+  } catch (error) {
+    if (!isSysError(error, 'SYS_ESRCH')) throw error;
+  }
+}
+
+function exited(pid: number): ProcessError {
+  return new ProcessError('PROCESS_EXITED', `cannot stop process ${pid}: it ended`);
+}
+
+function stopTimeout(tids: readonly number[]): ProcessError {
+  const names = tids.length > 4 ? `${tids.slice(0, 4).join(', ')} and ${tids.length - 4} more` : tids.join(', ');
+  return new ProcessError(
+    'PROCESS_STOP_TIMEOUT',
+    `cannot stop thread ${names}: still running after ${STOP_TIMEOUT_MS} ms`,
+    { why: 'it is in a call that cannot be interrupted, such as vfork, or gets no processor time', fix: 'try again' },
+  );
+}
+
+function notPermitted(pid: number, tid: number, tracer: number, cause: unknown): ProcessError {
+  return tracer === 0
+    ? new ProcessError('PROCESS_PERMISSION', `cannot trace thread ${tid} of process ${pid}: not permitted`, { cause })
+    : new ProcessError('PROCESS_TRACED', `cannot trace process ${pid}: process ${tracer} traces it`, { cause });
+}

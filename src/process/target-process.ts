@@ -1,0 +1,170 @@
+/** A process outside us: what is mapped in it, its memory, its threads, and system calls made in its name. */
+import { isSysError } from '../sys/errors.ts';
+import { PidFd } from '../sys/pidfd.ts';
+import { readStatus } from '../sys/proc.ts';
+import { type Mapping, readMaps } from '../sys/proc-maps.ts';
+import { ProcessMemory } from '../sys/process-memory.ts';
+import { TraceOption } from '../sys/ptrace.ts';
+import { type AttachFacts, permissionError, readAttachFacts, refusalOf } from './attach-facts.ts';
+import { STUB_SIZE } from './call-stub.ts';
+import { ProcessError } from './errors.ts';
+import { findModule } from './find-module.ts';
+import { groupModules, Module } from './module.ts';
+import { readModuleFile } from './module-file.ts';
+import { RemoteCalls } from './remote-calls.ts';
+import { type ResolvedFunction, resolveFunction } from './resolve-function.ts';
+import { mayReturnInto } from './stack-scan.ts';
+import { StoppedThreads } from './stopped-threads.ts';
+import { findStaleStubs, findStubPlace } from './stub-place.ts';
+
+/**
+ * Opens a running process. It is not stopped and not changed.
+ *
+ * @throws {ProcessError} PROCESS_* with the reason and, where there is one, the remedy
+ */
+export function openProcess(pid: number): TargetProcess {
+  // First: from here on the number means one process, and what is read below is about it.
+  const pidFd = openPidFd(pid);
+  try {
+    const facts = readAttachFacts(pid);
+    const refusal = refusalOf(facts);
+    if (refusal !== undefined) throw refusal;
+    return new TargetProcess(facts, pidFd, openMemory(facts));
+  } catch (error) {
+    pidFd[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function openPidFd(pid: number): PidFd {
+  try {
+    return new PidFd(pid);
+  } catch (error) {
+    // Whatever stands against it /proc tells more precisely, unless it has just ended.
+    readAttachFacts(pid);
+    throw error;
+  }
+}
+
+function openMemory(facts: AttachFacts): ProcessMemory {
+  try {
+    return new ProcessMemory(facts.pid);
+  } catch (error) {
+    if (isSysError(error, 'SYS_EACCES', 'SYS_EPERM')) throw permissionError(facts, error);
+    throw error;
+  }
+}
+
+/** Dispose of it to close its descriptors; the process does not notice. */
+export class TargetProcess implements Disposable {
+  readonly pid: number;
+  readonly facts: AttachFacts;
+  /** Its memory, protection notwithstanding. */
+  readonly memory: ProcessMemory;
+  readonly #pidFd: PidFd;
+  /** By place and file, so that a module's ELF file is read once. */
+  #modules = new Map<string, Module>();
+
+  /** @internal Use `openProcess`. */
+  constructor(facts: AttachFacts, pidFd: PidFd, memory: ProcessMemory) {
+    this.pid = facts.pid;
+    this.facts = facts;
+    this.memory = memory;
+    this.#pidFd = pidFd;
+  }
+
+  /** False once it has ended. */
+  isAlive(): boolean {
+    return this.#pidFd.isAlive();
+  }
+
+  /** What is mapped now. @throws {ProcessError} PROCESS_EXITED */
+  mappings(): readonly Mapping[] {
+    try {
+      return readMaps(this.pid);
+    } catch (error) {
+      if (!isSysError(error, 'SYS_ENOENT', 'SYS_ESRCH')) throw error;
+      throw new ProcessError('PROCESS_EXITED', `cannot read the mappings of process ${this.pid}: it ended`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** The libraries and executables that are mapped now. @throws {ProcessError} PROCESS_EXITED */
+  modules(): readonly Module[] {
+    const known = this.#modules;
+    this.#modules = new Map();
+    for (const mappings of groupModules(this.mappings())) {
+      const key = mappings.map((m) => `${m.start}-${m.end}:${m.device}:${m.inode}`).join();
+      const module = known.get(key) ?? new Module(mappings, (m) => readModuleFile(this.pid, m, this.memory));
+      this.#modules.set(key, module);
+    }
+    return [...this.#modules.values()];
+  }
+
+  /**
+   * @param name a path, a soname with or without version ('libc.so.6', 'libc'), or a file's own name
+   * @throws {ProcessError} PROCESS_MODULE_NOT_FOUND, PROCESS_EXITED
+   */
+  findModule(name: string): Module {
+    return findModule(name, this.modules(), this.pid);
+  }
+
+  /**
+   * @throws {ProcessError} PROCESS_SYMBOL_NOT_FOUND, PROCESS_IFUNC_UNRESOLVED, PROCESS_MODULE_UNREADABLE, PROCESS_EXITED
+   * @throws {ElfError} if the module's file is malformed
+   */
+  resolveFunction(module: Module, symbol: string): ResolvedFunction {
+    return resolveFunction(module, symbol, this.modules(), this.memory);
+  }
+
+  /**
+   * Stops every thread until the result is disposed of.
+   *
+   * @throws {ProcessError} PROCESS_STOP_TIMEOUT, PROCESS_EXITED, PROCESS_EXECED, PROCESS_TRACED, PROCESS_PERMISSION
+   */
+  stopThreads(): StoppedThreads {
+    return StoppedThreads.all(this.pid, () => this.isAlive());
+  }
+
+  /**
+   * Stops one thread and has it make system calls; the others run on. It goes on where it was, whatever `body` does and
+   * even if we are killed.
+   *
+   * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, and as `stopThreads`
+   */
+  withRemoteCalls<T>(body: (calls: RemoteCalls) => T): T {
+    const place = findStubPlace(this.mappings(), this.memory);
+    using held = StoppedThreads.one(
+      this.pid,
+      () => this.isAlive(),
+      (tid) => this.#optionsFor(tid),
+    );
+    using calls = new RemoteCalls(held.threads[0]!, this.memory, place);
+    return body(calls);
+  }
+
+  /** Removes what controllers left that were killed in the middle of a call; stops threads only if there is any. */
+  removeStaleStubs(): void {
+    const mappings = this.mappings();
+    const stale = findStaleStubs(mappings, this.memory);
+    if (stale.length === 0) return;
+    using held = this.stopThreads();
+    for (const start of stale) {
+      const stub = [{ start, end: start + BigInt(STUB_SIZE) }];
+      const inUse = held.threads.some((thread) => mayReturnInto(stub, thread, mappings, this.memory));
+      if (!inUse) this.memory.write(start, new Uint8Array(STUB_SIZE));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.memory[Symbol.dispose]();
+    this.#pidFd[Symbol.dispose]();
+  }
+
+  #optionsFor(tid: number): number {
+    if (readStatus(tid).seccomp === 0) return TraceOption.SYSGOOD;
+    if (this.facts.canSuspendSeccomp) return TraceOption.SYSGOOD | TraceOption.SUSPEND_SECCOMP;
+    throw refusalOf({ ...this.facts, seccomp: 'filter' })!;
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * The calls into the C library, by FFI: the only place that knows koffi.
+ * koffi is loaded, and each function bound, when it is first called. All calls are synchronous: ptrace belongs to one OS
+ * thread, and koffi's asynchronous calls run on others.
+ */
+import { createRequire } from 'node:module';
+import { SysError } from './errors.ts';
+
+type Koffi = typeof import('koffi').default;
+
+/** What a call may be given: a number for any integer type, bytes or an address for a pointer. */
+export type Argument = number | bigint | string | ArrayBufferView | null;
+
+/** Result and parameter types, as the manual pages have them. */
+const SIGNATURES = {
+  fcntl: ['int', ['int', 'int', 'int']],
+  mmap: ['int64', ['uint64', 'size_t', 'int', 'int', 'int', 'int64']],
+  munmap: ['int', ['uint64', 'size_t']],
+  poll: ['int', ['void *', 'ulong', 'int']],
+  pread: ['int64', ['int', 'void *', 'size_t', 'int64']],
+  ptrace: ['int64', ['int64', 'int', 'uint64', 'void *']],
+  pwrite: ['int64', ['int', 'void *', 'size_t', 'int64']],
+  sched_getscheduler: ['int', ['int']],
+  sched_setscheduler: ['int', ['int', 'int', 'void *']],
+  syscall: ['int64', ['int64', 'int64', 'int64', 'int64', 'int64']],
+  usleep: ['int', ['uint']],
+  waitpid: ['int', ['int', 'void *', 'int']],
+} as const satisfies Record<string, readonly [string, readonly string[]]>;
+
+export type FunctionName = keyof typeof SIGNATURES;
+
+type Bound = (...args: readonly Argument[]) => number;
+
+let koffi: Koffi | undefined;
+let library: ReturnType<Koffi['load']> | undefined;
+const bound = new Map<FunctionName, Bound>();
+
+/**
+ * Calls a function of the C library.
+ *
+ * @returns its result, or `-errno` where it returned -1
+ */
+export function tryLibc(name: FunctionName, ...args: readonly Argument[]): number {
+  const result = (bound.get(name) ?? bind(name))(...args);
+  return result === -1 ? -loadKoffi().errno() : result;
+}
+
+/**
+ * Calls a function of the C library.
+ *
+ * @param what the call for the error message: 'pidfd_open(42)'
+ * @throws {SysError} if it returned -1
+ */
+export function libc(what: string, name: FunctionName, ...args: readonly Argument[]): number {
+  const result = tryLibc(name, ...args);
+  if (result < 0) throw new SysError(what, -result);
+  return result;
+}
+
+/** An ArrayBuffer over `size` bytes of this process's own memory. Dear: make it once and keep it. */
+export function viewOfMemory(address: number, size: number): ArrayBuffer {
+  return loadKoffi().view(BigInt(address), size);
+}
+
+function bind(name: FunctionName): Bound {
+  library ??= loadKoffi().load(null);
+  const [result, parameters] = SIGNATURES[name];
+  const call = library.func(name, result, [...parameters]) as Bound;
+  bound.set(name, call);
+  return call;
+}
+
+function loadKoffi(): Koffi {
+  koffi ??= createRequire(import.meta.url)('koffi') as Koffi;
+  return koffi;
+}

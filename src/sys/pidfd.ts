@@ -1,0 +1,26 @@
+/** A descriptor that stands for one process, whatever becomes of its number. Source: pidfd_open(2). */
+import { closeSync } from 'node:fs';
+import { libc, tryLibc } from './libc.ts';
+
+const SYS_PIDFD_OPEN = 434;
+const POLLIN = 1;
+
+export class PidFd implements Disposable {
+  #fd: number;
+
+  /** @throws {SysError} SYS_ESRCH if there is no such process, SYS_EINVAL or SYS_ENOENT if it is a thread of one */
+  constructor(pid: number) {
+    this.#fd = libc(`pidfd_open(${pid})`, 'syscall', SYS_PIDFD_OPEN, pid, 0, 0, 0);
+  }
+
+  /** False once the process has ended, zombie or not. While true its number means this process and no other. */
+  isAlive(): boolean {
+    // struct pollfd { int fd; short events, revents; }: readable when the process has ended.
+    return this.#fd >= 0 && tryLibc('poll', Int32Array.of(this.#fd, POLLIN), 1, 0) === 0;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * The memory of another process through /proc/PID/mem, which ignores page protection: no page of the target is ever
+ * writable and executable at once. The descriptor stays with the address space it was opened for, so that after an
+ * exec it reads nothing rather than something else.
+ */
+import { closeSync, constants, openSync } from 'node:fs';
+import { SysError } from './errors.ts';
+import { libc } from './libc.ts';
+import { asSysError } from './proc.ts';
+
+export class ProcessMemory implements Disposable {
+  readonly #pid: number;
+  #fd: number;
+
+  /** @throws {SysError} SYS_EACCES, SYS_EPERM, SYS_ENOENT */
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.#fd = asSysError(`open(/proc/${pid}/mem)`, () => openSync(`/proc/${pid}/mem`, constants.O_RDWR));
+  }
+
+  /** Up to `size` bytes: fewer where unmapped memory follows. @throws {SysError} SYS_EIO if there is none */
+  readUpTo(address: bigint, size: number): Uint8Array {
+    const bytes = new Uint8Array(size);
+    const what = `pread(/proc/${this.#pid}/mem, ${size} bytes at 0x${address.toString(16)})`;
+    for (let done = 0; done < size; ) {
+      const rest = bytes.subarray(done);
+      let count: number;
+      try {
+        count = libc(what, 'pread', this.#fd, rest, rest.length, address + BigInt(done));
+      } catch (error) {
+        if (done === 0) throw error;
+        count = 0;
+      }
+      if (count === 0) return bytes.subarray(0, done);
+      done += count;
+    }
+    return bytes;
+  }
+
+  /** @throws {SysError} SYS_EIO if any of it is not mapped, or the process is gone */
+  read(address: bigint, size: number): Uint8Array {
+    const bytes = this.readUpTo(address, size);
+    if (bytes.length < size) throw this.#short('read', address, size, bytes.length);
+    return bytes;
+  }
+
+  /** @throws {SysError} SYS_EIO if any of it is not mapped, or the process is gone */
+  write(address: bigint, bytes: Uint8Array): void {
+    const what = `pwrite(/proc/${this.#pid}/mem, ${bytes.length} bytes at 0x${address.toString(16)})`;
+    for (let done = 0; done < bytes.length; ) {
+      const rest = bytes.subarray(done);
+      const count = libc(what, 'pwrite', this.#fd, rest, rest.length, address + BigInt(done));
+      if (count === 0) throw this.#short('write', address, bytes.length, done);
+      done += count;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  #short(verb: string, address: bigint, size: number, done: number): SysError {
+    const EIO = 5;
+    return new SysError(
+      `${verb} ${size} bytes at 0x${address.toString(16)} of process ${this.#pid}, ${done} done`,
+      EIO,
+    );
+  }
+}

@@ -1,0 +1,48 @@
+/** waitpid(2) for traced threads: always by thread id, never -1, since libuv waits for children of its own. */
+import { constants } from 'node:os';
+import { libc } from './libc.ts';
+
+const WNOHANG = 1;
+const WALL = 0x4000_0000;
+
+/** What a traced thread reported. */
+export type WaitEvent =
+  | { readonly kind: 'ended' }
+  /** Stopped because we asked, or at the start of a thread's life. */
+  | { readonly kind: 'trap' }
+  /** Stopped as all threads of its process are, by SIGSTOP or its kin. */
+  | { readonly kind: 'group-stop' }
+  /** Stopped before `signal` is delivered; it is lost unless passed on. */
+  | { readonly kind: 'signal'; readonly signal: number }
+  /** Stopped at the entry or the exit of a system call. */
+  | { readonly kind: 'system-call' }
+  /** Stopped inside clone; `readEventMessage` tells the new thread. */
+  | { readonly kind: 'clone' }
+  /** Stopped at the first instruction of a new program. */
+  | { readonly kind: 'exec' };
+
+const SIGTRAP = constants.signals.SIGTRAP;
+/** SIGTRAP as TraceOption.SYSGOOD marks it. */
+const SYSTEM_CALL_STOP = SIGTRAP | 0x80;
+
+const PTRACE_EVENT_CLONE = 3;
+const PTRACE_EVENT_EXEC = 4;
+const PTRACE_EVENT_STOP = 128;
+
+/** What a traced thread reported since the last call, undefined if nothing. @throws {SysError} SYS_ECHILD if not ours */
+export function takeEvent(tid: number): WaitEvent | undefined {
+  const status = new Int32Array(1);
+  if (libc(`waitpid(${tid})`, 'waitpid', tid, status, WALL | WNOHANG) === 0) return undefined;
+  return decodeStatus(status[0]!);
+}
+
+/** Reads a wait status; ptrace(2) describes its bits. */
+export function decodeStatus(status: number): WaitEvent {
+  if ((status & 0xff) !== 0x7f) return { kind: 'ended' };
+  const signal = (status >> 8) & 0xff;
+  const event = status >>> 16;
+  if (event === PTRACE_EVENT_STOP) return { kind: signal === SIGTRAP ? 'trap' : 'group-stop' };
+  if (event === PTRACE_EVENT_CLONE) return { kind: 'clone' };
+  if (event === PTRACE_EVENT_EXEC) return { kind: 'exec' };
+  return signal === SYSTEM_CALL_STOP ? { kind: 'system-call' } : { kind: 'signal', signal };
+}
