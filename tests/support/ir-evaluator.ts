@@ -26,7 +26,7 @@ export interface EvaluatorWorld {
   readonly threadPointer?: bigint;
   readonly cpuNumber?: bigint;
   readonly timestamp?: () => bigint;
-  /** Values evaluated before it is called a hang; 1,000,000 unless given. */
+  /** Values and blocks evaluated before it is called a hang; 1,000,000 unless given. */
   readonly stepLimit?: number;
 }
 
@@ -70,6 +70,7 @@ class Evaluator {
     let block = fn.blocks[0]!;
     let from: Block | undefined;
     for (;;) {
+      if (--this.#steps < 0) throw new Error(`${fn.name} does not end`);
       this.#enter(frame, block, from);
       const end = block.terminator;
       if (end === undefined) throw new Error(`block ${block.id} of ${fn.name} has no terminator`);
@@ -136,6 +137,8 @@ class Evaluator {
         this.#store(a, operation.offset, operation.size, ATOMIC[operation.operator](old, b));
         return operation.fetch ? old : undefined;
       }
+      case 'increment':
+        return this.#store(a, operation.offset, 8, this.#load(a, operation.offset, 8) + 1n);
       case 'cmpxchg': {
         const old = this.#load(a, operation.offset, operation.size);
         if (old === BigInt.asUintN(8 * operation.size, b)) this.#store(a, operation.offset, operation.size, c);
