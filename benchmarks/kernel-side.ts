@@ -1,12 +1,10 @@
 /** The kernel's side of the comparison: the same bytecode at a uprobe of the kernel. */
 import { closeSync, readFileSync } from 'node:fs';
-import { viewOf } from '../src/bytes/struct.ts';
 import { readElf } from '../src/elf/elf-file.ts';
-import type { MapSpec } from '../src/maps/map-type.ts';
 import type { ObjectSpec } from '../src/object/spec.ts';
 import { createMap, loadProgram, mapValues } from './kernel/bpf.ts';
 import { openUprobe } from './kernel/uprobe-event.ts';
-import type { Side } from './side.ts';
+import { type Side, sumOf } from './side.ts';
 
 /** @param object whose programs are to run */
 export function kernelSide(object: ObjectSpec): Side {
@@ -28,7 +26,7 @@ export function kernelSide(object: ObjectSpec): Side {
         keep(openUprobe(loaded, target.pid, target.path, fileOffsetOf(symbol, target.path)));
         return {
           pauseUs: undefined,
-          sum: (map) => sumOf(maps.get(map)!, object.maps.find(({ name }) => name === map)!),
+          sum: (map) => sumOf(mapValues(maps.get(map)!, object.maps.find(({ name }) => name === map)!)),
           [Symbol.dispose]: close,
         };
       } catch (error) {
@@ -37,12 +35,6 @@ export function kernelSide(object: ObjectSpec): Side {
       }
     },
   };
-}
-
-function sumOf(map: number, spec: MapSpec): bigint {
-  let sum = 0n;
-  for (const value of mapValues(map, spec)) sum += viewOf(value).getBigUint64(0, true);
-  return sum;
 }
 
 function fileOffsetOf(symbol: string, path: string): number {

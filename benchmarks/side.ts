@@ -1,4 +1,5 @@
 /** The two sides of the comparison, as the bench sees them: something that puts a program on a function. */
+import { viewOf } from '../src/bytes/struct.ts';
 import type { BenchTarget } from './bench-target.ts';
 
 export interface Side {
@@ -12,4 +13,11 @@ export interface Attachment extends Disposable {
   readonly pauseUs: number | undefined;
   /** The sum of all values of a map: how many hits a counting program counted. */
   sum(map: string): bigint;
+}
+
+/** The sum of map values that are unsigned 64-bit numbers. */
+export function sumOf(values: Iterable<Uint8Array>): bigint {
+  let sum = 0n;
+  for (const value of values) sum += viewOf(value).getBigUint64(0, true);
+  return sum;
 }
