@@ -285,14 +285,23 @@ const BY_OPCODE: readonly (readonly Form[])[] = Array.from({ length: 256 }, (_, 
   FORMS.filter((row) => row.opcode === opcode),
 );
 
+/** How to tell the forms of an opcode apart: by one field, if there are several. */
+const VARIANTS = BY_OPCODE.map((forms) => {
+  const field = FIELDS.find((candidate) => new Set(forms.map(({ fixed }) => fixed[candidate])).size > 1);
+  // Of two names for the same form the first counts.
+  if (field === undefined) return { field, only: forms[0] };
+  return { field, byValue: new Map(forms.map((row) => [row.fixed[field], row])) };
+});
+
 /** The forms that share an opcode byte; none if it means nothing. */
 export function formsOf(opcode: number): readonly Form[] {
   return BY_OPCODE[opcode] ?? [];
 }
 
-/** The form of an instruction. @throws RangeError if it has none, which no decoded or assembled instruction can */
+/** The form of a decoded or assembled instruction. @throws RangeError if it has none */
 export function formOf(insn: Insn): Form {
-  const found = formsOf(insn.opcode).find((row) => FIELDS.every((field) => fits(row, field, insn)));
+  const variants = VARIANTS[insn.opcode]!;
+  const found = variants.field === undefined ? variants.only : variants.byValue.get(insn[variants.field]);
   if (found === undefined)
     throw new RangeError(`no instruction has opcode 0x${insn.opcode.toString(16)} and these fields`);
   return found;

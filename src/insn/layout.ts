@@ -26,19 +26,25 @@ export function targetSlot(insn: Insn): number | undefined {
   return undefined;
 }
 
+const NOWHERE = -1;
+
 /** From slots to indexes of a laid-out program. */
 export class SlotMap {
-  readonly #index = new Map<number, number>();
+  /** By slot; NOWHERE inside a lddw. */
+  readonly #index: Int32Array;
 
   constructor(insns: readonly Insn[]) {
+    const last = insns.at(-1);
+    this.#index = new Int32Array(last === undefined ? 0 : last.slot + slotCount(last)).fill(NOWHERE);
     insns.forEach((insn, index) => {
-      this.#index.set(insn.slot, index);
+      this.#index[insn.slot] = index;
     });
   }
 
   /** The index of the instruction that begins at `slot`; undefined behind the ends and inside a lddw. */
   index(slot: number): number | undefined {
-    return this.#index.get(slot);
+    const index = this.#index[slot];
+    return index === NOWHERE ? undefined : index;
   }
 
   /**
@@ -49,7 +55,7 @@ export class SlotMap {
   target(insn: Insn): number | undefined {
     const slot = targetSlot(insn);
     if (slot === undefined) return undefined;
-    const index = this.#index.get(slot);
+    const index = this.index(slot);
     if (index === undefined) {
       throw new InsnError(
         'INSN_BAD_TARGET',

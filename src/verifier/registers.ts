@@ -30,16 +30,23 @@ export interface Surroundings {
   callee(insn: number): FunctionSummary;
 }
 
-/**
- * A number: the frame pointer plus that many bytes. `argument`: what the caller put there, initialised or not.
- * undefined: not written on some path to here.
- */
-type Known = number | 'argument' | 'any' | undefined;
-type Registers = Known[];
+/** What is known of an initialised register. */
+interface Known {
+  /** It may hold the frame pointer plus that many bytes, or plus something unknown; undefined: it does not. */
+  readonly pointer: number | 'unknown' | undefined;
+  /** It may hold what the caller left there, initialised or not. */
+  readonly argument: boolean;
+}
+
+/** undefined: not written on some path to here. */
+type Value = Known | undefined;
+type Registers = Value[];
 type Callee = Extract<Operation, { kind: 'call' }>['callee'];
 
 const STACK_SIZE = 512;
 const ARGUMENTS = [1, 2, 3, 4, 5];
+const ANY: Known = { pointer: undefined, argument: false };
+const INCOMING: Known = { pointer: undefined, argument: true };
 
 /**
  * Checks one function; those it calls come first.
@@ -60,8 +67,9 @@ export function checkRegisters(
     for (let index = start; index < end; index++) walk.step(registers, index);
     for (const successor of successors) {
       const known = incoming[successor];
-      const merged = known === undefined ? [...registers] : walk.merge(known, registers);
-      if (known !== undefined && merged.every((value, register) => value === known[register])) continue;
+      const merged =
+        known === undefined ? [...registers] : known.map((value, register) => merge(value, registers[register]));
+      if (known?.every((value, register) => value === merged[register])) continue;
       incoming[successor] = merged;
       pending.push(successor);
     }
@@ -85,27 +93,15 @@ class FunctionWalk {
     const registers: Registers = Array.from({ length: REGISTER_COUNT }, () => undefined);
     const given = this.#surroundings.arguments;
     for (const register of ARGUMENTS) {
-      if (given === 'from caller') registers[register] = 'argument';
-      else if (register <= given) registers[register] = 'any';
+      if (given === 'from caller') registers[register] = INCOMING;
+      else if (register <= given) registers[register] = ANY;
     }
-    registers[FRAME_POINTER] = 0;
+    registers[FRAME_POINTER] = { pointer: 0, argument: false };
     return registers;
   }
 
   summary(): FunctionSummary {
     return { frameSize: Math.ceil(this.#deepest / 8) * 8, reads: this.#reads, returns: this.#returns };
-  }
-
-  /** What is known where two paths meet. */
-  merge(a: Registers, b: Registers): Registers {
-    return a.map((value, register) => {
-      const other = b[register];
-      if (value === other) return value;
-      if (value === undefined || other === undefined) return undefined;
-      this.#escape(value);
-      this.#escape(other);
-      return value === 'argument' || other === 'argument' ? 'argument' : 'any';
-    });
   }
 
   /** Applies instruction `index` to `registers`. */
@@ -130,59 +126,60 @@ class FunctionWalk {
 
   #read(registers: Registers, register: number, index: number): void {
     const value = registers[register];
-    if (value === 'argument') this.#reads.add(register);
     if (value === undefined) throw refusal(this.#program, index, 'VERIFIER_UNINITIALIZED', `R${register} !read_ok`);
+    if (value.argument) this.#reads.add(register);
   }
 
   /** What r0 is known to hold after a call. */
-  #call(registers: Registers, callee: Callee, insn: Insn, index: number): Known {
+  #call(registers: Registers, callee: Callee, insn: Insn, index: number): Value {
     if (callee === 'helper') {
       const { args, returns } = this.#surroundings.helpers.get(insn.imm)!;
       for (const register of ARGUMENTS.slice(0, args.length)) {
         this.#read(registers, register, index);
         this.#checkStack(registers, register, 0, 1, 'access to', index);
       }
-      return returns === 'void' ? undefined : 'any';
+      return returns === 'void' ? undefined : ANY;
     }
     for (const register of ARGUMENTS) this.#escape(registers[register]);
-    if (callee !== 'local') return 'any';
+    if (callee !== 'local') return ANY;
     const { reads, returns } = this.#surroundings.callee(index);
     for (const register of reads) this.#read(registers, register, index);
-    return returns ? 'any' : undefined;
+    return returns ? ANY : undefined;
   }
 
   /** What the register that an instruction writes, if any, is known to hold after it. */
-  #result(registers: Registers, operation: Operation, insn: Insn, index: number): Known {
+  #result(registers: Registers, operation: Operation, insn: Insn, index: number): Value {
     switch (operation.kind) {
       case 'load':
         this.#checkStack(registers, insn.src, insn.offset, operation.size, 'read from', index);
-        return 'any';
+        return ANY;
       case 'store':
         this.#checkStack(registers, insn.dst, insn.offset, operation.size, 'write to', index);
         if (operation.operand === 'src') this.#escape(registers[insn.src]);
-        return 'any';
+        return ANY;
       case 'atomic':
         this.#checkStack(registers, insn.dst, insn.offset, operation.size, 'write to', index);
         this.#escape(registers[insn.src]);
-        return 'any';
+        return ANY;
       case 'alu': {
         const known = movedPointer(registers, operation, insn);
         if (known === undefined) for (const register of effectsOf(insn).reads) this.#escape(registers[register]);
-        return known ?? 'any';
+        return known ?? ANY;
       }
       case 'neg':
       case 'movsx':
       case 'endian':
         for (const register of effectsOf(insn).reads) this.#escape(registers[register]);
-        return 'any';
+        return ANY;
       default:
-        return 'any';
+        return ANY;
     }
   }
 
   /** If `base` holds the frame pointer plus a constant, the access must lie in the frame, which grows to hold it. */
   #checkStack(registers: Registers, base: number, offset: number, size: number, access: string, index: number): void {
-    const pointer = registers[base];
+    const pointer = registers[base]?.pointer;
+    if (pointer === 'unknown') this.#escape(registers[base]);
     if (typeof pointer !== 'number') return;
     const from = pointer + offset;
     if (from < -STACK_SIZE || from + size > 0) {
@@ -193,9 +190,17 @@ class FunctionWalk {
   }
 
   /** A pointer into the frame goes where it is not followed: any byte of the frame may be touched through it. */
-  #escape(value: Known): void {
-    if (typeof value === 'number') this.#deepest = STACK_SIZE;
+  #escape(value: Value): void {
+    if (value?.pointer !== undefined) this.#deepest = STACK_SIZE;
   }
+}
+
+/** What is known where two paths meet; `a` itself if `b` adds nothing. */
+function merge(a: Value, b: Value): Value {
+  if (a === undefined || b === undefined) return undefined;
+  const pointer = a.pointer === b.pointer ? a.pointer : 'unknown';
+  const argument = a.argument || b.argument;
+  return pointer === a.pointer && argument === a.argument ? a : { pointer, argument };
 }
 
 /** The frame pointer plus a constant that a 64-bit mov, add or sub makes of one; undefined if it makes none. */
@@ -203,12 +208,11 @@ function movedPointer(
   registers: Registers,
   { operator, width, operand }: Extract<Operation, { kind: 'alu' }>,
   { dst, src, imm }: Insn,
-): number | undefined {
-  if (width !== 64) return undefined;
-  const pointer = registers[operator === 'mov' ? src : dst];
-  if (typeof pointer !== 'number') return undefined;
-  if (operator === 'mov') return operand === 'src' ? pointer : undefined;
-  if (operand === 'src') return undefined;
-  if (operator === 'add') return pointer + imm;
-  return operator === 'sub' ? pointer - imm : undefined;
+): Value {
+  const pointer = registers[operator === 'mov' ? src : dst]?.pointer;
+  if (width !== 64 || typeof pointer !== 'number') return undefined;
+  const at = (offset: number): Known => ({ pointer: offset, argument: false });
+  if (operand === 'src') return operator === 'mov' ? at(pointer) : undefined;
+  if (operator === 'add') return at(pointer + imm);
+  return operator === 'sub' ? at(pointer - imm) : undefined;
 }
