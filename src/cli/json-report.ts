@@ -1,0 +1,58 @@
+/** The JSON lines of `load`: a contract, every name and type of it. */
+import type { BpfLink, BpfMap } from '../index.ts';
+import type { Detached, LoadReport } from './load-report.ts';
+import type { Output } from './output.ts';
+
+export class JsonReport implements LoadReport {
+  readonly #output: Output;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
+    const data = {
+      pid,
+      links: links.map(({ id, program, section, kind, target, address, method }) => ({
+        id,
+        program,
+        section,
+        kind,
+        target,
+        address: `0x${address.toString(16)}`,
+        method,
+      })),
+      pause_us: Math.round(pauseUs),
+    };
+    this.#line({ type: 'attached', data });
+  }
+
+  printk(text: string): void {
+    this.#line({ type: 'printk', data: text });
+  }
+
+  map(map: BpfMap): void {
+    this.#line({ type: 'map', name: map.name, map_type: map.typeName, entries: map.entries() });
+  }
+
+  stats(links: readonly BpfLink[], lostEvents: bigint): void {
+    const data = {
+      links: links.map(({ id, hits, missed }) => ({ id, hits: integer(hits), missed: integer(missed) })),
+      lost_events: integer(lostEvents),
+    };
+    this.#line({ type: 'stats', data });
+  }
+
+  detached(data: Detached): void {
+    this.#line({ type: 'detached', data });
+  }
+
+  #line(line: object): void {
+    this.#output.line(JSON.stringify(line));
+  }
+}
+
+/** A JSON number, or a decimal string beyond 2^53-1. */
+function integer(value: bigint): number | string {
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
+}

@@ -1,0 +1,19 @@
+/** What `load` tells, in two languages: JSON lines for programs, text for people. */
+import type { BpfLink, BpfMap } from '../index.ts';
+
+/** What became of the target's code at the end. */
+export interface Detached {
+  readonly pid: number;
+  readonly links: number;
+  /** True if the code was read back and is what it was before. */
+  readonly restored: boolean;
+}
+
+/** Gets told, in this order: attached, printk any number of times, each map, stats, detached. */
+export interface LoadReport {
+  attached(pid: number, links: readonly BpfLink[], pauseUs: number): void;
+  printk(text: string): void;
+  map(map: BpfMap): void;
+  stats(links: readonly BpfLink[], lostEvents: bigint): void;
+  detached(detached: Detached): void;
+}

@@ -1,0 +1,114 @@
+/** `remora load`: attaches an object's programs to a running process, until something ends it, and tells what they saw. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, InvalidArgumentError } from 'commander';
+import { CliError } from './errors.ts';
+import { readFile } from './input.ts';
+import { JsonReport } from './json-report.ts';
+import { shared } from './options.ts';
+import { Output } from './output.ts';
+import { paletteFor } from './text.ts';
+import { TextReport } from './text-report.ts';
+
+interface LoadOptions {
+  readonly pid: readonly number[];
+  readonly attach?: ReadonlyMap<string, string>;
+  readonly duration?: number;
+  readonly json?: true;
+  readonly o?: string;
+  readonly quiet?: true;
+  readonly verbose?: true;
+  readonly color: boolean;
+}
+
+/** How often the target is asked for news, in milliseconds. */
+const POLL_INTERVAL = 50;
+
+export function loadCommand(): Command {
+  return new Command('load')
+    .description('Attach the programs of an object to a running process; at the end, print the maps and detach.')
+    .argument('<FILE>', 'an eBPF object file, as clang -target bpf writes it')
+    .addOption(shared.pid().makeOptionMandatory())
+    .option(
+      '--attach <PROGRAM=PLACE>',
+      'attach PROGRAM to PLACE, such as uprobe:libc.so.6:malloc, instead of where its section says; repeatable',
+      parseAttach,
+    )
+    .addOption(shared.duration())
+    .addOption(shared.json())
+    .addOption(shared.output())
+    .addOption(shared.quiet())
+    .addOption(shared.verbose())
+    .addOption(shared.noColor())
+    .addOption(shared.allow())
+    .action(load);
+}
+
+async function load(file: string, options: LoadOptions): Promise<void> {
+  const { openObject, openProcess } = await import('../index.ts');
+  const pid = onlyPid(options.pid);
+  const note = (line: string): void => {
+    if (!options.quiet) process.stderr.write(`${line}\n`);
+  };
+  using object = openObject(readFile(file));
+  note('note: the programs passed a structural check only, not yet the full verifier');
+  using target = openProcess(pid);
+  const output = Output.to(options.o);
+  const report = options.json
+    ? new JsonReport(output)
+    : new TextReport({
+        output,
+        palette: paletteFor(output, options),
+        note,
+        detail: options.verbose ? 'full' : 'usual',
+      });
+
+  const ended = endOfSession(output);
+  const { links, pauseUs } = object.attachAll(target, options.attach);
+  if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
+  try {
+    report.attached(pid, links, pauseUs);
+    while (!ended.signal.aborted && target.isAlive()) {
+      await sleep(POLL_INTERVAL, undefined, { signal: ended.signal }).catch(() => {});
+      // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
+      if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);
+    }
+  } finally {
+    for (const link of links) link.detach();
+  }
+  for (const text of object.readPrintk()) report.printk(text);
+  for (const map of object.maps) report.map(map);
+  report.stats(links, object.lostEvents);
+  report.detached({ pid, links: links.length, restored: target.isAlive() });
+  await output.flush();
+}
+
+/**
+ * Aborts when the session is to end by a signal, or because nobody reads the output. The signals stay caught from then
+ * on, so that a second Ctrl-C cannot come between us and the detaching.
+ */
+function endOfSession(output: Output): AbortController {
+  const end = new AbortController();
+  const abort = (): void => end.abort();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, abort);
+  output.gone.then(abort);
+  return end;
+}
+
+function onlyPid(pids: readonly number[]): number {
+  const [pid, ...others] = pids;
+  if (others.length > 0) {
+    throw new CliError('CLI_NOT_YET', `cannot attach to ${pids.length} processes at once: not in this version`, {
+      fix: 'run one remora load for each',
+    });
+  }
+  return pid!;
+}
+
+function parseAttach(text: string, before: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {
+  const { program, place } = /^(?<program>[^=]+)=(?<place>.+)$/s.exec(text)?.groups ?? {};
+  if (program === undefined || place === undefined) {
+    throw new InvalidArgumentError('Wanted PROGRAM=uprobe:BINARY:FUNCTION.');
+  }
+  if (before.has(program)) throw new InvalidArgumentError(`${program} has a place already.`);
+  return new Map([...before, [program, place]]);
+}

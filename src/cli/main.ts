@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+/** The command line: registers the commands, and turns what they throw into text and an exit code. */
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { disasmCommand } from './disasm.ts';
+import { doctorCommand } from './doctor.ts';
+import { Exit, exitCodeOf } from './exit-codes.ts';
+import { describeFailure } from './failure.ts';
+import { loadCommand } from './load.ts';
+import { paletteFor } from './text.ts';
+import { vmCommand } from './vm.ts';
+
+/** One a command, in the order of the help. What a command needs of the library it imports when it runs. */
+const COMMANDS: readonly (() => Command)[] = [loadCommand, disasmCommand, doctorCommand, vmCommand];
+
+const EXAMPLES = `
+Examples:
+  remora doctor 4242                       may I attach to process 4242, and if not, why?
+  remora load malloc-count.bpf.o -p 4242   attach, run until Ctrl-C, print the maps, detach
+  remora load count-calls.bpf.o -p 4242 --attach on_call=uprobe:libc.so.6:open --duration 5s --json
+  remora disasm malloc-count.bpf.o --native
+
+Exit codes: 0 ok, 1 run time, 2 usage or syntax, 3 permission, 4 target or symbol not found,
+5 site or feature unsupported, 6 rejected by the verifier.`;
+
+function commandLine(): Command {
+  const program = new Command('remora')
+    .description('Attaches eBPF programs to running processes from userspace, at native speed.')
+    .version(packageVersion(), '-V, --version')
+    .addHelpText('after', EXAMPLES)
+    .exitOverride();
+  for (const make of COMMANDS) {
+    const command = make().copyInheritedSettings(program);
+    command.showHelpAfterError(`fix:   see remora ${command.name()} --help`);
+    program.addCommand(command);
+  }
+  return program.showHelpAfterError('fix:   see remora --help');
+}
+
+async function run(args: readonly string[]): Promise<void> {
+  try {
+    await commandLine().parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // It has printed its message already. The help that stands in for a missing command is an error too.
+      process.exitCode = error.exitCode === 0 ? Exit.OK : Exit.USAGE;
+      return;
+    }
+    const palette = paletteFor(process.stderr, { color: !args.includes('--no-color') });
+    process.stderr.write(`${describeFailure(error, palette)}\n`);
+    process.exitCode = exitCodeOf(error);
+  }
+}
+
+/** From package.json, which lies above the built files, however deep they are. */
+function packageVersion(): string {
+  let folder = import.meta.dirname;
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
+  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version;
+}
+
+// Nobody reads our notes any more (`2>&1 | head`): no reason to leave a target attached.
+process.stderr.on('error', () => {});
+await run(process.argv.slice(2));

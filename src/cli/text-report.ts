@@ -1,0 +1,122 @@
+/** What `load` tells people: data on the output, notes about the session on stderr. */
+import type { BpfLink, BpfMap, JsonValue, MapEntry } from '../index.ts';
+import type { Detached, LoadReport } from './load-report.ts';
+import type { Output } from './output.ts';
+import { type Column, count, type Palette, printable, table } from './text.ts';
+
+export interface TextReportOptions {
+  readonly output: Output;
+  readonly palette: Palette;
+  /** Gets a line about the session. */
+  readonly note: (line: string) => void;
+  /** More columns, and the entries of arrays that are all zero. */
+  readonly detail: 'usual' | 'full';
+}
+
+export class TextReport implements LoadReport {
+  readonly #options: TextReportOptions;
+
+  constructor(options: TextReportOptions) {
+    this.#options = options;
+  }
+
+  attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
+    const { note, detail } = this.#options;
+    note(`attached ${count(links.length, 'program')} to ${pid}, which paused for ${duration(pauseUs)}; Ctrl-C ends`);
+    const rows = links.map(({ program, target, method, kind, address }) =>
+      detail === 'usual'
+        ? [printable(program), printable(target), method]
+        : [printable(program), printable(target), method, kind, `0x${address.toString(16)}`],
+    );
+    const titles = ['program', 'target', 'method', 'kind', 'address'].slice(0, detail === 'usual' ? 3 : 5);
+    for (const line of table(titles.map(leftColumn), rows)) note(`  ${line}`);
+  }
+
+  printk(text: string): void {
+    this.#options.output.line(printable(text.replace(/\n$/, '')));
+  }
+
+  map(map: BpfMap): void {
+    const { output, palette } = this.#options;
+    const lines = map.isDataSection ? variableLines(map) : this.#entryLines(map);
+    output.line('');
+    output.line(palette.bold(printable(`${map.name} (${map.typeName})`)));
+    for (const line of lines) output.line(`  ${line}`);
+  }
+
+  stats(links: readonly BpfLink[], lostEvents: bigint): void {
+    const { output } = this.#options;
+    const columns = [leftColumn('program'), leftColumn('target'), rightColumn('hits'), rightColumn('missed')];
+    const rows = links.map(({ program, target, hits, missed }) => [
+      printable(program),
+      printable(target),
+      `${hits}`,
+      `${missed}`,
+    ]);
+    output.line('');
+    for (const line of table(columns, rows)) output.line(line);
+    output.line(`lost events: ${lostEvents}`);
+  }
+
+  detached({ pid, links, restored }: Detached): void {
+    const outcome = restored ? 'its code is what it was' : 'it has ended';
+    this.#options.note(`detached ${count(links, 'program')} from ${pid}: ${outcome}`);
+  }
+
+  #entryLines(map: BpfMap): string[] {
+    const all = map.entries();
+    const isArray = map.typeName.endsWith('array');
+    const shown = isArray && this.#options.detail === 'usual' ? all.filter(({ value }) => !isZero(value)) : all;
+    const lines = shown.length === 0 ? [] : entryTable(isArray ? shown : [...shown].sort(byKey));
+    if (shown.length < all.length) lines.push(`(${count(all.length - shown.length, 'more entry')} of zero)`);
+    return lines.length === 0 ? ['(empty)'] : lines;
+  }
+}
+
+/** `name = value`, a line each. */
+function variableLines(map: BpfMap): string[] {
+  const cells = map.entries().flatMap(({ value }) => cellsOf('', value));
+  return cells.map(([name, value]) => (name === '' ? value : `${name} = ${value}`));
+}
+
+/** Columns are the fields of keys and values; all entries of a map have the same. */
+function entryTable(entries: readonly MapEntry[]): string[] {
+  const rows = entries.map(({ key, value }) => [...cellsOf('key', key), ...cellsOf('value', value)]);
+  const columns = rows[0]!.map(([title], at) =>
+    rows.every((row) => /^-?\d+(\.\d+)?$/.test(row[at]![1])) ? rightColumn(title) : leftColumn(title),
+  );
+  return table(
+    columns,
+    rows.map((row) => row.map(([, text]) => text)),
+  );
+}
+
+/** A struct's fields one by one, anything else as one cell; what lies deeper stays together as JSON. */
+function cellsOf(name: string, value: JsonValue): (readonly [title: string, text: string])[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[name, cellText(value)]];
+  const prefix = name === '' ? '' : `${name}.`;
+  return Object.entries(value).map(([field, inner]) => [printable(`${prefix}${field}`), cellText(inner)]);
+}
+
+function cellText(value: JsonValue): string {
+  return printable(typeof value === 'string' ? value : JSON.stringify(value));
+}
+
+function isZero(value: JsonValue): boolean {
+  if (typeof value === 'string') return /^(0x)?0*$/.test(value);
+  if (typeof value !== 'object' || value === null) return !value;
+  return Object.values(value).every(isZero);
+}
+
+/** Numbers by size, everything else by its text. */
+function byKey({ key: a }: MapEntry, { key: b }: MapEntry): number {
+  if (typeof a === 'number' && typeof b === 'number') return a - b;
+  return JSON.stringify(a).localeCompare(JSON.stringify(b), 'en', { numeric: true });
+}
+
+function duration(us: number): string {
+  return us < 1000 ? `${Math.round(us)} us` : `${(us / 1000).toFixed(1)} ms`;
+}
+
+const leftColumn = (title: string): Column => ({ title, align: 'left' });
+const rightColumn = (title: string): Column => ({ title, align: 'right' });
