@@ -1,8 +1,29 @@
 /** Every helper there is: a new one is a row in its family's file and a name here. */
+import { getSmpProcessorId } from './cpu.ts';
 import type { Helper } from './helper.ts';
+import { getAttachCookie, getFuncIp } from './ip.ts';
 import { mapDeleteElem, mapLookupElem, mapUpdateElem } from './map-elem.ts';
+import { tracePrintk } from './printk.ts';
+import { probeRead, probeReadUser } from './probe-read.ts';
+import { getPrandomU32 } from './random.ts';
+import { getCurrentComm, getCurrentPidTgid } from './task.ts';
+import { ktimeGetNs } from './time.ts';
 
-const ROWS: readonly Helper[] = [mapLookupElem, mapUpdateElem, mapDeleteElem];
+const ROWS: readonly Helper[] = [
+  mapLookupElem,
+  mapUpdateElem,
+  mapDeleteElem,
+  probeRead,
+  ktimeGetNs,
+  tracePrintk,
+  getPrandomU32,
+  getSmpProcessorId,
+  getCurrentPidTgid,
+  getCurrentComm,
+  probeReadUser,
+  getFuncIp,
+  getAttachCookie,
+];
 
 /** By the kernel's number. */
 export const HELPERS: ReadonlyMap<number, Helper> = new Map(ROWS.map((helper) => [helper.id, helper]));
