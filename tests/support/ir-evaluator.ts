@@ -20,8 +20,9 @@ export interface EvaluatorWorld {
   /** The context's address. */
   readonly context?: bigint;
   readonly site?: (source: SiteSource) => bigint;
-  readonly syscall?: (number: number, args: readonly bigint[]) => bigint;
-  readonly callAddress?: (address: bigint, args: readonly bigint[]) => bigint;
+  /** `memory` is what the function sees, its stack included. */
+  readonly syscall?: (number: number, args: readonly bigint[], memory: EvaluatorMemory) => bigint;
+  readonly callAddress?: (address: bigint, args: readonly bigint[], memory: EvaluatorMemory) => bigint;
   /** fs:0; `threadLoad` reads `memory` at this plus its offset. */
   readonly threadPointer?: bigint;
   readonly cpuNumber?: bigint;
@@ -55,6 +56,7 @@ const STACK_PATTERN = 0xa5;
 class Evaluator {
   readonly #world: EvaluatorWorld;
   readonly #stack = new Uint8Array(STACK_SIZE);
+  readonly #memory: EvaluatorMemory = { view: (address, size) => this.#view(address, size) };
   #stackUsed = 0;
   #steps: number;
 
@@ -149,9 +151,9 @@ class Evaluator {
       case 'call':
         return this.run(operation.callee, args);
       case 'callAddress':
-        return offered(this.#world.callAddress, operation)(operation.address, args);
+        return offered(this.#world.callAddress, operation)(operation.address, args, this.#memory);
       case 'syscall':
-        return offered(this.#world.syscall, operation)(operation.number, args);
+        return offered(this.#world.syscall, operation)(operation.number, args, this.#memory);
       case 'threadPointer':
         return offered(this.#world.threadPointer, operation);
       case 'threadLoad':
@@ -176,12 +178,15 @@ class Evaluator {
     return address;
   }
 
-  #bytes(base: bigint, offset: number, size: number): DataView {
-    const address = BigInt.asUintN(64, base + BigInt(offset));
+  #view(address: bigint, size: number): Uint8Array {
     const at = Number(address - STACK_ADDRESS);
-    if (at >= 0 && at + size <= this.#stackUsed) return viewOf(this.#stack.subarray(at, at + size));
+    if (at >= 0 && at + size <= this.#stackUsed) return this.#stack.subarray(at, at + size);
     if (this.#world.memory === undefined) throw new Error(`no memory at 0x${address.toString(16)}`);
-    return viewOf(this.#world.memory.view(address, size));
+    return this.#world.memory.view(address, size);
+  }
+
+  #bytes(base: bigint, offset: number, size: number): DataView {
+    return viewOf(this.#view(BigInt.asUintN(64, base + BigInt(offset)), size));
   }
 
   #load(base: bigint, offset: number, size: Size, signed = false): bigint {
