@@ -41,10 +41,7 @@ export class Builder {
   /** Builds a whole function; `body` must return or leave with `b.return` on every path. */
   static function(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction {
     const b = new Builder(new IrFunction(name, paramCount));
-    body(
-      b,
-      Array.from({ length: paramCount }, (_, index) => b.#make({ op: 'param', index })),
-    );
+    body(b, b.params());
     if (b.#current !== undefined) throw new RangeError(`function ${name} falls off its end`);
     return b.fn;
   }
@@ -73,6 +70,10 @@ export class Builder {
 
   const(value: bigint | number): Value {
     return this.#make({ op: 'const', value: BigInt.asUintN(64, BigInt(value)) });
+  }
+  /** All the function's arguments. */
+  params(): Value[] {
+    return Array.from({ length: this.fn.paramCount }, (_, index) => this.#make({ op: 'param', index }));
   }
   context(): Value {
     return this.#make({ op: 'context' });

@@ -1,0 +1,24 @@
+import { BpfError, type BpfErrorOptions } from '../errors.ts';
+
+/** Why a program could not be compiled. The keys are the error codes, the values the line the docs print. */
+export const COMPILE_ERRORS = {
+  COMPILE_BAD_HELPER_CALL: 'a helper cannot be compiled with these arguments',
+  COMPILE_CONTEXT_WRITE: 'the program writes to its context, which would have to change the target',
+  COMPILE_DYNAMIC_CALL: 'callx needs a helper number that is known when the program is compiled',
+  COMPILE_FORBIDDEN_HELPER: 'the target does not allow what a helper needs',
+  COMPILE_FUNCTION_REFERENCE: 'the address of a function cannot be taken: no helper here calls one',
+  COMPILE_UNKNOWN_HELPER: 'no helper has this number',
+  COMPILE_UNKNOWN_MAP: 'the program refers to a map that was not laid out',
+} as const;
+
+export type CompileErrorCode = keyof typeof COMPILE_ERRORS;
+
+export class CompileError extends BpfError {
+  override readonly name = 'CompileError';
+  override readonly code: CompileErrorCode;
+
+  constructor(code: CompileErrorCode, message: string, options?: BpfErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,230 @@
+/** A whole program as IR: its functions, what its lddw load, and what helpers may ask when they write themselves. */
+import { BpfError, type BpfErrorOptions } from '../errors.ts';
+import { HelperError } from '../helpers/errors.ts';
+import type { EmitContext, EmitMap, Helper, Requirement, TargetFacts } from '../helpers/helper.ts';
+import { operationOf } from '../insn/form.ts';
+import type { Insn } from '../insn/insn.ts';
+import { SlotMap } from '../insn/layout.ts';
+import { Builder } from '../ir/builder.ts';
+import type { IrFunction, SiteSource, Value } from '../ir/value.ts';
+import { arrayValueOffset } from '../maps/array.ts';
+import type { VerifiedProgram } from '../verifier/check-structure.ts';
+import { CompileError, type CompileErrorCode } from './errors.ts';
+import type { Registers } from './instructions.ts';
+import { type Entry, entryByParams, type FunctionSource, type ProgramAround, translateFunction } from './translate.ts';
+
+/** What a program is compiled against. */
+export interface CompileOptions {
+  /** By name: each map the program refers to, and where it lies in the target. */
+  readonly maps: ReadonlyMap<string, EmitMap>;
+  /** By number. */
+  readonly helpers: ReadonlyMap<number, Helper>;
+  readonly facts: TargetFacts;
+  readonly attachCookie: bigint;
+  /** What the target does not allow; a helper that requires it is refused. */
+  readonly forbid: ReadonlySet<Requirement>;
+}
+
+/** What a program begins with. */
+export interface ProgramEntry extends Entry {
+  readonly functionIp: SiteSource;
+  /** True for the address of the context that `emit` wrote: the program may not write there. */
+  isContext(value: Value): boolean;
+}
+
+/** Translates the main function and, through its calls, every other. @throws {CompileError} each of its codes */
+export function translateProgram(program: VerifiedProgram, entry: ProgramEntry, options: CompileOptions): IrFunction {
+  return new ProgramTranslator(program, entry, options).main();
+}
+
+class ProgramTranslator implements ProgramAround, EmitContext {
+  readonly #program: VerifiedProgram;
+  readonly #entry: ProgramEntry;
+  readonly #options: CompileOptions;
+  readonly #slots: SlotMap;
+  /** Index of the first instruction -> subprogram. */
+  readonly #subprogramAt: ReadonlyMap<number, number>;
+  readonly #functions: (IrFunction | undefined)[] = [];
+  readonly #entries: (Entry | undefined)[] = [];
+  readonly #shared = new Map<string, IrFunction>();
+  /** Which map a constant stands for. */
+  readonly #handles = new Map<Value, EmitMap>();
+
+  constructor(program: VerifiedProgram, entry: ProgramEntry, options: CompileOptions) {
+    this.#program = program;
+    this.#entry = entry;
+    this.#options = options;
+    this.#slots = new SlotMap(program.insns);
+    this.#subprogramAt = new Map(program.subprograms.map(({ start }, index) => [start, index]));
+  }
+
+  main(): IrFunction {
+    return translateFunction(this, this.#source(0), this.#entry);
+  }
+
+  // --- for the functions ----------------------------------------------------------------------------------------
+
+  get insns(): readonly Insn[] {
+    return this.#program.insns;
+  }
+
+  argumentCount(index: number): number {
+    const insn = this.insns[index]!;
+    const operation = operationOf(insn);
+    if (operation.kind !== 'call') return 0;
+    switch (operation.callee) {
+      case 'local':
+        return this.#paramsOf(this.#target(index)).paramCount;
+      case 'helper':
+        return this.#helper(index, insn.imm).args.length;
+      default:
+        return MAX_ARGUMENTS;
+    }
+  }
+
+  emitCall(b: Builder, index: number, args: readonly Value[], registers: Registers): Value {
+    const insn = this.insns[index]!;
+    const operation = operationOf(insn);
+    if (operation.kind === 'call' && operation.callee === 'local')
+      return b.call(this.#function(this.#target(index)), args);
+    if (operation.kind === 'call' && operation.callee === 'helper') return this.#emitHelper(b, index, insn.imm, args);
+    const number = registers.get(insn.dst).operation;
+    if (number.op !== 'const') {
+      throw this.#error(index, 'COMPILE_DYNAMIC_CALL', `callx r${insn.dst} needs a helper number known now`);
+    }
+    return this.#emitHelper(b, index, Number(BigInt.asIntN(32, number.value)), args);
+  }
+
+  emitConstant(b: Builder, index: number): Value {
+    const reference = this.#program.references.get(index);
+    switch (reference?.kind) {
+      case undefined:
+        return b.const(this.insns[index]!.imm64!);
+      case 'map': {
+        const map = this.#map(index, reference.map);
+        const handle = b.const(map.address);
+        this.#handles.set(handle, map);
+        return handle;
+      }
+      case 'mapValue': {
+        const { spec, address } = this.#map(index, reference.map);
+        return b.const(address + BigInt(arrayValueOffset(spec, 0) + reference.offset));
+      }
+      case 'function':
+        throw this.#error(index, 'COMPILE_FUNCTION_REFERENCE', 'the address of a function cannot be taken');
+    }
+  }
+
+  checkWrite(index: number, address: Value): void {
+    if (this.#entry.isContext(baseOf(address))) {
+      throw this.#error(index, 'COMPILE_CONTEXT_WRITE', 'the context may only be read', {
+        fix: 'copy the field to a variable of your own and change that',
+      });
+    }
+  }
+
+  // --- for helpers ----------------------------------------------------------------------------------------------
+
+  map(map: Value): EmitMap {
+    const known = this.#handles.get(map);
+    if (known === undefined) throw new HelperError('HELPER_NOT_A_MAP', 'the map must be the one that lddw loaded');
+    return known;
+  }
+
+  get facts(): TargetFacts {
+    return this.#options.facts;
+  }
+
+  get functionIp(): SiteSource {
+    return this.#entry.functionIp;
+  }
+
+  get attachCookie(): bigint {
+    return this.#options.attachCookie;
+  }
+
+  shared(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction {
+    const known = this.#shared.get(name);
+    if (known !== undefined) return known;
+    const made = Builder.function(name, paramCount, body);
+    this.#shared.set(name, made);
+    return made;
+  }
+
+  // --- leaves ---------------------------------------------------------------------------------------------------
+
+  #source(subprogram: number): FunctionSource {
+    const { subprograms, flow, frameSizes } = this.#program;
+    return {
+      name: subprograms[subprogram]!.name,
+      flow: flow[subprogram]!,
+      frameSize: frameSizes[subprogram]!,
+    };
+  }
+
+  #function(subprogram: number): IrFunction {
+    const known = this.#functions[subprogram];
+    if (known !== undefined) return known;
+    const made = translateFunction(this, this.#source(subprogram), this.#paramsOf(subprogram));
+    this.#functions[subprogram] = made;
+    return made;
+  }
+
+  #paramsOf(subprogram: number): Entry {
+    const known = this.#entries[subprogram];
+    if (known !== undefined) return known;
+    const made = entryByParams(this, this.#source(subprogram));
+    this.#entries[subprogram] = made;
+    return made;
+  }
+
+  #target(index: number): number {
+    return this.#subprogramAt.get(this.#slots.target(this.insns[index]!)!)!;
+  }
+
+  #helper(index: number, id: number): Helper {
+    const helper = this.#options.helpers.get(id);
+    if (helper === undefined) throw this.#error(index, 'COMPILE_UNKNOWN_HELPER', `invalid func unknown#${id}`);
+    return helper;
+  }
+
+  #emitHelper(b: Builder, index: number, id: number, args: readonly Value[]): Value {
+    const helper = this.#helper(index, id);
+    const missing = helper.requires.find((requirement) => this.#options.forbid.has(requirement));
+    if (missing !== undefined) {
+      throw this.#error(index, 'COMPILE_FORBIDDEN_HELPER', `${helper.name} needs what the target does not allow`, {
+        why: FORBIDDEN[missing],
+      });
+    }
+    try {
+      return helper.emit(b, args.slice(0, helper.args.length), this);
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error;
+      throw this.#error(index, 'COMPILE_BAD_HELPER_CALL', `${helper.name}: ${error.message}`, { cause: error });
+    }
+  }
+
+  #map(index: number, name: string): EmitMap {
+    const map = this.#options.maps.get(name);
+    if (map === undefined) throw this.#error(index, 'COMPILE_UNKNOWN_MAP', `map ${name} was not laid out`);
+    return map;
+  }
+
+  #error(index: number, code: CompileErrorCode, reason: string, options?: BpfErrorOptions): CompileError {
+    const { name, insns } = this.#program;
+    return new CompileError(code, `cannot compile program ${name}: insn ${insns[index]!.slot}: ${reason}`, options);
+  }
+}
+
+const MAX_ARGUMENTS = 5;
+
+const FORBIDDEN: Readonly<Record<Requirement, string>> = {
+  syscall: 'it makes a system call, and the target runs under a seccomp filter',
+};
+
+/** What a pointer was before numbers were added to it. */
+function baseOf(pointer: Value): Value {
+  const { operation, args } = pointer;
+  const isMoved = operation.op === 'binary' && operation.operator === 'add' && args[1]!.operation.op === 'const';
+  return isMoved ? baseOf(args[0]!) : pointer;
+}

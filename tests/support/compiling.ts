@@ -1,0 +1,32 @@
+/** Programs of tests, checked and compiled without a target around them. */
+import { compileFunction } from '../../src/compile/to-ir.ts';
+import type { CompileOptions } from '../../src/compile/program.ts';
+import type { Helper, TargetFacts } from '../../src/helpers/helper.ts';
+import type { Insn } from '../../src/insn/insn.ts';
+import type { IrFunction } from '../../src/ir/value.ts';
+import { bareProgram } from '../../src/verifier/bare-program.ts';
+import { checkStructure, type VerifiedProgram } from '../../src/verifier/check-structure.ts';
+
+/** Addresses that nothing is at: for programs that ask nothing of their target. */
+export const NO_FACTS: TargetFacts = {
+  clockGettime: undefined,
+  pidCell: 0n,
+  tidOffset: undefined,
+  printkRing: 0n,
+  randomState: 0n,
+};
+
+/** Options without maps; any helper goes. */
+export function bareOptions(helpers: ReadonlyMap<number, Helper> = new Map()): CompileOptions {
+  return { maps: new Map(), helpers, facts: NO_FACTS, attachCookie: 0n, forbid: new Set() };
+}
+
+/** Checks instructions that stand for themselves. @throws {VerifierError} */
+export function checkBare(insns: readonly Insn[], helpers: ReadonlyMap<number, Helper> = new Map()): VerifiedProgram {
+  return checkStructure(bareProgram('test', insns), { helpers, arguments: 2, loops: 'allow' });
+}
+
+/** The optimised function of instructions that stand for themselves. */
+export function compileBare(insns: readonly Insn[], helpers: ReadonlyMap<number, Helper> = new Map()): IrFunction {
+  return compileFunction(checkBare(insns, helpers), bareOptions(helpers));
+}
