@@ -35,36 +35,45 @@ interface Refers {
   readonly type: number;
 }
 
+interface Composite<K> extends Sized {
+  readonly kind: K;
+  readonly members: readonly Member[];
+}
+
+interface Enumeration<K> extends Sized {
+  readonly kind: K;
+  readonly signed: boolean;
+  readonly enumerators: readonly { readonly name: string; readonly value: bigint }[];
+}
+
+interface Reference<K> extends Refers {
+  readonly kind: K;
+}
+
 /** One type. Names are '' where C has none. */
 export type BtfType =
   | { readonly kind: 'void' }
   | (Sized & { readonly kind: 'int'; readonly signed: boolean; readonly bool: boolean })
-  | (Refers & { readonly kind: 'ptr' })
-  | (Refers & { readonly kind: 'array'; readonly indexType: number; readonly count: number })
-  | (Sized & { readonly kind: 'struct' | 'union'; readonly members: readonly Member[] })
-  | (Sized & {
-      readonly kind: 'enum' | 'enum64';
-      readonly signed: boolean;
-      readonly enumerators: readonly { readonly name: string; readonly value: bigint }[];
-    })
-  | (Named & { readonly kind: 'fwd' })
-  | (Named & Refers & { readonly kind: 'typedef' })
-  | (Refers & { readonly kind: 'volatile' | 'const' | 'restrict' })
-  | (Named & Refers & { readonly kind: 'func'; readonly linkage: number })
-  | (Refers & {
-      readonly kind: 'func_proto';
-      readonly params: readonly { readonly name: string; readonly type: number }[];
-    })
-  | (Named & Refers & { readonly kind: 'var'; readonly linkage: number })
-  | (Sized & { readonly kind: 'datasec'; readonly variables: readonly SectionVariable[] })
   | (Sized & { readonly kind: 'float' })
-  | (Named & Refers & { readonly kind: 'decl_tag'; readonly component: number })
-  | (Named & Refers & { readonly kind: 'type_tag' });
+  | Enumeration<'enum'>
+  | Enumeration<'enum64'>
+  | Reference<'ptr'>
+  | (Refers & { readonly kind: 'array'; readonly indexType: number; readonly count: number })
+  | Composite<'struct'>
+  | Composite<'union'>
+  | (Named & { readonly kind: 'fwd' })
+  | (Named & Reference<'typedef'>)
+  | Reference<'volatile'>
+  | Reference<'const'>
+  | Reference<'restrict'>
+  | (Named & Reference<'type_tag'>)
+  | (Named & Reference<'decl_tag'> & { readonly component: number })
+  | (Named & Reference<'func'> & { readonly linkage: number })
+  | (Reference<'func_proto'> & { readonly params: readonly { readonly name: string; readonly type: number }[] })
+  | (Named & Reference<'var'> & { readonly linkage: number })
+  | (Sized & { readonly kind: 'datasec'; readonly variables: readonly SectionVariable[] });
 
 export type BtfKind = BtfType['kind'];
-
-/** `var` and `func` linkage. */
-export const Linkage = { STATIC: 0, GLOBAL: 1, EXTERN: 2 } as const;
 
 /** The common head of every type, before the rows that its kind adds. */
 export const TypeHead = struct('btf_type', 12, { name: 'u32', info: 'u32', sizeOrType: 'u32' });
