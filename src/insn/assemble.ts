@@ -70,8 +70,12 @@ export function assemble(text: string): Insn[] {
         return target - slot - 1;
       }),
     );
-    const none = { opcode: form.opcode, dst: 0, src: 0, offset: 0, imm: 0, slot };
-    return Object.assign(none, form.fixed, ...fields) as Insn;
+    const insn: Insn = Object.assign(
+      { opcode: form.opcode, dst: 0, src: 0, offset: 0, imm: 0, slot },
+      form.fixed,
+      ...fields,
+    );
+    return form.operation.kind === 'lddw' ? { ...insn, imm64: insn.imm64 ?? BigInt(insn.imm >>> 0) } : insn;
   });
 }
 

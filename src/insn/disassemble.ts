@@ -1,5 +1,5 @@
 /** Instructions to text, in the style of llvm-objdump and of the kernel's verifier log. */
-import { type AluOperator, type JumpCondition, type Operation, operationOf } from './form.ts';
+import { type AluOperator, formOf, type JumpCondition, type Operation, operationOf } from './form.ts';
 import type { Insn } from './insn.ts';
 import { targetSlot } from './layout.ts';
 
@@ -62,7 +62,9 @@ const PRINTERS: { readonly [K in Operation['kind']]: Printer<K> } = {
     const name = names.reference?.(insn);
     if (name !== undefined) return `r${insn.dst} = ${name}`;
     const number = `0x${insn.imm64!.toString(16)}`;
-    return loads === 'number' ? `r${insn.dst} = ${number} ll` : `r${insn.dst} = ${loads}[${number}]`;
+    return loads === 'number'
+      ? `r${insn.dst} = ${number} ll`
+      : `r${insn.dst} = ${formOf(insn).mnemonic.replace('lddw ', '')}[${number}]`;
   },
   load: ({ size, signed }, { dst, src, offset }) =>
     `r${dst} = *(${signed ? 's' : 'u'}${size * 8} *)(${place(src, offset)})`,
@@ -79,7 +81,7 @@ const PRINTERS: { readonly [K in Operation['kind']]: Printer<K> } = {
       ? `${value} = atomic_fetch_${operator}((u${width} *)(${at}), ${value})`
       : `lock *(u${width} *)(${at}) ${ATOMIC[operator]} ${value}`;
   },
-  jump: (_, insn, names) => `${insn.imm === 0 ? 'goto' : 'gotol'} ${target(insn, names)}`,
+  jump: (_, insn, names) => `${formOf(insn).operands.includes('jump imm') ? 'gotol' : 'goto'} ${target(insn, names)}`,
   branch: ({ condition, width, operand }, insn, names) => {
     const other = operand === 'imm' ? `0x${(insn.imm >>> 0).toString(16)}` : reg(insn.src, width);
     return `if ${reg(insn.dst, width)} ${COMPARE[condition]} ${other} goto ${target(insn, names)}`;
