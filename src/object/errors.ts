@@ -4,7 +4,7 @@ import { BpfError, type BpfErrorOptions } from '../errors.ts';
 /** Error codes of this folder; the values are the lines the docs print. */
 export const OBJECT_ERRORS = {
   OBJECT_NOT_BPF: 'the file is not a relocatable eBPF object',
-  OBJECT_OVERLAP: 'the sections overlap: together they are larger than the file',
+  OBJECT_OVERLAP: 'the sections overlap or leave the file: together they are larger than it',
   OBJECT_NO_SYMBOLS: 'the symbol table was stripped: nothing says where programs and maps are',
   OBJECT_NO_BTF: 'map definitions are BTF, and the object has none: compile with -g',
   OBJECT_LEGACY_MAPS: 'maps in a `maps` section (struct bpf_map_def) are not read: define them in `.maps`',
