@@ -35,6 +35,7 @@ export const probeRead: Helper = { id: 4, name: 'bpf_probe_read', ...probeReadRo
 export const probeReadUser: Helper = { id: 112, name: 'bpf_probe_read_user', ...probeReadRow };
 
 function read({ memory }: HelperWorld, to: bigint, size: number, from: bigint): number {
+  if (size === 0) return 0;
   const target = memory.view(to, size);
   try {
     target.set(memory.view(from, size));

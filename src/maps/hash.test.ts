@@ -1,9 +1,7 @@
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
 import { toHex } from '../bytes/hex.ts';
 import { hash } from './hash.ts';
-import { Errno, UpdateFlag } from './map-type.ts';
-
-const { ANY, NOEXIST, EXIST, LOCK } = UpdateFlag;
+import { Errno } from './map-type.ts';
 
 describeMapType({
   type: hash,
@@ -45,78 +43,17 @@ describeMapType({
 
   story: { keySize: 4, valueSize: 8, maxEntries: 2 },
   stories: [
-    [
-      'begins empty',
-      [
-        ['lookup', 0, undefined],
-        ['delete', 0, -Errno.ENOENT],
-      ],
-    ],
-    [
-      'finds what was written',
-      [
-        ['update', 5, 7, ANY, 0],
-        ['lookup', 5, 7],
-        ['update', 5, 8, ANY, 0],
-        ['lookup', 5, 8],
-      ],
-    ],
-    [
-      'forgets what was deleted',
-      [
-        ['update', 5, 7, ANY, 0],
-        ['delete', 5, 0],
-        ['lookup', 5, undefined],
-        ['delete', 5, -Errno.ENOENT],
-      ],
-    ],
-    [
-      'gives EEXIST to NOEXIST on a key it has',
-      [
-        ['update', 5, 7, NOEXIST, 0],
-        ['update', 5, 8, NOEXIST, -Errno.EEXIST],
-        ['lookup', 5, 7],
-      ],
-    ],
-    [
-      'gives ENOENT to EXIST on a key it has not',
-      [
-        ['update', 5, 7, EXIST, -Errno.ENOENT],
-        ['lookup', 5, undefined],
-        ['update', 5, 7, ANY, 0],
-        ['update', 5, 8, EXIST, 0],
-      ],
-    ],
-    [
-      'gives EINVAL to flags it does not know',
-      [
-        ['update', 1, 1, NOEXIST | EXIST, -Errno.EINVAL],
-        ['update', 1, 1, LOCK, -Errno.EINVAL],
-        ['update', 1, 1, 8, -Errno.EINVAL],
-      ],
-    ],
+    ['begins empty', 'get 0: nothing, delete 0: ENOENT'],
+    ['finds what was written', 'set 5=7, get 5: 7, set 5=8, get 5: 8, get 6: nothing'],
+    ['forgets what was deleted', 'set 5=7, delete 5, get 5: nothing, delete 5: ENOENT'],
+    ['gives EEXIST to NOEXIST on a key it has', 'set 5=7 NOEXIST, set 5=8 NOEXIST: EEXIST, get 5: 7'],
+    ['gives ENOENT to EXIST on a key it has not', 'set 5=7 EXIST: ENOENT, get 5: nothing, set 5=7, set 5=8 EXIST'],
+    ['gives EINVAL to flags it does not know', 'set 1=1 3: EINVAL, set 1=1 LOCK: EINVAL, set 1=1 8: EINVAL'],
     [
       'gives E2BIG to one key too many, until one is deleted',
-      [
-        ['update', 1, 1, ANY, 0],
-        ['update', 2, 2, ANY, 0],
-        ['update', 3, 3, ANY, -Errno.E2BIG],
-        ['update', 1, 4, ANY, 0],
-        ['update', 2, 5, EXIST, 0],
-        ['delete', 1, 0],
-        ['update', 3, 3, ANY, 0],
-        ['lookup', 3, 3],
-        ['lookup', 1, undefined],
-      ],
+      'set 1=1, set 2=2, set 3=3: E2BIG, set 1=4, set 2=5 EXIST, delete 1, set 3=3, get 3: 3, get 2: 5, get 1: nothing',
     ],
-    [
-      'gives ENOENT before E2BIG',
-      [
-        ['update', 1, 1, ANY, 0],
-        ['update', 2, 2, ANY, 0],
-        ['update', 3, 3, EXIST, -Errno.ENOENT],
-      ],
-    ],
+    ['gives ENOENT before E2BIG', 'set 1=1, set 2=2, set 3=3 EXIST: ENOENT'],
   ],
 
   refusals: [

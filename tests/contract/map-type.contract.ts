@@ -7,15 +7,16 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { toHex } from '../../src/bytes/hex.ts';
 import { MapError, type MapErrorCode } from '../../src/maps/errors.ts';
-import type { HostMap, MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
+import {
+  Errno,
+  type HostMap,
+  type MapMemory,
+  type MapSpec,
+  type MapType,
+  UpdateFlag,
+} from '../../src/maps/map-type.ts';
 import { mapMemory } from '../../src/maps/memory.ts';
 import { emittedMap, type ProgramMap } from './emitted-map.ts';
-
-/** A step of a told story: operation, key, value, flags and the result (for lookup the value found, or undefined). */
-export type Step =
-  | readonly ['lookup', key: number, found: number | undefined]
-  | readonly ['update', key: number, value: number, flags: number, result: number]
-  | readonly ['delete', key: number, result: number];
 
 /** What the contract needs to know of a map type. */
 export interface MapTypeContract {
@@ -24,9 +25,11 @@ export interface MapTypeContract {
   model(spec: MapSpec): ProgramMap & Pick<HostMap, 'entries'>;
   /** Sizes worth trying. */
   readonly shapes: readonly Pick<MapSpec, 'keySize' | 'valueSize' | 'maxEntries'>[];
-  /** Told on a map of `story` size with the kernel's results; numbers stand for themselves in little-endian. */
-  readonly story: Pick<MapSpec, 'keySize' | 'valueSize' | 'maxEntries'>;
-  readonly stories: readonly (readonly [title: string, steps: readonly Step[]])[];
+  /**
+   * Told on a map of that size, with the kernel's results: `set 1=7`, `set 1=7 NOEXIST: EEXIST`, `get 1: 7`,
+   * `get 1: nothing`, `delete 1: ENOENT`. Numbers stand for themselves in little-endian.
+   */
+  readonly stories: readonly (readonly [title: string, steps: string])[];
   /** Specs that are refused. */
   readonly refusals: readonly (readonly [why: string, spec: Partial<MapSpec>, code: MapErrorCode])[];
 }
@@ -182,17 +185,20 @@ function listing(map: Pick<HostMap, 'entries'>): string[] {
   return [...map.entries()].map(([key, value]) => `${toHex(key)} ${toHex(value)}`).sort();
 }
 
-function tell(spec: MapSpec, map: ProgramMap, steps: readonly Step[]): void {
-  for (const [index, step] of steps.entries()) {
-    const key = littleEndian(step[1], spec.keySize);
-    const told = `step ${index}: ${step.join(' ')}`;
-    if (step[0] === 'lookup') {
-      const found = step[2] === undefined ? undefined : littleEndian(step[2], spec.valueSize);
-      assert.deepEqual(map.lookup(key), found, told);
-    } else if (step[0] === 'update') {
-      assert.equal(map.update(key, littleEndian(step[2], spec.valueSize), BigInt(step[3])), step[4], told);
+const STEP = /^(?<verb>get|set|delete) (?<key>\d+)(=(?<value>\d+))?( (?<flags>[A-Z]+|\d+))?(: (?<result>\w+))?$/;
+
+function tell(spec: MapSpec, map: ProgramMap, story: string): void {
+  for (const step of story.split(', ')) {
+    const { verb, key = '', value = '0', flags = 'ANY', result } = STEP.exec(step)?.groups ?? {};
+    const keyOf = littleEndian(Number(key), spec.keySize);
+    if (verb === 'get') {
+      const found = result === 'nothing' ? undefined : littleEndian(Number(result), spec.valueSize);
+      assert.deepEqual(map.lookup(keyOf), found, step);
     } else {
-      assert.equal(map.delete(key), step[2], told);
+      const expected = result === undefined ? 0 : -Errno[result as keyof typeof Errno];
+      const bits = BigInt(UpdateFlag[flags as keyof typeof UpdateFlag] ?? flags);
+      const written = littleEndian(Number(value), spec.valueSize);
+      assert.equal(verb === 'set' ? map.update(keyOf, written, bits) : map.delete(keyOf), expected, step);
     }
   }
 }

@@ -1,0 +1,127 @@
+/** Each helper's row against itself: the interpreter's side and the emitted side. Maps have a contract of their own. */
+
+import { THREAD } from '../../tests/contract/fake-kernel.ts';
+import { DATA, describeHelper, type HelperCase } from '../../tests/contract/helper.contract.ts';
+import { Errno } from '../maps/map-type.ts';
+import { getSmpProcessorId } from './cpu.ts';
+import { getAttachCookie, getFuncIp } from './ip.ts';
+import { tracePrintk } from './printk.ts';
+import { probeRead, probeReadUser } from './probe-read.ts';
+import { getCurrentComm, getCurrentPidTgid } from './task.ts';
+import { ktimeGetNs } from './time.ts';
+
+const EFAULT = -BigInt(Errno.EFAULT);
+const EINVAL = -BigInt(Errno.EINVAL);
+const PAGE_END = DATA + 4096n;
+/** Where the evaluator's stack lies, filled with a5. */
+const OWN_STACK = 0x7ffd_0000_0000n;
+const UNMAPPED = 0xdead_0000n;
+const text = (string: string): Uint8Array => new TextEncoder().encode(string);
+
+const time = THREAD.nowNs;
+describeHelper(ktimeGetNs, [
+  { title: 'asks the vDSO', args: [], result: time },
+  { title: 'asks the kernel where there is no vDSO', args: [], result: time, facts: { clockGettime: undefined } },
+]);
+
+const pidTgid = (BigInt(THREAD.pid) << 32n) | BigInt(THREAD.tid);
+describeHelper(getCurrentPidTgid, [
+  { title: 'joins process and thread', args: [], result: pidTgid },
+  {
+    title: 'asks the kernel for the thread where its place is unknown',
+    args: [],
+    result: pidTgid,
+    facts: { tidOffset: undefined },
+  },
+]);
+
+describeHelper(getSmpProcessorId, [{ title: 'tells the processor', args: [], result: 3n }]);
+describeHelper(getFuncIp, [{ title: 'tells the function', args: [DATA], result: 0x40_1000n }]);
+describeHelper(getAttachCookie, [{ title: 'tells the cookie', args: [DATA], result: 77n }]);
+
+const name = Buffer.from(THREAD.comm).toString('hex');
+describeHelper(getCurrentComm, [
+  { title: 'writes the name and pads it to 16 bytes', args: [DATA, 16n], result: 0n, after: name.padEnd(32, '0') },
+  { title: 'pads it to more than 16 bytes', args: [DATA, 21n], result: 0n, after: name.padEnd(42, '0') },
+  { title: 'cuts it to the size', args: [DATA, 4n], result: 0n, after: `${name.slice(0, 6)}00` },
+  { title: 'writes only the NUL where there is room for no more', args: [DATA, 1n], result: 0n, after: '00' },
+  { title: 'looks at 32 bits of the size', args: [DATA, (7n << 32n) | 1n], result: 0n, after: '00' },
+  { title: 'refuses size 0', args: [DATA, 0n], result: EINVAL },
+  {
+    title: 'writes zeros if the kernel refuses',
+    args: [DATA, 9n],
+    result: EINVAL,
+    after: '0'.repeat(18),
+    failing: { 157: -1n },
+  },
+]);
+
+const reads: readonly HelperCase[] = [
+  {
+    title: 'copies',
+    before: text('........abcdefghijklm'),
+    args: [DATA, 5n, DATA + 8n],
+    result: 0n,
+    after: hex('abcde...abcdefghijklm'),
+  },
+  {
+    title: 'copies more than a word',
+    before: text('________________abcdefghijklm'),
+    args: [DATA, 13n, DATA + 16n],
+    result: 0n,
+    after: hex('abcdefghijklm___abcdefghijklm'),
+  },
+  { title: 'reads nothing, from anywhere', args: [DATA, 0n, UNMAPPED], result: 0n },
+  { title: 'looks at 32 bits of the size', args: [DATA, 1n << 32n, UNMAPPED], result: 0n },
+  {
+    title: 'gives EFAULT and zeros for an unmapped address',
+    args: [DATA, 9n, UNMAPPED],
+    result: EFAULT,
+    after: '0'.repeat(18),
+  },
+  { title: 'gives EFAULT and zeros for NULL', args: [DATA, 1n, 0n], result: EFAULT, after: '00' },
+  {
+    title: 'gives EFAULT and zeros for the top of the address space',
+    args: [DATA, 8n, (1n << 64n) - 4n],
+    result: EFAULT,
+    after: '0'.repeat(16),
+  },
+  {
+    title: 'gives EFAULT and zeros for what is mapped only in part',
+    args: [DATA, 4n, PAGE_END - 2n],
+    result: EFAULT,
+    after: '00000000',
+  },
+  {
+    title: 'gives EFAULT and zeros if the kernel refuses',
+    args: [DATA, 4n, DATA + 64n],
+    result: EFAULT,
+    after: '00000000',
+    failing: { 310: -1n },
+  },
+  {
+    title: 'reads the page of its own stack without the kernel',
+    args: [DATA, 10n, OWN_STACK],
+    result: 0n,
+    after: 'a5'.repeat(10),
+    failing: { 310: -1n },
+  },
+];
+describeHelper(probeRead, reads);
+describeHelper(probeReadUser, reads);
+
+describeHelper(tracePrintk, [
+  { title: 'returns the length of the format', before: text('n=%d\0'), args: [DATA, 5n, 7n], result: 4n },
+  { title: 'takes three arguments', before: text('%d %d %d\0'), args: [DATA, 9n, 7n, 8n, 9n], result: 8n },
+  { title: 'refuses a format without its NUL', before: text('abcd'), args: [DATA, 4n, 0n], result: EINVAL },
+  {
+    title: 'refuses a format longer than a record',
+    before: new Uint8Array(400).fill(0x61, 0, 399),
+    args: [DATA, 400n],
+    result: -BigInt(Errno.E2BIG),
+  },
+]);
+
+function hex(string: string): string {
+  return Buffer.from(string).toString('hex');
+}
