@@ -6,7 +6,7 @@ import { INVERSE, SWAPPED } from '../conditions.ts';
 import { Dominators } from '../dominators.ts';
 import type { Block, IrFunction, Operation, Value } from '../value.ts';
 import { learn, type Range, Ranges } from './ranges.ts';
-import { COMMUTATIVE, constantOf, lowBits, type Simplifier, simplify } from './simplify.ts';
+import { COMMUTATIVE, constantOf, lowBits, type Simplifier, simplify, truthOf } from './simplify.ts';
 
 /** Simplifies `fn` in place; true if anything but the identity of constants changed. */
 export function numberValues(fn: IrFunction): boolean {
@@ -15,7 +15,6 @@ export function numberValues(fn: IrFunction): boolean {
 
 /** Operations that give the same result for the same operands, wherever they stand. */
 const PURE: ReadonlySet<Operation['op']> = new Set([
-  'const',
   'param',
   'context',
   'site',
@@ -44,6 +43,8 @@ class Numbering implements Simplifier {
   readonly #equals = new Map<string, { readonly value: Value | bigint; readonly block: Block }>();
   /** What branches say, by value id. */
   readonly #facts: (Fact | undefined)[] = [];
+  /** By their numbers; they all stand in the entry, where they are in nobody's way. */
+  readonly #constants = new Map<bigint, Value>();
   #block: Block;
   #values: Value[] = [];
   #origin: number | undefined;
@@ -59,6 +60,7 @@ class Numbering implements Simplifier {
     const { preorder } = this.#dominators;
     this.#countUses(preorder);
     for (const block of preorder) this.#visit(block);
+    this.#fn.blocks[0]!.values.unshift(...this.#constants.values());
     // Operands of phis may come from blocks visited later.
     for (const { values } of preorder) {
       for (const { operation, args } of values) if (operation.op === 'phi') this.#replaceAll(args);
@@ -126,11 +128,15 @@ class Numbering implements Simplifier {
 
   #visitTerminator({ terminator }: Block): void {
     if (terminator?.op === 'return') terminator.value = this.#operand(terminator.value);
-    if (terminator?.op === 'branch') terminator.condition = this.#operand(terminator.condition);
+    if (terminator?.op !== 'branch') return;
+    const condition = this.#operand(terminator.condition);
+    const truth = truthOf(this.range(condition));
+    terminator.condition = truth === undefined ? condition : this.make({ op: 'const', value: truth ? 1n : 0n }, []);
   }
 
   /** The value to use for one whose operands are settled. */
   #settle(value: Value): Value {
+    if (value.operation.op === 'const') return this.#constant(value, value.operation.value);
     const simpler = simplify(this, value) ?? this.#simplifyAccess(value);
     if (simpler !== undefined) {
       this.#changed = true;
@@ -143,11 +149,18 @@ class Numbering implements Simplifier {
     const key = keyOf(value);
     const equal = this.#equals.get(key);
     if (equal !== undefined && this.#dominators.dominates(equal.block, this.#block)) {
-      this.#changed ||= value.operation.op !== 'const';
+      this.#changed = true;
       return typeof equal.value === 'bigint' ? this.make({ op: 'const', value: equal.value }, []) : equal.value;
     }
     this.#equals.set(key, { value, block: this.#block });
     this.#values.push(value);
+    return value;
+  }
+
+  #constant(value: Value, number: bigint): Value {
+    const known = this.#constants.get(number);
+    if (known !== undefined) return known;
+    this.#constants.set(number, value);
     return value;
   }
 
@@ -233,8 +246,6 @@ function keyOf({ operation, args }: Pick<Value, 'operation' | 'args'>): string {
 
 function operationKey(operation: Operation): string {
   switch (operation.op) {
-    case 'const':
-      return `${operation.value}`;
     case 'param':
       return `param ${operation.index}`;
     case 'site':

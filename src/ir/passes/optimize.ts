@@ -19,6 +19,7 @@ export function optimize(fn: IrFunction): void {
   numberValues(fn);
   if (promoteStack(fn)) numberValues(fn);
   for (let turn = 0; turn < MAX_TURNS; turn++) {
+    removeDeadCode(fn);
     const straighter = straightenControl(fn);
     const shorter = threadJumps(fn) && straightenControl(fn);
     if (!straighter && !shorter) break;

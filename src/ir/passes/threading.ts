@@ -31,15 +31,8 @@ export function threadJumps(fn: IrFunction): boolean {
   return changed;
 }
 
-/** Values that can be left out on a path that knows the answer. */
-const DECIDING: ReadonlySet<Operation['op']> = new Set([
-  'phi',
-  'const',
-  'binary',
-  'unary',
-  'compare',
-  'select',
-] as const);
+/** Values that can be left out on a path that knows the answer. Constants stand in the entry by now. */
+const DECIDING: ReadonlySet<Operation['op']> = new Set(['phi', 'binary', 'unary', 'compare', 'select'] as const);
 
 function onlyDecides({ terminator, predecessors, values }: Block): boolean {
   return (
@@ -72,9 +65,9 @@ function decideOn(block: Block, edge: number, ranges: Ranges): Block | undefined
   return truth ? terminator.then : terminator.otherwise;
 }
 
-/** True if something the block computes, other than a number, is used elsewhere: who goes past it would miss it. */
+/** True if something the block computes is used elsewhere: who goes past it would miss it. */
 function leaksComputation(fn: IrFunction, block: Block): boolean {
-  const computed = new Set(block.values.filter(({ operation }) => operation.op !== 'phi' && operation.op !== 'const'));
+  const computed = new Set(block.values.filter(({ operation }) => operation.op !== 'phi'));
   if (computed.size === 0) return false;
   return fn.blocks.some(({ values, terminator }) => {
     if (values === block.values) return false;
@@ -91,12 +84,6 @@ interface KnownPath {
 
 /** Leads each path through a block of its own, past `block`, and puts SSA form right again. */
 function thread(fn: IrFunction, block: Block, paths: readonly KnownPath[]): void {
-  // Numbers made here are needed on both ways.
-  const entry = fn.blocks[0]!;
-  const numbers = block.values.filter(({ operation }) => operation.op === 'const');
-  block.values = block.values.filter(({ operation }) => operation.op !== 'const');
-  entry.values.unshift(...numbers);
-
   const phis = phisOf(block);
   const bypasses = new Map<Block, Value[]>();
   for (const { predecessor, target } of paths) {
