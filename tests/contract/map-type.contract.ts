@@ -25,8 +25,10 @@ export interface MapTypeContract {
   model(spec: MapSpec): ProgramMap & Pick<HostMap, 'entries'>;
   /** Sizes worth trying. */
   readonly shapes: readonly Pick<MapSpec, 'keySize' | 'valueSize' | 'maxEntries'>[];
+  /** The size of the map that stories are told on. */
+  readonly story: Pick<MapSpec, 'keySize' | 'valueSize' | 'maxEntries'>;
   /**
-   * Told on a map of that size, with the kernel's results: `set 1=7`, `set 1=7 NOEXIST: EEXIST`, `get 1: 7`,
+   * What happens, with the kernel's results: `set 1=7`, `set 1=7 NOEXIST: EEXIST`, `get 1: 7`,
    * `get 1: nothing`, `delete 1: ENOENT`. Numbers stand for themselves in little-endian.
    */
   readonly stories: readonly (readonly [title: string, steps: string])[];
