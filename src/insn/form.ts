@@ -288,9 +288,9 @@ const BY_OPCODE: readonly (readonly Form[])[] = Array.from({ length: 256 }, (_, 
 /** How to tell the forms of an opcode apart: by one field, if there are several. */
 const VARIANTS = BY_OPCODE.map((forms) => {
   const field = FIELDS.find((candidate) => new Set(forms.map(({ fixed }) => fixed[candidate])).size > 1);
-  // Of two names for the same form the first counts.
   if (field === undefined) return { field, only: forms[0] };
-  return { field, byValue: new Map(forms.map((row) => [row.fixed[field], row])) };
+  // Reversed, so that of two names for the same form the first in the table counts.
+  return { field, byValue: new Map(forms.map((row) => [row.fixed[field], row] as const).reverse()) };
 });
 
 /** The forms that share an opcode byte; none if it means nothing. */
