@@ -39,6 +39,11 @@ export class RemoteCalls implements Disposable {
     this.#restored = this.#layStub();
   }
 
+  /** The registers the thread goes on with. */
+  get registers(): Registers {
+    return this.#restored;
+  }
+
   /** Address of the text 'remora' in the target, for calls that want a name. */
   get nameAddress(): bigint {
     return this.#at + BigInt(STUB_NAME);

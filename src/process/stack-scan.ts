@@ -24,7 +24,7 @@ export interface InterruptedContext {
 /** The x86-64 ABI lets functions use this much below the stack pointer. */
 const RED_ZONE = 128n;
 
-/** How much of a stack is read, in bytes from its top. */
+/** How much of a stack is read to tell whether code is in use, in bytes from its top. */
 const SCAN_LIMIT = 256 * 1024;
 
 /**
@@ -47,16 +47,17 @@ export function mayReturnInto(
   memory: ProcessMemory,
 ): boolean {
   if (isInside(ranges, thread.registers.rip)) return true;
-  return stacksOf(thread, mappings, memory).some((stack) => pointsInto(ranges, stack.bytes));
+  return stacksOf(thread, mappings, memory, SCAN_LIMIT).some((stack) => pointsInto(ranges, stack.bytes));
 }
 
-/** The contexts the thread's signal handlers interrupted, innermost first. */
+/** The contexts the thread's signal handlers interrupted, innermost first, in the topmost `limit` bytes of its stacks. */
 export function interruptedContexts(
   thread: StoppedThread,
   mappings: readonly Mapping[],
   memory: ProcessMemory,
+  limit: number,
 ): readonly InterruptedContext[] {
-  return stacksOf(thread, mappings, memory).flatMap(contextsOn);
+  return stacksOf(thread, mappings, memory, limit).flatMap(contextsOn);
 }
 
 interface Stack {
@@ -65,12 +66,17 @@ interface Stack {
 }
 
 /** The stack the thread runs on and, where that is an alternate one for signals, those it left for it. */
-function stacksOf(thread: StoppedThread, mappings: readonly Mapping[], memory: ProcessMemory): readonly Stack[] {
+function stacksOf(
+  thread: StoppedThread,
+  mappings: readonly Mapping[],
+  memory: ProcessMemory,
+  limit: number,
+): readonly Stack[] {
   const stacks: Stack[] = [];
   const pointers = [thread.registers.rsp];
   for (const pointer of pointers) {
     const isRead = stacks.some(({ start, bytes }) => pointer >= start && pointer < start + BigInt(bytes.length));
-    const stack = isRead ? undefined : readStack(pointer, mappings, memory);
+    const stack = isRead ? undefined : readStack(pointer, mappings, memory, limit);
     if (stack === undefined) continue;
     stacks.push(stack);
     pointers.push(...contextsOn(stack).map((context) => context.rsp));
@@ -78,12 +84,17 @@ function stacksOf(thread: StoppedThread, mappings: readonly Mapping[], memory: P
   return stacks;
 }
 
-function readStack(pointer: bigint, mappings: readonly Mapping[], memory: ProcessMemory): Stack | undefined {
+function readStack(
+  pointer: bigint,
+  mappings: readonly Mapping[],
+  memory: ProcessMemory,
+  limit: number,
+): Stack | undefined {
   const mapping = mappingAt(mappings, pointer);
   if (mapping === undefined || mapping.permissions[0] !== 'r') return undefined;
   const below = (pointer & ~7n) - RED_ZONE;
   const start = below < mapping.start ? mapping.start : below;
-  const size = Math.min(SCAN_LIMIT, Number(mapping.end - start));
+  const size = Math.min(limit, Number(mapping.end - start));
   return { start, bytes: memory.readUpTo(start, size) };
 }
 

@@ -30,6 +30,9 @@ const STOP_TIMEOUT_MS = 2000;
 const EAGER_LOOKS = 64;
 const LOOK_INTERVAL_US = 30;
 
+/** How many threads are looked at to find one to borrow. */
+const CANDIDATES = 16;
+
 /** A thread that stands still until it is let go. */
 export class StoppedThread {
   readonly tid: number;
@@ -141,8 +144,8 @@ export class StoppedThreads implements Disposable {
   static one(pid: number, isAlive: () => boolean, optionsFor: (tid: number) => number): StoppedThreads {
     const held = new StoppedThreads(pid, optionsFor);
     return held.#stop(() => {
-      const tid = readTasks(pid).find((id) => 'RSTt'.includes(readThreadState(pid, id) ?? 'X') && held.#seize(id));
-      if (tid === undefined || !isAlive()) throw exited(pid);
+      if (!candidates(pid).some((tid) => held.#seize(tid)) || !isAlive()) throw exited(pid);
+      held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
       held.#interruptRunning();
       held.#awaitStops(new Look(STOP_TIMEOUT_MS));
@@ -273,6 +276,16 @@ class Look {
     sleepMicroseconds(LOOK_INTERVAL_US);
     return performance.now() < this.#deadline;
   }
+}
+
+/** Threads that can be stopped, sleeping ones first: those get the processor when they are woken. */
+function candidates(pid: number): readonly number[] {
+  const states = new Map(
+    readTasks(pid)
+      .slice(0, CANDIDATES)
+      .map((tid) => [tid, readThreadState(pid, tid) ?? 'X']),
+  );
+  return ['S', 'R', 'T'].flatMap((wanted) => [...states].filter(([, state]) => state === wanted).map(([tid]) => tid));
 }
 
 function readTasks(pid: number): readonly number[] {

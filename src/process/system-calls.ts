@@ -2,11 +2,9 @@
 export const SystemCall = {
   close: 3,
   mmap: 9,
-  mprotect: 10,
   munmap: 11,
-  mremap: 25,
   madvise: 28,
-  getpid: 39,
+  gettid: 186,
   memfd_create: 319,
 } as const;
 

@@ -78,6 +78,11 @@ export class TargetProcess implements Disposable {
     return this.#pidFd.isAlive();
   }
 
+  /** True once it has ended or replaced its program: nothing of ours is left in it then. */
+  isGone(): boolean {
+    return !this.isAlive() || this.memory.isGone();
+  }
+
   /** What is mapped now. @throws {ProcessError} PROCESS_EXITED */
   mappings(): readonly Mapping[] {
     try {

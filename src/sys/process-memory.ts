@@ -5,7 +5,7 @@
  */
 import { closeSync, constants, openSync } from 'node:fs';
 import { SysError } from './errors.ts';
-import { libc } from './libc.ts';
+import { libc, tryLibc } from './libc.ts';
 import { asSysError } from './proc.ts';
 
 export class ProcessMemory implements Disposable {
@@ -16,6 +16,12 @@ export class ProcessMemory implements Disposable {
   constructor(pid: number) {
     this.#pid = pid;
     this.#fd = asSysError(`open(/proc/${pid}/mem)`, () => openSync(`/proc/${pid}/mem`, constants.O_RDWR));
+  }
+
+  /** True once the address space is: no thread uses it any more. */
+  isGone(): boolean {
+    // Reading where nothing is mapped fails, but reading where nothing can be gives nothing.
+    return tryLibc('pread', this.#fd, new Uint8Array(1), 1, 0) === 0;
   }
 
   /** Up to `size` bytes: fewer where unmapped memory follows. @throws {SysError} SYS_EIO if there is none */

@@ -1,0 +1,220 @@
+/**
+ * What we have in one target: code within reach of what it probes, memory shared with us, and the sites that lead there.
+ * Everything is synchronous, since threads are stopped meanwhile. Disposing of it takes all out again.
+ */
+import { alignUpAddress } from '../bytes/align.ts';
+import { mayReturnInto } from '../process/stack-scan.ts';
+import type { TargetProcess } from '../process/target-process.ts';
+import { sleepMicroseconds } from '../sys/scheduling.ts';
+import { InjectError } from './errors.ts';
+import { isInReach } from './gaps.ts';
+import { applyPatches, type Patch } from './patch.ts';
+import { mapCode, mapSession, type Region, type SampleThread, type SessionMemory, unmap } from './regions.ts';
+
+/** Code is laid into regions of this size; pages that are not used take no memory. */
+const CODE_REGION_SIZE = 256 * 1024;
+const CODE_ALIGNMENT = 16n;
+
+/** How long to wait for threads to leave our code before its memory is left where it is, in all about a third of a second. */
+const LEAVE_WAITS_US = [0, 1000, 4000, 16_000, 64_000, 256_000] as const;
+
+/** How the bytes of one site are to be. */
+export interface SitePatch {
+  readonly address: bigint;
+  /** What stood there before we came. */
+  readonly original: Uint8Array;
+  /** What is to stand there; `original` to undo. As long as `original`. */
+  readonly wanted: Uint8Array;
+  /** Instructions that begin inside the original bytes: the same ones in the trampoline. */
+  readonly moves: ReadonlyMap<bigint, bigint>;
+}
+
+/** Code made for the address it is laid at, and what else its maker wants back. */
+export interface Emitted<T> {
+  readonly bytes: Uint8Array;
+  readonly result: T;
+}
+
+/** Code regions are append-only: a thread may be anywhere in them. */
+interface CodeRegion extends Region {
+  used: number;
+}
+
+export class Injection implements Disposable {
+  readonly process: TargetProcess;
+  readonly #codeRegions: CodeRegion[] = [];
+  #session: SessionMemory | undefined;
+  /** Sites whose bytes are not the original ones. */
+  readonly #sites = new Map<bigint, SitePatch>();
+  /** Patches that wait for the end of a batch, by address. */
+  #batch: Map<bigint, SitePatch> | undefined;
+  #lastPauseUs = 0;
+
+  /** @param process stays the caller's to dispose of, after this */
+  constructor(process: TargetProcess) {
+    this.process = process;
+    process.removeStaleStubs();
+  }
+
+  /** How long the target stood still for the last change of its code, in microseconds. */
+  get lastPauseUs(): number {
+    return this.#lastPauseUs;
+  }
+
+  /**
+   * Makes the memory that the target shares with us, once. Its size is final.
+   *
+   * @returns where it lies in the target, and one of the target's threads as an example
+   * @throws {InjectError | ProcessError | SysError} nothing is left in the target then
+   */
+  share(size: number): { readonly address: bigint; readonly thread: SampleThread } {
+    if (this.#session !== undefined) throw new TypeError('the memory of an injection can be made only once');
+    this.#session = mapSession(this.process, this.#center(), size);
+    return { address: this.#session.sharedRegion.address, thread: this.#session.thread };
+  }
+
+  /** The memory shared with the target, as we see it. */
+  get shared(): Uint8Array {
+    return new Uint8Array(this.#requireSession().mapping.buffer);
+  }
+
+  /** Addresses of u64 cells that begin at zero, and at zero again in a child the target forks. */
+  get privateCells(): { readonly processNumber: bigint; readonly pid: bigint } {
+    const { address } = this.#requireSession().privateRegion;
+    return { processNumber: address, pid: address + 8n };
+  }
+
+  /**
+   * Lays code where `near` reaches it. No thread runs it before a site leads there.
+   *
+   * @param emit makes the code for the address it will have; may be asked again for another address
+   * @throws {InjectError} INJECT_NO_GAP, INJECT_CODE_TOO_LARGE, INJECT_BAD_ANSWER
+   */
+  layCode<T>(near: bigint, emit: (address: bigint) => Emitted<T>): { readonly origin: bigint; readonly result: T } {
+    for (const region of this.#codeRegions.filter(({ address, size }) => isInReach(near, address, size))) {
+      const laid = this.#layInto(region, emit);
+      if (laid !== undefined) return laid;
+    }
+    const region = { ...mapCode(this.process, near, CODE_REGION_SIZE), used: 0 };
+    this.#codeRegions.push(region);
+    const laid = this.#layInto(region, emit);
+    if (laid !== undefined) return laid;
+    throw new InjectError('INJECT_CODE_TOO_LARGE', `cannot lay code: it is larger than ${CODE_REGION_SIZE} bytes`);
+  }
+
+  /**
+   * Changes the bytes of a site; inside `batch` when that ends.
+   *
+   * @throws {InjectError} INJECT_SITE_CHANGED, INJECT_SITE_BUSY, INJECT_WRITE_FAILED; nothing is changed then
+   */
+  patch(patch: SitePatch): void {
+    if (this.#batch === undefined) this.#apply([patch]);
+    else this.#batch.set(patch.address, patch);
+  }
+
+  /** Runs `body` and then makes all its patches in one stop: all, or none if it throws or one of them cannot be made. */
+  batch<T>(body: () => T): T {
+    if (this.#batch !== undefined) return body();
+    const batch = new Map<bigint, SitePatch>();
+    this.#batch = batch;
+    let result: T;
+    try {
+      result = body();
+    } finally {
+      this.#batch = undefined;
+    }
+    this.#apply([...batch.values()]);
+    return result;
+  }
+
+  /**
+   * Puts every site back and unmaps all that is ours. Does nothing for a target that is gone.
+   *
+   * @returns false if memory had to stay in the target, because a thread does not leave it or because a site was changed by
+   *   someone else and may still lead there
+   */
+  release(): boolean {
+    const undo = [...this.#sites.values()].map((site) => ({ ...site, wanted: site.original, moves: new Map() }));
+    this.#apply(undo.filter((site) => this.#isAsWeLeftIt(site)));
+    const isUnused =
+      this.process.isGone() || (this.#sites.size === 0 && LEAVE_WAITS_US.some((wait) => this.#isLeft(wait)));
+    if (isUnused) this.#unmapAll();
+    this.#session?.mapping[Symbol.dispose]();
+    this.#session = undefined;
+    this.#sites.clear();
+    this.#codeRegions.length = 0;
+    return isUnused;
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+
+  #apply(patches: readonly SitePatch[]): void {
+    const changes = patches
+      .map((patch) => this.#toPatch(patch))
+      .filter(({ expected, replacement }) => Buffer.compare(expected, replacement) !== 0);
+    try {
+      const { pauseUs } = applyPatches(this.process, changes);
+      if (changes.length > 0) this.#lastPauseUs = pauseUs;
+    } catch (error) {
+      // A target that is gone needs nothing undone.
+      if (!this.process.isGone() || patches.some((patch) => !isUndo(patch))) throw error;
+    }
+    for (const patch of patches) {
+      if (isUndo(patch)) this.#sites.delete(patch.address);
+      else this.#sites.set(patch.address, patch);
+    }
+  }
+
+  #isAsWeLeftIt({ address, original }: SitePatch): boolean {
+    const bytes = this.#sites.get(address)?.wanted ?? original;
+    return this.process.isGone() || Buffer.compare(this.process.memory.read(address, bytes.length), bytes) === 0;
+  }
+
+  #toPatch({ address, original, wanted, moves }: SitePatch): Patch {
+    return { address, expected: this.#sites.get(address)?.wanted ?? original, replacement: wanted, moves };
+  }
+
+  #layInto<T>(region: CodeRegion, emit: (address: bigint) => Emitted<T>) {
+    const origin = alignUpAddress(region.address + BigInt(region.used), CODE_ALIGNMENT);
+    const offset = Number(origin - region.address);
+    if (offset >= region.size) return undefined;
+    const { bytes, result } = emit(origin);
+    if (offset + bytes.length > region.size) return undefined;
+    this.process.memory.write(origin, bytes);
+    region.used = offset + bytes.length;
+    return { origin, result };
+  }
+
+  /** True if no thread is in our code, or comes back to it. */
+  #isLeft(waitUs: number): boolean {
+    if (this.#codeRegions.every(({ used }) => used === 0)) return true;
+    sleepMicroseconds(waitUs);
+    const ranges = this.#codeRegions.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
+    using held = this.process.stopThreads();
+    const mappings = this.process.mappings();
+    return !held.threads.some((thread) => mayReturnInto(ranges, thread, mappings, this.process.memory));
+  }
+
+  #unmapAll(): void {
+    const { privateRegion, sharedRegion } = this.#session ?? {};
+    const regions = [...this.#codeRegions, privateRegion, sharedRegion].filter((region) => region !== undefined);
+    if (regions.length > 0 && !this.process.isGone()) unmap(this.process, regions);
+  }
+
+  /** Shared memory lies where most libraries do, so that most code reaches it. */
+  #center(): bigint {
+    const modules = this.process.modules().filter(({ path }) => path !== '[vdso]');
+    return modules[Math.floor(modules.length / 2)]?.start ?? 0n;
+  }
+
+  #requireSession(): SessionMemory {
+    if (this.#session === undefined) throw new TypeError('the memory of an injection is not made yet, or was released');
+    return this.#session;
+  }
+}
+
+function isUndo({ original, wanted }: SitePatch): boolean {
+  return Buffer.compare(original, wanted) === 0;
+}
