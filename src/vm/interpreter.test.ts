@@ -4,6 +4,7 @@ import { mapDeleteElem, mapLookupElem, mapUpdateElem } from '../helpers/map-elem
 import { assemble } from '../insn/assemble.ts';
 import { subprogramStarts } from '../insn/control-flow.ts';
 import { array } from '../maps/array.ts';
+import { hash } from '../maps/hash.ts';
 import type { LinkedProgram, Reference } from '../object/spec.ts';
 import { VmError, type VmErrorCode } from './errors.ts';
 import { Interpreter, type InterpreterOptions } from './interpreter.ts';
@@ -143,6 +144,18 @@ describe('Interpreter with maps', () => {
     world.mapUpdate(map, key(2), value(8), 0n);
     assert.equal(world.memory.read(address, 8), 8n);
     assert.equal(world.mapLookup(map, key(9)), 0n);
+  });
+
+  it('keeps an address readable when its entry is deleted, and cuts it off from the map', () => {
+    const world = new InterpreterWorld([{ ...COUNTS, type: hash.id }]);
+    const map = world.resolve({ kind: 'map', map: 'counts' });
+    world.mapUpdate(map, key(1), value(5), 0n);
+    const address = world.mapLookup(map, key(1));
+    assert.equal(world.mapDelete(map, key(1)), 0);
+    assert.equal(world.memory.read(address, 8), 5n);
+    world.memory.write(address, 8, 6n);
+    world.mapUpdate(map, key(1), value(7), 0n);
+    assert.deepEqual(world.map('counts').lookup(key(1)), value(7));
   });
 
   it('reads data sections at their address', () => {
