@@ -121,6 +121,14 @@ describe('readBtf', () => {
     ],
     ['an array of itself', [{ kind: 'array', words: [1, 1, 2] }], 'BTF_TOO_DEEP'],
     ['an array of 2^32 - 1 arrays', [{ kind: 'array', words: [2, 2, 0xffff_ffff] }, ...BASICS], 'BTF_TOO_LARGE'],
+    [
+      'empty structs, more than there are numbers',
+      [
+        ...Array.from({ length: 33 }, (_, i) => ({ kind: 'array' as const, words: [i + 2, 34, 0xffff_ffff] })),
+        { kind: 'struct' },
+      ],
+      'BTF_TOO_LARGE',
+    ],
     ['an id behind the last', [{ kind: 'typedef', name: 't', value: 999 }], 'BTF_BAD_ID'],
     ['a name outside the strings', [{ kind: 'fwd' as const, words: [] }], 'BTF_NO_SIZE'],
     ['void', [{ kind: 'const', value: 0 }], 'BTF_NO_SIZE'],

@@ -143,8 +143,10 @@ class LazyBtf implements Btf {
       type = this.resolve(type.type);
     }
     const size = count * unitSize(type, id);
-    if (size > MAX_SIZE)
+    // Not `>`: endlessly many parts of no size are NaN bytes.
+    if (!(size <= MAX_SIZE)) {
       throw new BtfError('BTF_TOO_LARGE', `cannot measure BTF type ${id}: ${size} bytes, at most ${MAX_SIZE}`);
+    }
     return size;
   }
 

@@ -84,21 +84,7 @@ export class SymbolTable implements Iterable<ElfSymbol> {
     if (index >= this.count) {
       throw new ElfError('ELF_BAD_SYMBOL', `cannot read symbol ${index}: the table has ${this.count}`);
     }
-    const row = Sym.read(this.#rows, index * Sym.size);
-    const nameOf = () => this.#text(row.name);
-    return {
-      index,
-      get name() {
-        return nameOf();
-      },
-      type: row.info & 15,
-      binding: row.info >> 4,
-      visibility: row.other & 3,
-      section: row.shndx,
-      value: row.value,
-      size: Number(row.size),
-      superseded: this.#isSuperseded(index),
-    };
+    return new Row(index, Sym.read(this.#rows, index * Sym.size), this.#strings, this.#isSuperseded(index));
   }
 
   /** Every symbol but the empty first one. */
@@ -132,20 +118,45 @@ export class SymbolTable implements Iterable<ElfSymbol> {
     return places;
   }
 
-  #text(offset: number): string {
-    const text = offset === 0 ? '' : cString(this.#strings, offset);
-    if (text === undefined) {
-      throw new ElfError(
-        'ELF_BAD_STRING',
-        `cannot read a symbol's name: no string at ${offset} of ${this.#strings.length} bytes`,
-      );
-    }
-    return text;
-  }
-
   #isSuperseded(index: number): boolean {
     if (this.#versions === undefined || index * 2 + 2 > this.#versions.byteLength) return false;
     return (this.#versions.getUint16(index * 2, true) & VERSYM_HIDDEN) !== 0;
+  }
+}
+
+/** A class for the sake of its getter: hundreds of thousands of these are made. */
+class Row implements ElfSymbol {
+  readonly index: number;
+  readonly type: number;
+  readonly binding: number;
+  readonly visibility: number;
+  readonly section: number;
+  readonly value: bigint;
+  readonly size: number;
+  readonly superseded: boolean;
+  readonly #name: number;
+  readonly #strings: Uint8Array;
+
+  constructor(index: number, row: ReturnType<typeof Sym.read>, strings: Uint8Array, superseded: boolean) {
+    this.index = index;
+    this.type = row.info & 15;
+    this.binding = row.info >> 4;
+    this.visibility = row.other & 3;
+    this.section = row.shndx;
+    this.value = row.value;
+    this.size = Number(row.size);
+    this.superseded = superseded;
+    this.#name = row.name;
+    this.#strings = strings;
+  }
+
+  get name(): string {
+    const name = this.#name === 0 ? '' : cString(this.#strings, this.#name);
+    if (name === undefined) {
+      const where = `${this.#name} of ${this.#strings.length} bytes`;
+      throw new ElfError('ELF_BAD_STRING', `cannot read the name of symbol ${this.index}: no string at ${where}`);
+    }
+    return name;
   }
 }
 

@@ -12,6 +12,7 @@ export const OBJECT_ERRORS = {
   OBJECT_UNSUPPORTED_MAP: 'a map asks for what is not there yet: initial slots, pinning, or extra arguments',
   OBJECT_BAD_FUNCTION:
     'a function overlaps another, leaves its section, holds what is no instruction, or has a name of 512 bytes or more',
+  OBJECT_STATIC_PROGRAM: 'a program outside `.text` is static: the compiler may have changed how it is called',
   OBJECT_BAD_RELOCATION: 'a relocation is of a type, at a place or to a symbol that makes no sense there',
   OBJECT_BAD_CALL: 'a call does not lead to the beginning of a function',
   OBJECT_BAD_REFERENCE: 'a 64-bit load names a map or function by number, which only a running kernel could know',

@@ -11,7 +11,6 @@ import { type Relocation, type Relocations, symbolsOf } from './relocation.ts';
 import type { SourceLine } from './spec.ts';
 
 const SLOT_SIZE = 8;
-/** Functions here are called, never attached. */
 const TEXT = '.text';
 /** The kernel's KSYM_NAME_LEN. */
 const MAX_NAME = 512;
@@ -22,7 +21,7 @@ export interface CodeFunction {
   readonly section: Section;
   /** Bytes from the start of the section. */
   readonly offset: number;
-  /** Whether it can be attached: global and not in `.text`. */
+  /** Whether it can be attached: `.text` holds what is only called. */
   readonly isProgram: boolean;
   /** What the verifier may assume about callers: a hidden function is as good as static. */
   readonly linkage: 'static' | 'global';
@@ -37,7 +36,7 @@ export interface CodeFunction {
 /**
  * Reads all functions, by section and then by address.
  *
- * @throws {ObjectError} OBJECT_BAD_FUNCTION, OBJECT_BAD_RELOCATION, OBJECT_NO_SYMBOLS
+ * @throws {ObjectError} OBJECT_BAD_FUNCTION, OBJECT_STATIC_PROGRAM, OBJECT_BAD_RELOCATION, OBJECT_NO_SYMBOLS
  * @throws {ElfError} if a section or symbol is malformed
  */
 export function readFunctions(elf: ElfFile, relocations: Relocations, ext: BtfExt | undefined): CodeFunction[] {
@@ -77,13 +76,19 @@ function readSection(
     const insns = decodeFunction(code, symbol.name);
     const own = <T>(sectionRecords: ReadonlyMap<number, T>) => recordsOf(insns, offset, sectionRecords);
     const isPublic = symbol.binding !== SymbolBinding.LOCAL;
+    if (!isPublic && section.name !== TEXT) {
+      throw new ObjectError(
+        'OBJECT_STATIC_PROGRAM',
+        `cannot read program '${symbol.name}' of '${section.name}': it is static, wanted global`,
+      );
+    }
     const isVisible =
       symbol.visibility === SymbolVisibility.DEFAULT || symbol.visibility === SymbolVisibility.PROTECTED;
     return {
       name: symbol.name,
       section,
       offset,
-      isProgram: isPublic && section.name !== TEXT,
+      isProgram: section.name !== TEXT,
       linkage: isPublic && isVisible ? 'global' : 'static',
       insns,
       relocations: own(records.relocations),

@@ -94,8 +94,9 @@ function set({ map, draft }: Reader, field: keyof Draft, value: number): void {
 /** The number of `int (*member)[number]`. */
 function number(reader: Reader, member: Member): number {
   const array = reader.btf.resolve(pointee(reader, member));
-  if (array.kind !== 'array')
+  if (array.kind !== 'array') {
     throw badMap(reader, `${member.name} is a pointer to ${array.kind}, wanted __uint(${member.name}, ...)`);
+  }
   return array.count;
 }
 

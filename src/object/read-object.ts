@@ -5,6 +5,7 @@ import { cString, utf8 } from '../bytes/c-string.ts';
 import { type ElfFile, readElf } from '../elf/elf-file.ts';
 import { FileType, Machine } from '../elf/header.ts';
 import { SectionType } from '../elf/sections.ts';
+import type { MapSpec } from '../maps/map-type.ts';
 import { readDataSections } from './data-sections.ts';
 import { ObjectError } from './errors.ts';
 import { readFunctions } from './functions.ts';
@@ -71,7 +72,7 @@ function readTypes(elf: ElfFile, relocations: Relocations): { btf: Btf | undefin
   return { btf, ext: extSection && readBtfExt(new Uint8Array(elf.data(extSection)), btf) };
 }
 
-function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout) {
+function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout): MapSpec[] {
   const legacy = elf.section('maps');
   if (legacy !== undefined && legacy.size > 0) {
     throw new ObjectError(
@@ -90,7 +91,7 @@ function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout) {
   });
 }
 
-function readData(elf: ElfFile, relocations: Relocations, btf: Btf | undefined, layout: ObjectLayout) {
+function readData(elf: ElfFile, relocations: Relocations, btf: Btf | undefined, layout: ObjectLayout): MapSpec[] {
   return readDataSections(elf, relocations, btf).map(({ section, spec }) => {
     layout.addData(section, spec.valueSize, spec.name);
     return spec;

@@ -1,6 +1,7 @@
 /** Relocations of eBPF objects. Source: Linux Documentation/bpf/llvm_reloc.rst. */
 import { viewOf } from '../bytes/struct.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
+import { Rel } from '../elf/relocations.ts';
 import { type Section, SectionType } from '../elf/sections.ts';
 import type { ElfSymbol } from '../elf/symbols.ts';
 import { ObjectError } from './errors.ts';
@@ -41,10 +42,11 @@ export class Relocations {
    */
   *of(section: Section): Generator<Relocation> {
     for (const table of this.#tables.get(section.index) ?? []) {
-      if (table.type === SectionType.RELA) {
+      // A place is relocated once, and is four bytes at least.
+      if (table.type === SectionType.RELA || table.size / Rel.size > section.size / 4) {
         throw new ObjectError(
           'OBJECT_BAD_RELOCATION',
-          `cannot relocate '${section.name}': '${table.name}' is RELA, wanted REL`,
+          `cannot relocate '${section.name}': '${table.name}' is RELA, or has more rows than there are places`,
         );
       }
       const symbols = symbolsOf(this.#elf);
