@@ -1,15 +1,17 @@
 /** The ways a program can begin: at a site, with a context there, or as a function of memory. */
+import type { Builder } from '../ir/builder.ts';
 import type { Value } from '../ir/value.ts';
 import { type ContextModel, emitContext } from './context-model.ts';
 import type { ProgramEntry } from './program.ts';
 
-/** r1 is the context of a site. */
-export function siteEntry(model: ContextModel): ProgramEntry {
+/** r1 is the context of a site. @param prologue writes what runs before the program's first instruction */
+export function siteEntry(model: ContextModel, prologue?: (b: Builder) => void): ProgramEntry {
   let context: Value | undefined;
   return {
     paramCount: 0,
     functionIp: model.functionIp,
     emit(b) {
+      prologue?.(b);
       context = emitContext(b, model);
       return [context];
     },

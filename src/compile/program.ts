@@ -23,6 +23,8 @@ export interface CompileOptions {
   readonly attachCookie: bigint;
   /** What the target does not allow; a helper that requires it is refused. */
   readonly forbid: ReadonlySet<Requirement>;
+  /** Writes what runs at a site before the program: the counting of hits. */
+  readonly prologue?: (b: Builder) => void;
 }
 
 /** What a program begins with. */

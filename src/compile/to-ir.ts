@@ -12,7 +12,7 @@ import { type CompileOptions, type ProgramEntry, translateProgram } from './prog
  * @throws {CompileError} each of its codes
  */
 export function compileForSite(program: VerifiedProgram, model: ContextModel, options: CompileOptions): IrFunction {
-  return compile(program, siteEntry(model), options);
+  return compile(program, siteEntry(model, options.prologue), options);
 }
 
 /**

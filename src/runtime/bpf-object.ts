@@ -108,12 +108,12 @@ export class BpfObject implements Disposable {
 
   /** What programs printed with bpf_trace_printk since the last call, a line each. */
   readPrintk(): string[] {
-    return this.#session?.printk.read() ?? [];
+    return this.#session?.readPrintk() ?? [];
   }
 
   /** Printed lines that found no room, so far. */
   get lostEvents(): bigint {
-    return this.#session?.printk.lost ?? 0n;
+    return this.#session?.lostPrintk ?? 0n;
   }
 
   /** Detaches every link in one stop; what the maps hold stays readable. */

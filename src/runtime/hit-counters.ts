@@ -13,8 +13,7 @@
  * overflow, by a locked add. Rows are never given back: a thread that gets a dead one's pointer gets its row.
  */
 import { viewOf } from '../bytes/struct.ts';
-import type { Builder } from '../ir/builder.ts';
-import type { IrFunction, Value } from '../ir/value.ts';
+import { Builder } from '../ir/builder.ts';
 
 const PAGE = 4096;
 const ROWS = 256;
@@ -53,17 +52,8 @@ export function readHits(memory: Uint8Array, index: number): bigint {
   return BigInt.asUintN(64, hits);
 }
 
-/**
- * Emits one hit of link `index`.
- *
- * @param shared makes the out-of-line part, once per compiled program
- */
-export function emitHit(
-  b: Builder,
-  { address, processCell, threadPointers }: HitCounterPlace,
-  index: number,
-  shared: (name: string, paramCount: number, body: (b: Builder, params: Value[]) => void) => IrFunction,
-): void {
+/** Emits one hit of link `index`. */
+export function emitHit(b: Builder, { address, processCell, threadPointers }: HitCounterPlace, index: number): void {
   const { bank, offset } = place(index);
   const overflow = address + BigInt(bank);
   const rows = overflow + BigInt(PAGE);
@@ -82,8 +72,10 @@ export function emitHit(
   b.increment(row, offset);
   b.jump(after);
   b.at(slow);
-  const count = shared(`hit:${index}`, 0, (f) => emitSlowHit(f, { address, processCell, overflow, rows, offset }));
-  b.call(count, []);
+  const slowHit = Builder.function(`hit:${index}`, 0, (f) =>
+    emitSlowHit(f, { address, processCell, overflow, rows, offset }),
+  );
+  b.call(slowHit, []);
   b.jump(after);
   b.at(after);
 }

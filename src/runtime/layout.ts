@@ -4,7 +4,7 @@
  *     | handler table | state | printk ring | hit counters (pages) | map 0 | map 1 | ... |
  */
 import { alignUp } from '../bytes/align.ts';
-import { PRINTK_RING_SIZE } from '../helpers/printk.ts';
+import { PRINTK_RING_SIZE } from '../helpers/printk-ring.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
 import { HandlerTable } from './handlers.ts';

@@ -4,18 +4,26 @@
  */
 import type { EbpfCallback } from '../attach/attach-impl.ts';
 import { AttachError } from '../attach/errors.ts';
-import { compile, type LoweredProgram } from '../compile/compile.ts';
+import { cString } from '../bytes/c-string.ts';
+import { compileProgram, type LoweredProgram } from '../compile/compile.ts';
 import type { ContextModel } from '../compile/context-model.ts';
+import { BpfError } from '../errors.ts';
 import type { EmitMap, Requirement, TargetFacts } from '../helpers/helper.ts';
-import { PrintkReader } from '../helpers/printk.ts';
+import { formatPrintk } from '../helpers/printk-format.ts';
+import { PrintkReader } from '../helpers/printk-ring.ts';
+import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
+import { mapMemory } from '../maps/memory.ts';
 import type { ObjectSpec } from '../object/spec.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { AttachContext, type LiveEntry } from './attach-context.ts';
 import { HandlerTable, type Slot } from './handlers.ts';
 import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
 import { layoutOf, MAX_LINKS, type SessionLayout } from './layout.ts';
-import { targetFacts } from './target-facts.ts';
+import { findClockGettime, readThreadFacts } from './target-facts.ts';
+
+/** What a %s may print at most, in bytes. */
+const LONGEST_STRING = 512;
 
 /** Registers attach implementations for one target: called once per session. */
 export type AttachSetup = (context: AttachContext, injection: Injection) => void;
@@ -56,16 +64,20 @@ export class Session implements Disposable {
     this.injection = injection;
     this.#layout = layoutOf(spec);
     const { table, randomState, printkRing, hits, maps, slots } = this.#layout;
-    const { address } = injection.share(this.#layout.size);
+    const { address, thread } = injection.share(this.#layout.size);
+    const { processNumber, pid } = injection.privateCells;
+    const { threadPointers, tidOffset } = readThreadFacts(injection.process, thread);
     this.#table = HandlerTable.create(this.#memory(table), slots, process.pid);
-    this.#printk = PrintkReader.create(this.#memory(printkRing));
+    this.#printk = new PrintkReader(mapMemory(this.#memory(printkRing)));
     crypto.getRandomValues(this.#memory(randomState));
-    this.#facts = targetFacts(injection, address + BigInt(printkRing.offset), address + BigInt(randomState.offset));
-    this.#hitPlace = {
-      address: address + BigInt(hits.offset),
-      processCell: injection.privateCells.processNumber,
-      threadPointers: this.#facts.threadPointers,
+    this.#facts = {
+      clockGettime: findClockGettime(injection.process),
+      pidCell: pid,
+      tidOffset,
+      printkRing: address + BigInt(printkRing.offset),
+      randomState: address + BigInt(randomState.offset),
     };
+    this.#hitPlace = { address: address + BigInt(hits.offset), processCell: processNumber, threadPointers };
     this.#maps = new Map(
       spec.maps.map((map) => [map.name, { spec: map, address: address + BigInt(maps.get(map.name)!.offset) }]),
     );
@@ -125,9 +137,18 @@ export class Session implements Disposable {
     return readHits(this.#memory(this.#layout.hits), counter.index) - counter.before;
   }
 
-  /** What programs printed since the last call, and how much of it was lost so far. */
-  get printk(): PrintkReader {
-    return this.#printk;
+  /** What programs printed since the last call, a line each, formatted as the kernel does. */
+  readPrintk(): string[] {
+    const readString = (address: bigint): string | undefined => this.#readString(address);
+    return this.#printk
+      .drain(performance.now())
+      .map(({ format, args }) => formatPrintk(format, args, readString))
+      .filter((text) => text !== undefined);
+  }
+
+  /** Printed lines that will never be seen, so far. */
+  get lostPrintk(): bigint {
+    return this.#printk.lost;
   }
 
   /** Detaches everything, in one stop. */
@@ -188,18 +209,28 @@ export class Session implements Disposable {
     const key = `${program.name} ${near} ${cookie} ${hitIndex}`;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
-    const forbidden: readonly Requirement[] = this.injection.process.seccomp === 'none' ? [] : ['syscall'];
-    const compiled = compile(program, {
-      model,
+    const forbidden: readonly Requirement[] = this.injection.process.facts.seccomp === 'none' ? [] : ['syscall'];
+    const compiled = compileProgram(program, model, {
       nearAddress: near,
+      helpers: HELPERS,
       maps: this.#maps,
       facts: this.#facts,
       attachCookie: cookie,
       forbid: new Set(forbidden),
-      prologue: (b, shared) => emitHit(b, this.#hitPlace, hitIndex, shared),
+      prologue: (b) => emitHit(b, this.#hitPlace, hitIndex),
     });
     this.#compiled.set(key, compiled);
     return compiled;
+  }
+
+  /** A string for %s, read when it is printed: it may have changed since. */
+  #readString(address: bigint): string | undefined {
+    try {
+      return cString(this.injection.process.memory.readUpTo(address, LONGEST_STRING), 0);
+    } catch (error) {
+      if (error instanceof BpfError) return undefined;
+      throw error;
+    }
   }
 
   #takeCounter(entryId: number): number {

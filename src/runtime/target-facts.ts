@@ -2,6 +2,7 @@
 import { viewOf } from '../bytes/struct.ts';
 import { readElf } from '../elf/elf-file.ts';
 import { BpfError } from '../errors.ts';
+import type { SampleThread } from '../inject/regions.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 
 export interface ThreadFacts {
@@ -14,13 +15,8 @@ export interface ThreadFacts {
 /** struct pthread's `tid` in glibc for x86-64: behind the 704 bytes of tcbhead_t and two list pointers. */
 const GLIBC_TID_OFFSET = 720;
 
-/**
- * Checks a thread against the ABI.
- *
- * @param fsBase of a stopped thread
- * @param tid its id as it sees it itself, in its own pid namespace
- */
-export function readThreadFacts({ memory, facts }: TargetProcess, fsBase: bigint, tid: number): ThreadFacts {
+/** Checks a thread against the ABI. */
+export function readThreadFacts({ memory, facts }: TargetProcess, { fsBase, tid }: SampleThread): ThreadFacts {
   // Without a C library nobody vouches that the next thread looks like this one.
   if (fsBase === 0n || facts.libc === 'none' || facts.libc === undefined) {
     return { threadPointers: false, tidOffset: undefined };

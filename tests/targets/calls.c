@@ -8,10 +8,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "target.h"
 
 struct control {
 	_Atomic uint64_t go, calls, done, wrong, total;
@@ -93,8 +94,7 @@ int main(int argc, char **argv)
 		if (pthread_create(&thread, &attr, caller, (void *)t))
 			return 1;
 	}
-	printf("ready %d\n", getpid());
-	fflush(stdout);
+	ready();
 	for (;;)
 		pause();
 }
