@@ -1,17 +1,17 @@
 /** Tells whether a function is in SSA form: what every pass expects and must leave behind. */
-import { Dominators } from './dominators.ts';
+import { Dominators, reversePostorder } from './dominators.ts';
 import { type Block, type IrFunction, type Operation, successors, type Value } from './value.ts';
 
 /** What is wrong with `fn`, one sentence each; empty if nothing is. Unreachable blocks are not looked into. */
 export function findProblems(fn: IrFunction): string[] {
   const problems: string[] = [];
+  if (fn.blocks[0]!.predecessors.length > 0) problems.push('the entry has predecessors');
+  for (const block of reversePostorder(fn)) checkEdges(block, fn, problems);
+  // Dominance means nothing where the two ends of an edge disagree.
+  if (problems.length > 0) return problems;
   const dominators = new Dominators(fn);
   const homes = findHomes(dominators.preorder, problems);
-  if (fn.blocks[0]!.predecessors.length > 0) problems.push('the entry has predecessors');
-  for (const block of dominators.preorder) {
-    checkEdges(block, fn, problems);
-    checkValues(block, fn, dominators, homes, problems);
-  }
+  for (const block of dominators.preorder) checkValues(block, fn, dominators, homes, problems);
   return problems;
 }
 

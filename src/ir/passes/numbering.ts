@@ -5,7 +5,7 @@
 import { INVERSE, SWAPPED } from '../conditions.ts';
 import { Dominators } from '../dominators.ts';
 import type { Block, IrFunction, Operation, Value } from '../value.ts';
-import { learn, type Range, Ranges } from './ranges.ts';
+import { learn, type Range, Ranges, rangeOf } from './ranges.ts';
 import { COMMUTATIVE, constantOf, lowBits, type Simplifier, simplify, truthOf } from './simplify.ts';
 
 /** Simplifies `fn` in place; true if anything but the identity of constants changed. */
@@ -154,6 +154,16 @@ class Numbering implements Simplifier {
     }
     this.#equals.set(key, { value, block: this.#block });
     this.#values.push(value);
+    // What is known of the operands where a value is made is true of the value everywhere.
+    if (value.args.some(({ id }) => this.#facts[id] !== undefined)) {
+      this.#ranges.set(
+        value,
+        rangeOf(
+          value.operation,
+          value.args.map((arg) => this.range(arg)),
+        ),
+      );
+    }
     return value;
   }
 

@@ -38,6 +38,11 @@ export class Ranges {
     return range;
   }
 
+  /** For who knows better. */
+  set(value: Value, range: Range): void {
+    this.#known[value.id] = range;
+  }
+
   #find({ operation, args }: Value, depth: number): Range {
     return rangeOf(
       operation,

@@ -147,12 +147,17 @@ function reassociate(s: Simplifier, operation: Binary, a: Value, y: bigint): Val
   return s.make(operation, [a.args[0]!, number(s, evaluateBinary(operator, width, x, y)!)]);
 }
 
-function simplifyMask(s: Simplifier, { width }: Binary, a: Value, mask: bigint): Value | undefined {
+function simplifyMask(s: Simplifier, operation: Binary, a: Value, y: bigint): Value | undefined {
   const possible = bitsUpTo(s.range(a).max);
-  if ((possible & mask) === 0n) return number(s, 0n);
-  if ((possible & mask) === possible) return a;
-  const operator = MASK_EXTENSIONS.get(mask);
-  return operator === undefined ? undefined : s.make({ op: 'unary', operator, width: 64 }, [lowBits(a, width)]);
+  const mask = possible & y;
+  if (mask === 0n) return number(s, 0n);
+  if (mask === possible) return a;
+  const extension = MASK_EXTENSIONS.get(mask);
+  if (extension !== undefined) return s.make({ op: 'unary', operator: extension, width: 64 }, [a]);
+  // The 32-bit form clears the upper half all the same, and takes any such mask as its immediate.
+  const width = mask < 1n << 32n ? 32 : operation.width;
+  if (mask === y && width === operation.width) return undefined;
+  return s.make({ ...operation, width }, [a, number(s, mask)]);
 }
 
 const MASK_EXTENSIONS: ReadonlyMap<bigint, UnaryOperator> = new Map([
