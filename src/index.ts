@@ -29,23 +29,28 @@ export function openObject(file: string | Uint8Array, { setup }: OpenObjectOptio
   });
 }
 
+export { disassemble as disassembleX64 } from './arch/x64/disassemble.ts';
+export { PtRegs, ptRegsAtEntry } from './arch/x64/pt-regs.ts';
+export { emitTrampoline, type Trampoline, type TrampolinePlace } from './arch/x64/trampoline.ts';
 export type { AttachEntry, AttachImpl, AttachKind, EbpfCallback, PrivateData } from './attach/attach-impl.ts';
 export { AttachError } from './attach/errors.ts';
 export type { JsonValue } from './btf/decode-value.ts';
 export type { ContextModel } from './compile/context-model.ts';
 export { BpfError } from './errors.ts';
 export { HELPERS } from './helpers/table.ts';
+export { Injection, type SitePatch } from './inject/injection.ts';
 export { decode } from './insn/decode.ts';
 export { disassemble } from './insn/disassemble.ts';
 export type { Insn } from './insn/insn.ts';
+export type { MapSpec } from './maps/map-type.ts';
 export { readObject } from './object/read-object.ts';
 export type { LinkedProgram, ObjectSpec, Reference, SourceLine } from './object/spec.ts';
 export { type AttachFacts, readAttachFacts } from './process/attach-facts.ts';
 export { openProcess, type TargetProcess } from './process/target-process.ts';
 export { AttachContext, type AttachContextOptions } from './runtime/attach-context.ts';
+export { checkBareProgram, compileBare, interpretBare } from './runtime/bare-run.ts';
 export type { BpfMap, MapBytes, MapEntry } from './runtime/bpf-map.ts';
 export type { AttachOptions, AttachReport, BpfLink, BpfObject, BpfProgram } from './runtime/bpf-object.ts';
+export { compileForListing } from './runtime/code-listing.ts';
 export { type Handler, HandlerTable } from './runtime/handlers.ts';
-export { bareProgram } from './verifier/bare-program.ts';
-export { checkStructure, type VerifiedProgram } from './verifier/check-structure.ts';
-export { Interpreter } from './vm/interpreter.ts';
+export type { AttachSetup } from './runtime/session.ts';

@@ -41,7 +41,7 @@ async function disasm(file: string, name: string | undefined, options: DisasmOpt
   const object = readObject(readFile(file));
   const listings: Listing[] = [];
   for (const program of selectPrograms(object, name, file)) {
-    const native = options.native ? (await import('./native-listing.ts')).listNative(program, object) : undefined;
+    const native = options.native ? (await import('./native-listing.ts')).listNative(program, object.maps) : undefined;
     listings.push({ program, insns: listBytecode(program), native });
   }
   const output = Output.to(options.o);

@@ -14,7 +14,7 @@ export const Exit = {
 export type ExitCode = (typeof Exit)[keyof typeof Exit];
 
 /** Error code, or the beginning of one that ends in `_` -> exit code. The longest that fits decides. */
-const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
+export const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
   CLI_BAD_USAGE: Exit.USAGE,
   CLI_BAD_INPUT: Exit.USAGE,
   CLI_BAD_FILE: Exit.USAGE,

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BpfError, type BpfErrorOptions } from '../errors.ts';
-import { CliError } from './errors.ts';
-import { exitCodeOf } from './exit-codes.ts';
 import { describeFailure } from './failure.ts';
 import { paletteFor } from './text.ts';
 
@@ -49,20 +47,4 @@ describe('describeFailure', () => {
   it('shows where a bug of ours is', () => {
     assert.match(describeFailure(new TypeError('x is undefined'), plain), /^error: TypeError: x is undefined\n +at /);
   });
-});
-
-describe('exitCodeOf', () => {
-  const circular = new Failure('X', 'circular');
-  circular.cause = circular;
-  for (const [why, error, code] of [
-    ['usage', new CliError('CLI_BAD_USAGE', ''), 2],
-    ['a rejected program', inner, 6],
-    ['a rejected program in other words', new Failure('X', '', { cause: inner }), 6],
-    ['what has no code of its own', new Failure('X', ''), 1],
-    ['a bug', new TypeError(), 1],
-    ['what is no error at all', 'text', 1],
-    ['an error that causes itself', circular, 1],
-  ] as const) {
-    it(`is ${code} for ${why}`, () => assert.equal(exitCodeOf(error), code));
-  }
 });

@@ -3,7 +3,7 @@
  * program kills it; the next program gets a new one.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { compileCallable, type VerifiedProgram } from '../index.ts';
+import { checkBareProgram, compileBare } from '../index.ts';
 import { CliError } from './errors.ts';
 import type { FromNativeHost, ToNativeHost } from './native-host.ts';
 
@@ -22,11 +22,15 @@ export class NativeChild implements Disposable {
     this.#timeLimit = timeLimit;
   }
 
-  /** @returns r0. @throws {CliError} CLI_CRASHED; {CompileError} if the program cannot be compiled */
-  async run(program: VerifiedProgram, memory: Uint8Array): Promise<bigint> {
+  /**
+   * @returns r0
+   * @throws {InsnError | VerifierError | CompileError} if there is nothing to run; {CliError} CLI_CRASHED
+   */
+  async run(bytecode: Uint8Array, memory: Uint8Array): Promise<bigint> {
+    const program = checkBareProgram(bytecode);
     this.#child ??= startChild(this.#timeLimit);
     const { process, origin } = await this.#child;
-    const code = compileCallable(program, origin);
+    const code = compileBare(program, origin);
     try {
       const reply = nextMessage(process, this.#timeLimit);
       process.send({ code, memory } satisfies ToNativeHost);

@@ -68,7 +68,7 @@ export class TextReport implements LoadReport {
     const isArray = map.typeName.endsWith('array');
     const shown = isArray && this.#options.detail === 'usual' ? all.filter(({ value }) => !isZero(value)) : all;
     const lines = shown.length === 0 ? [] : entryTable(isArray ? shown : [...shown].sort(byKey));
-    if (shown.length < all.length) lines.push(`(${count(all.length - shown.length, 'more entry')} of zero)`);
+    if (shown.length < all.length) lines.push(`(${all.length - shown.length} more, all zero)`);
     return lines.length === 0 ? ['(empty)'] : lines;
   }
 }

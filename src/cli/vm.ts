@@ -4,7 +4,6 @@
  */
 import { createInterface } from 'node:readline';
 import { Command, Option } from 'commander';
-import type { VerifiedProgram } from '../index.ts';
 import { CliError } from './errors.ts';
 import { readStdin } from './input.ts';
 import { parseDuration, shared } from './options.ts';
@@ -20,8 +19,11 @@ interface VmOptions {
 
 /** Runs programs one after the other. */
 interface Engine extends Disposable {
-  /** @returns r0. @throws {CliError} CLI_CRASHED if the program took its process with it */
-  run(program: VerifiedProgram, memory: Uint8Array): Promise<bigint>;
+  /**
+   * @returns r0
+   * @throws {InsnError | VerifierError} if the program is refused; {CliError} CLI_CRASHED if it took its process with it
+   */
+  run(code: Uint8Array, memory: Uint8Array): Promise<bigint>;
 }
 
 export function vmCommand(): Command {
@@ -43,23 +45,22 @@ async function vm(memory: string | undefined, options: VmOptions): Promise<void>
   using engine = await makeEngine(options);
   const output = Output.to(options.o);
   if (options.batch) {
-    if (memory !== undefined)
-      throw new CliError('CLI_BAD_USAGE', 'cannot take MEMORY with --batch: each line has its own');
+    if (memory !== undefined) throw new CliError('CLI_BAD_USAGE', 'cannot take MEMORY with --batch: lines have theirs');
     for await (const line of createInterface({ input: process.stdin })) {
       if (line.trim() !== '') output.line(JSON.stringify(await answer(engine, line)));
     }
   } else {
-    const program = await checkedProgram(bytesOf('the program', await readStdin()));
-    output.line((await engine.run(program, bytesOf('MEMORY', memory ?? ''))).toString(16));
+    const r0 = await engine.run(bytesOf('the program', await readStdin()), bytesOf('MEMORY', memory ?? ''));
+    output.line(r0.toString(16));
   }
   await output.flush();
 }
 
 async function makeEngine({ interpret, timeLimit }: VmOptions): Promise<Engine> {
   if (!interpret) return new (await import('./native-child.ts')).NativeChild(timeLimit);
-  const { HELPERS, Interpreter } = await import('../index.ts');
+  const { checkBareProgram, interpretBare } = await import('../index.ts');
   return {
-    run: async (program, memory) => new Interpreter(program, { helpers: HELPERS }).run(memory),
+    run: async (code, memory) => interpretBare(checkBareProgram(code), memory),
     [Symbol.dispose]() {},
   };
 }
@@ -68,17 +69,11 @@ async function makeEngine({ interpret, timeLimit }: VmOptions): Promise<Engine> 
 async function answer(engine: Engine, line: string): Promise<{ readonly r0: string } | { readonly error: string }> {
   try {
     const { code, mem } = fieldsOf(line);
-    const r0 = await engine.run(await checkedProgram(bytesOf('code', code)), bytesOf('mem', mem));
+    const r0 = await engine.run(bytesOf('code', code), bytesOf('mem', mem));
     return { r0: `0x${r0.toString(16)}` };
   } catch (error) {
     return { error: error instanceof Error ? error.message : String(error) };
   }
-}
-
-async function checkedProgram(code: Uint8Array): Promise<VerifiedProgram> {
-  const { bareProgram, checkStructure, decode, HELPERS } = await import('../index.ts');
-  const options = { helpers: HELPERS, arguments: 2, loops: 'allow' } as const;
-  return checkStructure(bareProgram('program', decode(code)), options);
 }
 
 function fieldsOf(line: string): { readonly code: string; readonly mem: string } {
