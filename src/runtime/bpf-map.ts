@@ -43,7 +43,7 @@ export class BpfMap {
 
   /** True for `.rodata`, `.data`, `.bss`: its only value holds an object's variables. */
   get isDataSection(): boolean {
-    return this.spec.initialValue !== undefined;
+    return this.spec.name.startsWith('.');
   }
 
   /** A copy of the value, undefined if the key is absent. @throws {MapError} MAP_BAD_KEY */
@@ -65,7 +65,8 @@ export class BpfMap {
   entries(): MapEntry[] {
     const { keyTypeId, valueTypeId } = this.spec;
     return Array.from(this.rawEntries(), ([key, value]) => ({
-      key: decodeValue(this.#btf, keyTypeId, key),
+      // The one key of a data section has no type, and needs none.
+      key: this.isDataSection ? 0 : decodeValue(this.#btf, keyTypeId, key),
       value: decodeValue(this.#btf, valueTypeId, value),
     }));
   }
