@@ -5,7 +5,7 @@
 import { toHex } from '../bytes/hex.ts';
 import { resumePoint } from '../process/resume-point.ts';
 import { interruptedContexts } from '../process/stack-scan.ts';
-import type { StoppedThread } from '../process/stopped-threads.ts';
+import type { StoppedThread } from '../process/stopped-thread.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { readStatus } from '../sys/proc.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';

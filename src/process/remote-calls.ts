@@ -8,7 +8,7 @@ import type { WaitEvent } from '../sys/wait.ts';
 import { makeStub, STUB_NAME, STUB_SIZE, StubEntry } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
 import { NO_SYSTEM_CALL, resumePoint } from './resume-point.ts';
-import type { StoppedThread } from './stopped-threads.ts';
+import type { StoppedThread } from './stopped-thread.ts';
 import { SystemCall, type SystemCallName } from './system-calls.ts';
 
 /** Registers that carry the arguments of a system call. */
@@ -71,7 +71,9 @@ export class RemoteCalls implements Disposable {
       this.#thread.registers = this.#restored;
       this.#memory.write(this.#at, new Uint8Array(STUB_SIZE));
     } catch (error) {
-      if (!isSysError(error, 'SYS_ESRCH', 'SYS_EIO')) throw error; // else it ended
+      const hasEnded =
+        isSysError(error, 'SYS_EIO') || (error instanceof ProcessError && error.code === 'PROCESS_EXITED');
+      if (!hasEnded) throw error;
     }
   }
 

@@ -5,7 +5,7 @@
 import { viewOf } from '../bytes/struct.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
-import type { StoppedThread } from './stopped-threads.ts';
+import type { StoppedThread } from './stopped-thread.ts';
 
 /** From `start` up to, not including, `end`. */
 export interface AddressRange {

@@ -5,97 +5,15 @@
  */
 import { isSysError } from '../sys/errors.ts';
 import { readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
-import {
-  detach,
-  interrupt,
-  type Registers,
-  readEventMessage,
-  readRegisters,
-  resume,
-  resumeToSystemCall,
-  seize,
-  TraceOption,
-  writeRegisters,
-} from '../sys/ptrace.ts';
-import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
-import { takeEvent, type WaitEvent } from '../sys/wait.ts';
+import { detach, interrupt, readEventMessage, seize, TraceOption } from '../sys/ptrace.ts';
+import { raisePriority } from '../sys/scheduling.ts';
+import { takeEvent } from '../sys/wait.ts';
 import { ProcessError } from './errors.ts';
 import { reclaimLate, releaseLate } from './late-release.ts';
-import { withoutSpuriousEintr } from './resume-point.ts';
-
-/** How long threads get to stop. One in vfork(2) cannot until its child is done, and holds the others meanwhile. */
-const STOP_TIMEOUT_MS = 2000;
-
-/** Most threads stop within microseconds: look often at first, then leave the processor to them. */
-const EAGER_LOOKS = 64;
-const LOOK_INTERVAL_US = 30;
+import { Look, StoppedThread, stopTimeout } from './stopped-thread.ts';
 
 /** How many threads are looked at to find one to borrow. */
 const CANDIDATES = 16;
-
-/** A thread that stands still until it is let go. */
-export class StoppedThread {
-  readonly tid: number;
-  /** What it stopped for, undefined while it runs. */
-  #event: WaitEvent | undefined;
-  #registers: Registers;
-
-  /** @internal */
-  constructor(tid: number, event: WaitEvent) {
-    this.tid = tid;
-    this.#event = event;
-    this.#registers = readRegisters(tid);
-    if (event.kind !== 'trap') return;
-    const registers = withoutSpuriousEintr(this.#registers);
-    if (registers !== this.#registers) this.registers = registers;
-  }
-
-  /** True while it runs: it did not come to the stop it was let run to. */
-  get isRunning(): boolean {
-    return this.#event === undefined;
-  }
-
-  get registers(): Registers {
-    return this.#registers;
-  }
-
-  set registers(registers: Registers) {
-    writeRegisters(this.tid, registers);
-    this.#registers = registers;
-  }
-
-  /** The signal it gets when it goes on, 0 for none. */
-  get signal(): number {
-    return this.#event?.kind === 'signal' ? this.#event.signal : 0;
-  }
-
-  /**
-   * Lets it run to its next stop: with `how` 'system-call' the entry or exit of one; with 'signal' it takes the signal it was
-   * stopped for and stops again as soon as it has.
-   *
-   * @throws {ProcessError} PROCESS_EXITED, PROCESS_STOP_TIMEOUT
-   */
-  runTo(how: 'system-call' | 'signal'): WaitEvent {
-    if (how === 'system-call') resumeToSystemCall(this.tid);
-    else {
-      interrupt(this.tid);
-      resume(this.tid, this.signal);
-    }
-    this.#event = undefined;
-    const look = new Look(STOP_TIMEOUT_MS);
-    for (;;) {
-      const event = takeEvent(this.tid);
-      if (event?.kind === 'ended')
-        throw new ProcessError('PROCESS_EXITED', `cannot go on in thread ${this.tid}: it ended`);
-      if (event !== undefined) {
-        this.#event = event;
-        this.#registers = readRegisters(this.tid);
-        return event;
-      }
-      if (!look.again()) throw stopTimeout([this.tid]);
-    }
-  }
-}
 
 /** Threads of one process, held. Dispose of it to let them go; if we die the kernel does. */
 export class StoppedThreads implements Disposable {
@@ -124,7 +42,7 @@ export class StoppedThreads implements Disposable {
     return held.#stop(() => {
       held.#seizeNew();
       if (!isAlive()) throw exited(pid);
-      const look = new Look(STOP_TIMEOUT_MS);
+      const look = new Look();
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
       do {
@@ -148,7 +66,7 @@ export class StoppedThreads implements Disposable {
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
       held.#interruptRunning();
-      held.#awaitStops(new Look(STOP_TIMEOUT_MS));
+      held.#awaitStops(new Look());
       if (held.#threads.size === 0) throw exited(pid);
     });
   }
@@ -261,23 +179,6 @@ export class StoppedThreads implements Disposable {
   }
 }
 
-/** When to look again whether threads have stopped. */
-class Look {
-  readonly #deadline: number;
-  #count = 0;
-
-  constructor(timeoutMs: number) {
-    this.#deadline = performance.now() + timeoutMs;
-  }
-
-  /** Waits a little; false once the time is up. */
-  again(): boolean {
-    if (this.#count++ < EAGER_LOOKS) return true;
-    sleepMicroseconds(LOOK_INTERVAL_US);
-    return performance.now() < this.#deadline;
-  }
-}
-
 /** Threads that can be stopped, sleeping ones first: those get the processor when they are woken. */
 function candidates(pid: number): readonly number[] {
   const states = new Map(
@@ -315,15 +216,6 @@ function ignoreGone(body: () => void): void {
 
 function exited(pid: number): ProcessError {
   return new ProcessError('PROCESS_EXITED', `cannot stop process ${pid}: it ended`);
-}
-
-function stopTimeout(tids: readonly number[]): ProcessError {
-  const names = tids.length > 4 ? `${tids.slice(0, 4).join(', ')} and ${tids.length - 4} more` : tids.join(', ');
-  return new ProcessError(
-    'PROCESS_STOP_TIMEOUT',
-    `cannot stop thread ${names}: still running after ${STOP_TIMEOUT_MS} ms`,
-    { why: 'it is in a call that cannot be interrupted, such as vfork, or gets no processor time', fix: 'try again' },
-  );
 }
 
 function notPermitted(pid: number, tid: number, tracer: number, cause: unknown): ProcessError {

@@ -41,7 +41,8 @@ export function startTarget(path: string, args: readonly string[] = []): Running
   // Descriptor 3 keeps the pipe open until `ready` closes it, and spawnSync waits for that.
   const script = 'log=$1; shift; setsid "$@" 3>&1 >"$log" 2>&1 </dev/null & echo $!';
   const shell = spawnSync('sh', ['-c', script, 'sh', log, path, ...args], { encoding: 'utf8' });
-  const pid = Number.parseInt(shell.stdout, 10);
+  // Either line may come first.
+  const pid = Number(/^\d+$/m.exec(shell.stdout)?.[0]);
   if (!/^ready$/m.test(shell.stdout)) throw new Error(`cannot start ${path}: ${readFileSync(log, 'utf8')}`);
   const target = {
     pid,

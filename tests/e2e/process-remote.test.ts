@@ -1,0 +1,87 @@
+/** System calls made by a thread of the target for us, which it must not notice. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ProcessError } from '../../src/process/errors.ts';
+import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
+import { waitUntil } from '../support/targets.ts';
+
+describe('remote calls', { skip: CANNOT_TRACE }, () => {
+  for (const args of [
+    ['1', 'spin'],
+    ['16', 'spin'],
+    ['256', 'idle'],
+    ['4', 'churn'],
+    ['2', 'signal'],
+  ]) {
+    it(`change no register, flag or byte of threads ${args.join(' ')}`, () => {
+      using entered = new EnteredTarget('threads', args);
+      const before = footprint(entered.process);
+      for (let i = 0; i < 40; i++) {
+        const tid = entered.process.withRemoteCalls((calls) => {
+          const address = calls.call('mmap', 0, 4096, 3, 0x22, -1, 0);
+          calls.call('munmap', address, 4096);
+          return calls.call('gettid');
+        });
+        assert.ok(tid >= BigInt(entered.pid));
+      }
+      const rounds = entered.counter('rounds');
+      waitUntil('it goes on', () => entered.counter('rounds') > rounds + 100n);
+      assert.equal(entered.counter('damaged'), 0n);
+      // Threads come and go with their stacks in the one that churns.
+      if (args[1] !== 'churn') assert.deepEqual(footprint(entered.process), before);
+    });
+  }
+
+  it('report an error by its name', () => {
+    using entered = new EnteredTarget('threads');
+    assert.throws(
+      () => entered.process.withRemoteCalls((calls) => calls.call('munmap', 1, 4096)),
+      (e) => e instanceof ProcessError && e.code === 'PROCESS_CALL_FAILED' && e.message.includes('EINVAL'),
+    );
+    waitUntil('it goes on', () => entered.counter('rounds') > 0n);
+  });
+
+  it('work in a process that a signal has stopped, and leave it stopped', () => {
+    using entered = new EnteredTarget('threads', ['2', 'spin']);
+    process.kill(entered.pid, 'SIGSTOP');
+    const tid = entered.process.withRemoteCalls((calls) => calls.call('gettid'));
+    assert.ok(tid > 0n);
+    const before = entered.counter('rounds');
+    assert.equal(entered.counter('rounds'), before);
+    process.kill(entered.pid, 'SIGCONT');
+    waitUntil('it goes on', () => entered.counter('rounds') > before);
+    assert.equal(entered.counter('damaged'), 0n);
+  });
+
+  it('tell of a process that ends meanwhile', () => {
+    using entered = new EnteredTarget('threads', ['2', 'spin']);
+    assert.throws(
+      () =>
+        entered.process.withRemoteCalls((calls) => {
+          process.kill(entered.pid, 'SIGKILL');
+          for (;;) calls.call('gettid');
+        }),
+      (e) => e instanceof ProcessError && e.code === 'PROCESS_EXITED',
+    );
+  });
+});
+
+/** Whether a call whose relative timeout begins anew after a stop. */
+const BEGINS_ANEW = new Set(['epoll_wait', 'sigtimedwait', 'semtimedop', 'recv']);
+
+describe('a thread that waits in a system call', { skip: CANNOT_TRACE }, () => {
+  for (const call of ['nanosleep', 'poll', 'select', 'futex', 'epoll_wait', 'sigtimedwait', 'semtimedop', 'recv']) {
+    it(`${call}: sees no interruption and wakes no sooner`, () => {
+      using entered = new EnteredTarget('sleeper', [call]);
+      for (let i = 0; i < 10; i++) {
+        entered.process.stopThreads()[Symbol.dispose]();
+        entered.process.withRemoteCalls((calls) => calls.call('gettid'));
+      }
+      waitUntil('it has waited twice', () => entered.counter('waits') >= 2n);
+      assert.equal(entered.counter('spurious'), 0n);
+      assert.equal(entered.counter('too_short'), 0n);
+      if (!BEGINS_ANEW.has(call))
+        assert.ok(entered.counter('longest_ms') < 400n, `${entered.counter('longest_ms')} ms`);
+    });
+  }
+});
