@@ -40,11 +40,14 @@ export function compileForListing(program: LinkedProgram, maps: readonly MapSpec
     attachCookie: 0n,
     forbid: new Set(),
     nearAddress: CODE,
+    features: { rdpid: true },
+    preferred: [],
+    result: undefined,
   });
   const a = new Assembler(CODE);
   const saved = [...lowered.clobbered];
   for (const register of saved) a.push(register);
-  lowered.emitBody(a, { siteStack: saved.length * 8, result: undefined });
+  lowered.emitBody(a, { siteStack: saved.length * 8 });
   a.mark(undefined);
   for (const register of saved.toReversed()) a.pop(register);
   a.ret();

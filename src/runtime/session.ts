@@ -15,6 +15,7 @@ import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import { mapMemory } from '../maps/memory.ts';
 import type { ObjectSpec } from '../object/spec.ts';
+import { processorFlags } from '../sys/processor.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { AttachContext, type LiveEntry } from './attach-context.ts';
 import { HandlerTable, type Slot } from './handlers.ts';
@@ -212,6 +213,9 @@ export class Session implements Disposable {
     const forbidden: readonly Requirement[] = this.injection.process.facts.seccomp === 'none' ? [] : ['syscall'];
     const compiled = compileProgram(program, model, {
       nearAddress: near,
+      features: { rdpid: processorFlags().has('rdpid') },
+      preferred: [],
+      result: undefined,
       helpers: HELPERS,
       maps: this.#maps,
       facts: this.#facts,

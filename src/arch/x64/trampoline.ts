@@ -48,6 +48,6 @@ export function emitTrampoline(
 function emitProgram(a: Assembler, program: LoweredProgram): void {
   const saved: readonly Reg[] = [...program.clobbered];
   for (const reg of saved) a.push(reg);
-  program.emitBody(a, { siteStack: saved.length * 8, result: undefined });
+  program.emitBody(a, { siteStack: saved.length * 8 });
   for (const reg of saved.toReversed()) a.pop(reg);
 }
