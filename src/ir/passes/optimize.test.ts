@@ -142,13 +142,20 @@ describe('stack memory', () => {
   }
 
   it('goes only as far into a call as the callee looks', () => {
-    const callee = Builder.function('reads', 1, (b, [key]) => b.return(b.load(4, key!, 4)));
+    const callee = Builder.function('reads', 1, (b, [key]) => {
+      const [last] = b.loop([b.const(0)], 1, (loop, [sum]) => {
+        const next = b.add(sum!, b.load(4, key!, 4));
+        b.when(b.compare('ugt', next, 1000), () => loop.leave(next));
+        loop.next(next);
+      });
+      b.return(last!);
+    });
     const fn = Builder.function('f', 1, (b, [x]) => {
       const frame = b.stack(64);
       b.store(8, frame, 0, x!);
       b.store(4, frame, 60, x!);
-      const found = b.call(callee, [b.add(frame, 56)]);
-      b.return(b.add(found, b.load(8, frame, 0)));
+      b.when(x!, () => b.return(b.add(b.call(callee, [b.add(frame, 56)]), b.load(8, frame, 0))), 'cold');
+      b.return(0);
     });
     assert.equal(
       optimized(fn),
@@ -156,9 +163,13 @@ describe('stack memory', () => {
   v0 = stack 8
   v1 = param 0
   store4 [v0 + 4], v1
+  branch v1 ? b1 : b2
+b1: cold from b0
   v2 = call reads v0
   v3 = add v2, v1
   return v3
+b2: from b0
+  return 0
 `,
     );
   });

@@ -2,6 +2,7 @@
 import type { IrFunction } from '../value.ts';
 import { straightenControl } from './control.ts';
 import { removeDeadCode } from './dead-code.ts';
+import { callsOf, countCalls, inlineCalls } from './inline.ts';
 import { numberValues } from './numbering.ts';
 import { promoteStack } from './promote.ts';
 import { threadJumps } from './threading.ts';
@@ -9,11 +10,21 @@ import { threadJumps } from './threading.ts';
 /** Threading uncovers equal values and those uncover known branches; programs settle after one or two turns. */
 const MAX_TURNS = 4;
 
-/** Optimises `fn` and every function it calls, in place. */
-export function optimize(fn: IrFunction): void {
-  for (const { values } of fn.blocks) {
-    for (const { operation } of values) if (operation.op === 'call') optimizeOnce(operation.callee);
-  }
+/** Optimises `main` and every function it calls, in place. */
+export function optimize(main: IrFunction): void {
+  const counts = countCalls(main);
+  const done = new Set<IrFunction>();
+  const visit = (fn: IrFunction) => {
+    if (done.has(fn)) return;
+    done.add(fn);
+    for (const { callee } of callsOf(fn)) visit(callee);
+    inlineCalls(fn, counts);
+    optimizeBody(fn);
+  };
+  visit(main);
+}
+
+function optimizeBody(fn: IrFunction): void {
   removeDeadCode(fn);
   straightenControl(fn);
   numberValues(fn);
@@ -27,12 +38,3 @@ export function optimize(fn: IrFunction): void {
   }
   removeDeadCode(fn);
 }
-
-/** Many may call the same function. */
-function optimizeOnce(callee: IrFunction): void {
-  if (OPTIMIZED.has(callee)) return;
-  OPTIMIZED.add(callee);
-  optimize(callee);
-}
-
-const OPTIMIZED = new WeakSet<IrFunction>();
