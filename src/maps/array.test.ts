@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
 import { describeMapType, freshMap, mapSpec } from '../../tests/contract/map-type.contract.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { array, arrayValueOffset } from './array.ts';
@@ -70,3 +71,5 @@ describe('array map: data sections', () => {
     assert.equal(arrayValueOffset(spec, 0), 0);
   });
 });
+
+describeConcurrency(array, [['count', 64, { keySize: 4, valueSize: 8, maxEntries: 64 }]]);

@@ -1,3 +1,4 @@
+import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
 import { toHex } from '../bytes/hex.ts';
 import { hash } from './hash.ts';
@@ -66,3 +67,17 @@ describeMapType({
     ['2^32 - 1 entries', { maxEntries: 2 ** 32 - 1 }, 'MAP_TOO_LARGE'],
   ],
 });
+
+const small = { keySize: 8, valueSize: 8 };
+const large = { keySize: 20, valueSize: 24 };
+describeConcurrency(hash, [
+  ['count', 64, { ...small, maxEntries: 64 }],
+  ['count', 5, { ...small, maxEntries: 5 }],
+  ['tickets', 64, { ...small, maxEntries: 64 }],
+  ['tickets', 64, { ...large, maxEntries: 40 }],
+  ['tickets', 3, { ...large, maxEntries: 2 }],
+  ['own', 256, { ...small, maxEntries: 300 }],
+  ['own', 256, { ...large, maxEntries: 300 }],
+  ['kill', 64, { ...small, maxEntries: 1500 }],
+  ['kill', 64, { ...large, maxEntries: 1500 }],
+]);
