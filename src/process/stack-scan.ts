@@ -39,15 +39,22 @@ export function isInside(ranges: readonly AddressRange[], address: bigint): bool
   return ranges.some((range) => address >= range.start && address < range.end);
 }
 
-/** Whether the thread is in one of `ranges`, or may come back to one. */
+/**
+ * Whether the thread is in one of `ranges`, or may come back to one: after a signal handler, or after a function of the vDSO,
+ * which is all that our code calls. Only there is it worth asking what the stack holds: old return addresses stay on it
+ * long after the call.
+ */
 export function mayReturnInto(
   ranges: readonly AddressRange[],
   thread: StoppedThread,
   mappings: readonly Mapping[],
   memory: ProcessMemory,
 ): boolean {
-  if (isInside(ranges, thread.registers.rip)) return true;
-  return stacksOf(thread, mappings, memory, SCAN_LIMIT).some((stack) => pointsInto(ranges, stack.bytes));
+  const stacks = stacksOf(thread, mappings, memory, SCAN_LIMIT);
+  const places = [thread.registers.rip, ...stacks.flatMap(contextsOn).map(({ rip }) => rip)];
+  if (places.some((rip) => isInside(ranges, rip))) return true;
+  const isInVdso = places.some((rip) => mappingAt(mappings, rip)?.path === '[vdso]');
+  return isInVdso && stacks.some((stack) => pointsInto(ranges, stack.bytes));
 }
 
 /** The contexts the thread's signal handlers interrupted, innermost first, in the topmost `limit` bytes of its stacks. */
