@@ -54,3 +54,4 @@ export type { AttachOptions, AttachReport, BpfLink, BpfObject, BpfProgram } from
 export { compileForListing } from './runtime/code-listing.ts';
 export { type Handler, HandlerTable } from './runtime/handlers.ts';
 export type { AttachSetup } from './runtime/session.ts';
+export { ExecutableMemory } from './sys/executable-memory.ts';

@@ -33,6 +33,7 @@ type Bound = (...args: readonly Argument[]) => number;
 
 let koffi: Koffi | undefined;
 let library: ReturnType<Koffi['load']> | undefined;
+let bareProgram: ReturnType<Koffi['proto']> | undefined;
 const bound = new Map<FunctionName, Bound>();
 
 /**
@@ -60,6 +61,12 @@ export function libc(what: string, name: FunctionName, ...args: readonly Argumen
 /** An ArrayBuffer over `size` bytes of this process's own memory. Dear: make it once and keep it. */
 export function viewOfMemory(address: number, size: number): ArrayBuffer {
   return loadKoffi().view(BigInt(address), size);
+}
+
+/** Calls the code at `address` as `uint64_t f(void *memory, uint64_t size)`. */
+export function callAt(address: bigint, memory: Uint8Array): bigint {
+  bareProgram ??= loadKoffi().proto('uint64 remora_bare_program(void *memory, uint64 size)');
+  return BigInt(loadKoffi().call(address, bareProgram, memory, memory.length));
 }
 
 function bind(name: FunctionName): Bound {

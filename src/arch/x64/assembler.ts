@@ -313,9 +313,10 @@ export class Assembler {
 
   // --- atomics ----------------------------------------------------------------------------------------------------
 
-  /** Prefix: the next instruction is locked. */
-  lock(): void {
+  /** Prefix: locks the next instruction, as in `a.lock().inc(m)`. */
+  lock(): this {
     this.#emit(0xf0);
+    return this;
   }
 
   /** xadd m, r */
@@ -361,6 +362,11 @@ export class Assembler {
   callTo(target: bigint): void {
     this.#emit(0xe8);
     this.#imm(this.#distance(target, 4), 4);
+  }
+
+  /** True if a rel32 near the next instruction can reach `target`. */
+  reaches(target: bigint): boolean {
+    return fits32(target - this.address + 64n) && fits32(target - this.address - 64n);
   }
 
   /** jmp r/m64 */

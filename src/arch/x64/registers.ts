@@ -60,6 +60,9 @@ export const SYSV_SCRATCH: readonly Reg[] = [
   Reg.R11,
 ];
 
+/** Arguments of compiled functions that only compiled code calls; the result is in rax. */
+export const CALL_ARGS: readonly Reg[] = [...SYSV_ARGS, Reg.R10, Reg.R11];
+
 /** Arguments of a Linux system call, in order; the number is in rax. */
 export const SYSCALL_ARGS: readonly Reg[] = [Reg.RDI, Reg.RSI, Reg.RDX, Reg.R10, Reg.R8, Reg.R9];
 

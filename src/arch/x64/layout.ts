@@ -1,0 +1,75 @@
+/**
+ * In which order blocks lie and how often each runs: loops in one piece, the likely way on next, cold blocks last.
+ */
+import { type LirBlock, type LirFunction, targets } from './lir.ts';
+
+/** How much more often a loop's body runs than what is around it, and a cold block less. */
+const LOOP_FACTOR = 10;
+const COLD_FACTOR = 0.01;
+
+/** Orders the blocks, drops those that cannot be reached, and estimates their frequencies. */
+export function layOut(fn: LirFunction): void {
+  const entry = fn.blocks[0]!;
+  const depths = loopDepths(reversePostorder(entry, (block) => targets(block)));
+  const depthOf = (block: LirBlock) => depths.get(block) ?? 0;
+  // Depth-first search ends with what comes first: it visits what leaves a loop before what stays in it.
+  const order = reversePostorder(entry, (block) =>
+    targets(block)
+      .toReversed()
+      .sort((a, b) => Number(b.cold) - Number(a.cold) || depthOf(a) - depthOf(b)),
+  );
+  for (const block of order) {
+    block.frequency = LOOP_FACTOR ** Math.min(depthOf(block), 4) * (block.cold ? COLD_FACTOR : 1);
+  }
+  fn.blocks = [...order.filter(({ cold }) => !cold), ...order.filter(({ cold }) => cold)];
+}
+
+/** In how many loops each block lies. */
+function loopDepths(order: readonly LirBlock[]): Map<LirBlock, number> {
+  const position = new Map(order.map((block, n) => [block, n]));
+  const predecessors = new Map<LirBlock, LirBlock[]>();
+  const backEdges = new Map<LirBlock, LirBlock[]>();
+  for (const from of order) {
+    for (const to of targets(from)) {
+      const isBack = position.get(to)! <= position.get(from)!;
+      append(isBack ? backEdges : predecessors, to, from);
+      if (isBack) append(predecessors, to, from);
+    }
+  }
+  const depths = new Map<LirBlock, number>();
+  for (const [head, latches] of backEdges) {
+    const body = new Set([head]);
+    const work = [...latches];
+    for (let block = work.pop(); block !== undefined; block = work.pop()) {
+      if (body.has(block)) continue;
+      body.add(block);
+      work.push(...(predecessors.get(block) ?? []));
+    }
+    for (const block of body) depths.set(block, (depths.get(block) ?? 0) + 1);
+  }
+  return depths;
+}
+
+/** Every block before those it goes to, but for jumps back. */
+function reversePostorder(entry: LirBlock, next: (block: LirBlock) => readonly LirBlock[]): LirBlock[] {
+  const seen = new Set([entry]);
+  const order: LirBlock[] = [];
+  const stack = [{ block: entry, rest: [...next(entry)] }];
+  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+    const target = top.rest.shift();
+    if (target === undefined) {
+      order.push(top.block);
+      stack.pop();
+    } else if (!seen.has(target)) {
+      seen.add(target);
+      stack.push({ block: target, rest: [...next(target)] });
+    }
+  }
+  return order.reverse();
+}
+
+function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}

@@ -1,0 +1,210 @@
+/**
+ * From IR to machine code: what compile/ and the trampolines call. Selection, layout, allocation and emission follow one
+ * another here; each is a file of its own.
+ */
+import type { IrFunction } from '../../ir/value.ts';
+import { ArchError } from '../errors.ts';
+import { allocate } from './allocate.ts';
+import type { Assembler, Label } from './assembler.ts';
+import { emitBlocks, type Frame, frameOf, type Places } from './emit.ts';
+import { clobberedBy, finish } from './finish.ts';
+import { layOut } from './layout.ts';
+import type { Callee, LirBlock, LirFunction } from './lir.ts';
+import { CALL_ARGS, Reg, SYSV_ARGS, SYSV_SCRATCH } from './registers.ts';
+import { select } from './select.ts';
+import type { Convention, Features, Target } from './selection.ts';
+
+export interface LowerOptions {
+  /** Near where the code will lie: addresses within 1.9 GB are named relative to it. */
+  readonly nearAddress: bigint;
+  /** What the processor can do; the baseline if not given. */
+  readonly features?: Features;
+  /** Registers that may be changed at no cost, best first: those that are saved anyway. None if not given. */
+  readonly preferred?: readonly Reg[];
+  /** Where the program's result is wanted; nowhere if not given. */
+  readonly result?: Reg | undefined;
+}
+
+const BASELINE: Features = { rdpid: false };
+
+/** A program as a piece of code that can be written at its site, more than once. */
+export interface LoweredProgram {
+  /** General registers that the body and what it calls may change; not rsp. Flags are always changed. */
+  readonly clobbered: ReadonlySet<Reg>;
+  /**
+   * Bytes of stack used below the rsp that the body is entered with. What functions of the target need that it calls by
+   * address comes on top.
+   */
+  readonly stackBytes: number;
+  /**
+   * Writes the body inline: control enters at the top, with the registers of the site as they were there, and leaves at
+   * the end.
+   *
+   * @param siteStack the site's rsp minus the rsp on entry of the body: what was pushed since, in bytes
+   */
+  emitBody(a: Assembler, options: { readonly siteStack: number }): void;
+  /** Writes what the body keeps out of line; after `emitBody`, behind code that does not fall through. */
+  emitFunctions(a: Assembler): void;
+}
+
+/** Lowers a program without parameters, or whose parameters became `site` values. */
+export function lower(fn: IrFunction, options: LowerOptions): LoweredProgram {
+  const { nearAddress, features = BASELINE, preferred = [], result } = options;
+  const unit = new Unit({ nearAddress, features });
+  const body = unit.compile(fn, { params: [], result, atSite: true }, preferred);
+  const emissions = new WeakMap<Assembler, Emission>();
+  return {
+    clobbered: body.clobbered,
+    stackBytes: body.stackBytes,
+    emitBody(a, { siteStack }) {
+      const emission = new Emission(unit);
+      emissions.set(a, emission);
+      emission.emitBody(a, body, siteStack);
+    },
+    emitFunctions(a) {
+      const emission = emissions.get(a);
+      if (emission === undefined) throw new TypeError('emitFunctions comes after emitBody, on the same assembler');
+      emission.emitRest(a);
+    },
+  };
+}
+
+/** Writes a whole System V function, and behind it those it calls: for code that C, or this process, calls. */
+export function emitSysVFunction(a: Assembler, fn: IrFunction, features = BASELINE): void {
+  const unit = new Unit({ nearAddress: a.address, features });
+  const convention = { params: SYSV_ARGS, result: Reg.RAX, atSite: false };
+  const code = unit.compile(fn, convention, SYSV_SCRATCH);
+  const saved = [...code.clobbered].filter((register) => !SYSV_SCRATCH.includes(register));
+  const emission = new Emission(unit);
+  for (const register of saved) a.push(register);
+  emission.emitFunction(a, code, () => {
+    for (const register of saved.toReversed()) a.pop(register);
+  });
+  emission.emitRest(a);
+}
+
+/** An allocated function. */
+interface Code extends Callee {
+  readonly lir: LirFunction;
+  readonly frame: Frame;
+}
+
+/** The functions of one program, compiled once each. */
+class Unit {
+  readonly #target: Target;
+  readonly #functions = new Map<IrFunction, Code | 'in progress'>();
+
+  constructor(target: Target) {
+    this.#target = target;
+  }
+
+  /** What the program calls, callees first. */
+  get functions(): Code[] {
+    return [...this.#functions.values()].filter((code) => code !== 'in progress');
+  }
+
+  compile(fn: IrFunction, convention: Convention, preferred: readonly Reg[]): Code {
+    const lir = select(fn, this.#target, convention, (callee) => this.#callee(callee));
+    layOut(lir);
+    const assignment = allocate(lir, preferred);
+    finish(lir, assignment);
+    const frame = frameOf(lir);
+    return { lir, frame, clobbered: clobberedBy(lir), stackBytes: frame.size + deepest(lir) };
+  }
+
+  #callee(fn: IrFunction): Code {
+    const known = this.#functions.get(fn);
+    if (known === 'in progress') {
+      throw new ArchError('ARCH_RECURSION', `cannot compile ${fn.name}: it calls itself, calls must not go in circles`);
+    }
+    if (known !== undefined) return known;
+    this.#functions.set(fn, 'in progress');
+    const code = this.compile(fn, { params: CALL_ARGS, result: Reg.RAX, atSite: false }, [Reg.RAX, ...CALL_ARGS]);
+    this.#functions.set(fn, code);
+    return code;
+  }
+}
+
+/** Stack below a function's frame: what it pushes, and what the deepest of its callees needs. */
+function deepest({ blocks }: LirFunction): number {
+  let most = 0;
+  for (const { insts } of blocks) {
+    let pushed = 0;
+    for (const { op, callee } of insts) {
+      if (op === 'push') pushed += 8;
+      if (op === 'pop') pushed -= 8;
+      // A return address; alignment takes up to 8 more, since rsp is a multiple of 8.
+      const called = op === 'call' ? 8 + callee!.stackBytes : op === 'callAddress' ? 16 : 0;
+      most = Math.max(most, pushed, called);
+    }
+  }
+  return most;
+}
+
+/** One copy of a program's code in one assembler. */
+class Emission {
+  readonly #unit: Unit;
+  readonly #labels = new Map<Callee, Label>();
+  readonly #outOfLine: (() => void)[] = [];
+
+  constructor(unit: Unit) {
+    this.#unit = unit;
+  }
+
+  /** The hot blocks, inline; the cold ones wait for `emitRest`. */
+  emitBody(a: Assembler, code: Code, siteStack: number): void {
+    this.#outOfLine.push(this.#emitHot(a, code, siteStack));
+  }
+
+  /** A function that is entered by a call; `leave` writes what stands before its `ret`. */
+  emitFunction(a: Assembler, code: Code, leave: () => void = () => {}): void {
+    const emitCold = this.#emitHot(a, code, 0);
+    leave();
+    a.ret();
+    emitCold();
+  }
+
+  emitRest(a: Assembler): void {
+    for (const write of this.#outOfLine) write();
+    for (const code of this.#unit.functions) {
+      a.bind(this.#labelOf(a, code));
+      this.emitFunction(a, code);
+    }
+    a.mark(undefined);
+  }
+
+  /** From the entry to the end; returns what writes the cold blocks. */
+  #emitHot(a: Assembler, { lir, frame }: Code, siteStack: number): () => void {
+    const places: Places = {
+      blocks: new Map(lir.blocks.map((block) => [block, a.label()])),
+      end: a.label(),
+      labelOf: (callee) => this.#labelOf(a, callee),
+      siteStack,
+    };
+    const isHot = (block: LirBlock) => !block.cold || block === lir.blocks[0];
+    const hot = lir.blocks.filter(isHot);
+    const cold = lir.blocks.filter((block) => !isHot(block));
+    moveStack(a, -frame.size);
+    emitBlocks(a, hot, frame, places, 'end');
+    a.bind(places.end);
+    a.mark(undefined);
+    moveStack(a, frame.size);
+    return () => emitBlocks(a, cold, frame, places, undefined);
+  }
+
+  #labelOf(a: Assembler, callee: Callee): Label {
+    let label = this.#labels.get(callee);
+    if (label === undefined) {
+      label = a.label();
+      this.#labels.set(callee, label);
+    }
+    return label;
+  }
+}
+
+/** add rsp, bytes; -128 and what is below 128 fit in a byte */
+function moveStack(a: Assembler, bytes: number): void {
+  if (bytes === 0) return;
+  if (bytes === 128 || (bytes < 0 && bytes !== -128)) a.aluImm('sub', Reg.RSP, -bytes);
+  else a.aluImm('add', Reg.RSP, bytes);
+}
