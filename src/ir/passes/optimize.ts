@@ -28,7 +28,8 @@ function optimizeBody(fn: IrFunction): void {
   removeDeadCode(fn);
   straightenControl(fn);
   numberValues(fn);
-  if (promoteStack(fn)) numberValues(fn);
+  // A pointer that was spilled can be followed once its slot is a value.
+  for (let turn = 0; turn < MAX_TURNS && promoteStack(fn); turn++) numberValues(fn);
   for (let turn = 0; turn < MAX_TURNS; turn++) {
     removeDeadCode(fn);
     const straighter = straightenControl(fn);

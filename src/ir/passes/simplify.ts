@@ -28,6 +28,8 @@ export function simplify(s: Simplifier, { operation, args }: Value): Value | und
       return simplifyCompare(s, operation, a!, b!);
     case 'select':
       return simplifySelect(s, a!, b!, c!);
+    case 'site':
+      return operation.source.in === 'constant' ? number(s, operation.source.value) : undefined;
     default:
       return undefined;
   }
