@@ -15,8 +15,11 @@ import { mapCode, mapSession, type Region, type SampleThread, type SessionMemory
 const CODE_REGION_SIZE = 256 * 1024;
 const CODE_ALIGNMENT = 16n;
 
-/** How long to wait for threads to leave our code before its memory is left where it is, in all about a third of a second. */
-const LEAVE_WAITS_US = [0, 1000, 4000, 16_000, 64_000, 256_000] as const;
+/** Threads inside our code are let run alone for a moment, which is mostly all they need to leave it: how often, how long. */
+const RUNS_ALONE = 4;
+const RUN_ALONE_US = 500;
+/** Others wait for something in it: how long they get before the memory is left where it is. */
+const LEAVE_WAITS_US = [0, 1000, 10_000, 100_000, 400_000] as const;
 
 /** How the bytes of one site are to be. */
 export interface SitePatch {
@@ -194,7 +197,11 @@ export class Injection implements Disposable {
     const ranges = this.#codeRegions.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
     using held = this.process.stopThreads();
     const mappings = this.process.mappings();
-    return !held.threads.some((thread) => mayReturnInto(ranges, thread, mappings, this.process.memory));
+    for (let runs = 0; ; runs++) {
+      const inside = held.threads.filter((t) => mayReturnInto(ranges, t, mappings, this.process.memory));
+      if (inside.length === 0 || runs === RUNS_ALONE) return inside.length === 0;
+      held.runAlone(inside, RUN_ALONE_US);
+    }
   }
 
   #unmapAll(): void {

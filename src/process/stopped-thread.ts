@@ -6,8 +6,13 @@ import { takeEvent, type WaitEvent } from '../sys/wait.ts';
 import { ProcessError } from './errors.ts';
 import { withoutSpuriousEintr } from './resume-point.ts';
 
-/** How long threads get to stop. One in vfork(2) cannot until its child is done, and holds the others meanwhile. */
-const STOP_TIMEOUT_MS = 2000;
+/** How long threads get to stop, in milliseconds. One in vfork(2) cannot until its child is done. */
+export const StopTimeout = {
+  /** While all others stand still. */
+  ALL: 2000,
+  /** While they run on: a busy machine may not let the thread run for long. */
+  ONE: 10_000,
+} as const;
 
 /** Most threads stop within microseconds: look often at first, then leave the processor to them. */
 const EAGER_LOOKS = 64;
@@ -81,10 +86,15 @@ export class StoppedThread {
   }
 }
 
-/** When to look again whether threads have stopped. Its time begins when it is made. */
+/** When to look again whether threads have stopped. */
 export class Look {
-  readonly #deadline = performance.now() + STOP_TIMEOUT_MS;
+  readonly #deadline: number;
   #count = 0;
+
+  /** @param timeoutMs one of StopTimeout; the time begins now */
+  constructor(timeoutMs: number) {
+    this.#deadline = performance.now() + timeoutMs;
+  }
 
   /** Waits a little; false once the time is up. */
   again(): boolean {
@@ -94,18 +104,17 @@ export class Look {
   }
 }
 
-/** The error for threads that did not stop in the time a Look gives. */
+/** The error for threads that did not stop in time. */
 export function stopTimeout(tids: readonly number[]): ProcessError {
   const names = tids.length > 4 ? `${tids.slice(0, 4).join(', ')} and ${tids.length - 4} more` : tids.join(', ');
-  return new ProcessError(
-    'PROCESS_STOP_TIMEOUT',
-    `cannot stop thread ${names}: still running after ${STOP_TIMEOUT_MS} ms`,
-    { why: 'it is in a call that cannot be interrupted, such as vfork, or gets no processor time', fix: 'try again' },
-  );
+  return new ProcessError('PROCESS_STOP_TIMEOUT', `cannot stop thread ${names}: it does not come to a stop`, {
+    why: 'it is in a call that cannot be interrupted, such as vfork, or gets no processor time',
+    fix: 'try again',
+  });
 }
 
 function awaitEvent(tid: number): WaitEvent {
-  const look = new Look();
+  const look = new Look(StopTimeout.ONE);
   do {
     const event = takeEvent(tid);
     if (event !== undefined) return event;

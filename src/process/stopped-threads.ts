@@ -5,12 +5,12 @@
  */
 import { isSysError } from '../sys/errors.ts';
 import { readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
-import { detach, interrupt, readEventMessage, seize, TraceOption } from '../sys/ptrace.ts';
-import { raisePriority } from '../sys/scheduling.ts';
+import { detach, interrupt, readEventMessage, resume, seize, TraceOption } from '../sys/ptrace.ts';
+import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
 import { takeEvent } from '../sys/wait.ts';
 import { ProcessError } from './errors.ts';
 import { reclaimLate, releaseLate } from './late-release.ts';
-import { Look, StoppedThread, stopTimeout } from './stopped-thread.ts';
+import { Look, StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
 
 /** How many threads are looked at to find one to borrow. */
 const CANDIDATES = 16;
@@ -42,13 +42,9 @@ export class StoppedThreads implements Disposable {
     return held.#stop(() => {
       held.#seizeNew();
       if (!isAlive()) throw exited(pid);
-      const look = new Look();
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
-      do {
-        held.#interruptRunning();
-        held.#awaitStops(look);
-      } while (held.#seizeNew());
+      held.#stopRunning();
       if (held.#threads.size === 0) throw exited(pid);
     });
   }
@@ -62,11 +58,13 @@ export class StoppedThreads implements Disposable {
   static one(pid: number, isAlive: () => boolean, optionsFor: (tid: number) => number): StoppedThreads {
     const held = new StoppedThreads(pid, optionsFor);
     return held.#stop(() => {
-      if (!candidates(pid).some((tid) => held.#seize(tid)) || !isAlive()) throw exited(pid);
+      const seized = candidates(pid).some((tid) => held.#seize(tid));
+      if (!isAlive()) throw exited(pid);
+      if (!seized) throw stopTimeout(readTasks(pid));
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
       held.#interruptRunning();
-      held.#awaitStops(new Look());
+      held.#awaitStops(new Look(StopTimeout.ONE));
       if (held.#threads.size === 0) throw exited(pid);
     });
   }
@@ -79,6 +77,20 @@ export class StoppedThreads implements Disposable {
   /** How long the first of them stood still, in microseconds; 0 while they do. */
   get pauseMicroseconds(): number {
     return this.#pause;
+  }
+
+  /**
+   * Lets some of the threads run for a moment while the others stand still.
+   *
+   * @throws {ProcessError} PROCESS_STOP_TIMEOUT if they do not stop again
+   */
+  runAlone(threads: readonly StoppedThread[], microseconds: number): void {
+    for (const { tid, signal } of threads) {
+      ignoreGone(() => resume(tid, signal));
+      this.#threads.set(tid, undefined);
+    }
+    sleepMicroseconds(microseconds);
+    this.#stopRunning();
   }
 
   /** Lets all threads go, each with the signal it was about to get. */
@@ -130,6 +142,15 @@ export class StoppedThreads implements Disposable {
     }
     this.#threads.set(tid, undefined);
     return true;
+  }
+
+  /** Stops what runs, and the threads that it creates meanwhile. */
+  #stopRunning(): void {
+    const look = new Look(StopTimeout.ALL);
+    do {
+      this.#interruptRunning();
+      this.#awaitStops(look);
+    } while (this.#seizeNew());
   }
 
   #interruptRunning(): void {
