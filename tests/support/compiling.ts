@@ -1,6 +1,9 @@
 /** Programs of tests, checked and compiled without a target around them. */
-import { compileFunction } from '../../src/compile/to-ir.ts';
+
+import { Assembler } from '../../src/arch/x64/assembler.ts';
+import { emitSysVFunction } from '../../src/arch/x64/lower.ts';
 import type { CompileOptions } from '../../src/compile/program.ts';
+import { compileFunction } from '../../src/compile/to-ir.ts';
 import type { Helper, TargetFacts } from '../../src/helpers/helper.ts';
 import type { Insn } from '../../src/insn/insn.ts';
 import type { IrFunction } from '../../src/ir/value.ts';
@@ -29,4 +32,15 @@ export function checkBare(insns: readonly Insn[], helpers: ReadonlyMap<number, H
 /** The optimised function of instructions that stand for themselves. */
 export function compileBare(insns: readonly Insn[], helpers: ReadonlyMap<number, Helper> = new Map()): IrFunction {
   return compileFunction(checkBare(insns, helpers), bareOptions(helpers));
+}
+
+/** The machine code of instructions that stand for themselves, as a C function of memory and size at `address`. */
+export function nativeBare(
+  insns: readonly Insn[],
+  address: bigint,
+  helpers: ReadonlyMap<number, Helper> = new Map(),
+): Uint8Array {
+  const a = new Assembler(address);
+  emitSysVFunction(a, compileBare(insns, helpers));
+  return a.finish();
 }

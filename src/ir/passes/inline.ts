@@ -8,7 +8,7 @@ import { replaceUses } from './rewrite.ts';
 /** Values, not counting constants and params, up to which a function is put everywhere it is called. */
 const SMALL = 12;
 /** And up to which it is put in the only place it is called from. */
-const LARGE = 400;
+const LARGE = 100;
 
 /** How often each function is called in the text of all that `main` reaches. */
 export function countCalls(main: IrFunction): ReadonlyMap<IrFunction, number> {
