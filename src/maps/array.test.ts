@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
-import { describeMapType, freshMap, mapSpec } from '../../tests/contract/map-type.contract.ts';
+import { freshMap, mapSpec } from '../../tests/contract/map-operations.ts';
+import { describeMapType } from '../../tests/contract/map-type.contract.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { array, arrayValueOffset } from './array.ts';
 import { Errno } from './map-type.ts';

@@ -1,29 +1,34 @@
 import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
+import { describeInterruption } from '../../tests/contract/map-interruption.contract.ts';
+import type { ModelMap } from '../../tests/contract/map-operations.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
 import { toHex } from '../bytes/hex.ts';
 import { hash } from './hash.ts';
-import { Errno } from './map-type.ts';
+import { Errno, type MapSpec } from './map-type.ts';
+
+/** A Map with the kernel's rules. */
+function model({ maxEntries }: MapSpec): ModelMap {
+  const entries = new Map<string, readonly [Uint8Array, Uint8Array]>();
+  return {
+    lookup: (key) => entries.get(toHex(key))?.[1],
+    update(key, value, flags) {
+      const exists = entries.has(toHex(key));
+      if (flags > 2n) return -Errno.EINVAL;
+      if (exists && flags === 1n) return -Errno.EEXIST;
+      if (!exists && flags === 2n) return -Errno.ENOENT;
+      if (!exists && entries.size === maxEntries) return -Errno.E2BIG;
+      entries.set(toHex(key), [key, value]);
+      return 0;
+    },
+    delete: (key) => (entries.delete(toHex(key)) ? 0 : -Errno.ENOENT),
+    entries: () => entries.values(),
+  };
+}
 
 describeMapType({
   type: hash,
 
-  model({ maxEntries }) {
-    const entries = new Map<string, readonly [Uint8Array, Uint8Array]>();
-    return {
-      lookup: (key) => entries.get(toHex(key))?.[1],
-      update(key, value, flags) {
-        const exists = entries.has(toHex(key));
-        if (flags > 2n) return -Errno.EINVAL;
-        if (exists && flags === 1n) return -Errno.EEXIST;
-        if (!exists && flags === 2n) return -Errno.ENOENT;
-        if (!exists && entries.size === maxEntries) return -Errno.E2BIG;
-        entries.set(toHex(key), [key, value]);
-        return 0;
-      },
-      delete: (key) => (entries.delete(toHex(key)) ? 0 : -Errno.ENOENT),
-      entries: () => entries.values(),
-    };
-  },
+  model,
 
   shapes: [
     [1, 1],
@@ -70,10 +75,16 @@ describeMapType({
 
 const small = { keySize: 8, valueSize: 8 };
 const large = { keySize: 20, valueSize: 24 };
+describeInterruption(
+  hash,
+  model,
+  [small, large].map((shape) => ({ ...shape, maxEntries: 5 })),
+);
 describeConcurrency(hash, [
   ['count', 64, { ...small, maxEntries: 64 }],
   ['count', 5, { ...small, maxEntries: 5 }],
   ['tickets', 64, { ...small, maxEntries: 64 }],
+  ['tickets', 3, { ...small, maxEntries: 2 }],
   ['tickets', 64, { ...large, maxEntries: 40 }],
   ['tickets', 3, { ...large, maxEntries: 2 }],
   ['own', 256, { ...small, maxEntries: 300 }],

@@ -1,14 +1,12 @@
 /** A map's emitted side behind the host's interface: its IR, run by the evaluator on the same bytes. */
 import { Builder } from '../../src/ir/builder.ts';
 import type { IrFunction, Value } from '../../src/ir/value.ts';
-import type { HostMap, MapEmitContext, MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
+import type { MapEmitContext, MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
 import { evaluate, regions } from '../support/ir-evaluator.ts';
+import type { ProgramMap } from './map-operations.ts';
 
 const MAP = 0x7f00_0000_0000n;
 const SCRATCH = 0x1000n;
-
-/** The operations that programs have; `entries` is the host's alone. */
-export type ProgramMap = Omit<HostMap, 'entries'>;
 
 /** The functions a program would call, as IR. */
 export interface MapFunctions {
@@ -42,8 +40,8 @@ export function mapFunctions(type: MapType, spec: MapSpec, address: bigint): Map
   };
 }
 
-/** The map in `memory`, used as a program uses it. */
-export function emittedMap(type: MapType, spec: MapSpec, memory: MapMemory): ProgramMap {
+/** The map in `memory`, used as a program uses it. `before` is called before each IR value that is evaluated. */
+export function emittedMap(type: MapType, spec: MapSpec, memory: MapMemory, before?: () => void): ProgramMap {
   const functions = mapFunctions(type, spec, MAP);
   const { keySize, valueSize } = spec;
   // Nothing is mapped behind key and value: emitted code that reads past them fails.
@@ -54,13 +52,14 @@ export function emittedMap(type: MapType, spec: MapSpec, memory: MapMemory): Pro
       { address: 2n * SCRATCH, bytes: value },
     );
     const args = [SCRATCH, 2n * SCRATCH, flags].slice(0, fn.paramCount);
-    return BigInt.asIntN(64, evaluate(fn, { args, memory: world }));
+    return BigInt.asIntN(64, evaluate(fn, { args, memory: world, ...(before && { before }) }));
   };
   const none = new Uint8Array(0);
   return {
     lookup(key) {
       const address = run(functions.lookup, key.slice(0, keySize), none, 0n);
-      return address === 0n ? undefined : memory.bytes.slice(Number(address - MAP)).slice(0, valueSize);
+      const at = Number(address - MAP);
+      return address === 0n ? undefined : memory.bytes.slice(at, at + valueSize);
     },
     update: (key, value, flags) => Number(run(functions.update, key, value, flags)),
     delete: (key) => Number(run(functions.delete, key, none, 0n)),

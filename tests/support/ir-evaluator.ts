@@ -27,6 +27,8 @@ export interface EvaluatorWorld {
   readonly threadPointer?: bigint;
   readonly cpuNumber?: bigint;
   readonly timestamp?: () => bigint;
+  /** Called before each value is evaluated: a signal handler may run here, or the thread be killed by throwing. */
+  readonly before?: (value: Value) => void;
   /** Values and blocks evaluated before it is called a hang; 1,000,000 unless given. */
   readonly stepLimit?: number;
 }
@@ -97,6 +99,7 @@ class Evaluator {
     }
     for (const value of block.values.slice(phis.length)) {
       if (--this.#steps < 0) throw new Error(`${frame.fn.name} does not end`);
+      this.#world.before?.(value);
       const result = this.#evaluate(frame, value);
       if (result !== undefined) frame.values[value.id] = BigInt.asUintN(64, result);
     }
