@@ -16,40 +16,48 @@ export interface Address {
 
 export interface AddressContext {
   readonly facts: ValueFacts;
+  /** True if the value is computed in any case. */
+  isAsked(value: Value): boolean;
   /** True if code can name this address relative to itself. */
   isNear(address: bigint): boolean;
   /** The frame slot of a `stack` value. */
   slotOf(stack: Value): number;
 }
 
-const NOWHERE: Anchor = { in: 'nothing' };
+/** A sum with an index that is used more often is better computed once. */
+const MAX_USES = 2;
 
-/**
- * The operand for `value` + `offset`.
- *
- * @param maxUses a sum with an index that is used more often is better computed once
- */
-export function matchAddress(value: Value, offset: number, context: AddressContext, maxUses = 2): Address {
+/** The operand for `value` + `offset`, as far as it pays to let the operand compute it. */
+export function matchAddress(value: Value, offset: number, context: AddressContext): Address {
   const [root, disp] = withDisplacement(value, offset);
-  const plain: Address = { anchor: NOWHERE, base: root, index: undefined, scale: 1, disp };
-  const place = absoluteAddress(root, disp, context) ?? anchored(root, disp, context);
-  if (place !== undefined) return place;
+  const isShared = context.isAsked(root) || context.facts.of(root).uses > MAX_USES;
+  return knownPlace(root, disp, context) ?? (isShared ? plain(root, disp) : split(root, disp, context));
+}
 
+/** The operand that computes `value`, however it is used. */
+export function matchSum(value: Value, context: AddressContext): Address {
+  const [root, disp] = withDisplacement(value, 0);
+  return knownPlace(root, disp, context) ?? split(root, disp, context);
+}
+
+function plain(base: Value, disp: number): Address {
+  return { anchor: { in: 'nothing' }, base, index: undefined, scale: 1, disp };
+}
+
+/** root + disp, root being a sum or product if it can be taken apart. */
+function split(root: Value, disp: number, context: AddressContext): Address {
   const { operation, args } = root;
-  if (operation.op !== 'binary' || operation.width !== 64) return plain;
-  if (context.facts.of(root).uses > maxUses) return plain;
+  if (operation.op !== 'binary' || operation.width !== 64) return plain(root, disp);
   if (operation.operator === 'shl') {
     const [index, scale] = scaled(root, context);
-    return scale === 1 ? plain : { ...plain, base: undefined, index, scale };
+    return scale === 1 ? plain(root, disp) : { ...plain(root, disp), base: undefined, index, scale };
   }
-  if (operation.operator !== 'add') return plain;
+  if (operation.operator !== 'add') return plain(root, disp);
   const [a, b] = [identical(args[0]!), identical(args[1]!)];
-  const [base, other] = scaled(a, context)[1] > 1 || isAnchor(b) ? [b, a] : [a, b];
-  const [index, scale] = scaled(other, context);
-  const [inner, innerDisp] = withDisplacement(base, disp);
-  const anchor = anchored(inner, innerDisp, context);
-  if (anchor !== undefined) return { ...anchor, index, scale };
-  return { ...plain, base: inner, index, scale, disp: innerDisp };
+  const [first, second] = scaled(a, context)[1] > 1 || isOnStack(b) ? [b, a] : [a, b];
+  const [index, scale] = scaled(second, context);
+  const [base, sum] = withDisplacement(first, disp);
+  return { ...(onStack(base, sum, context) ?? plain(base, sum)), index, scale };
 }
 
 /** Two addresses are the same place whenever they are reached. */
@@ -86,36 +94,34 @@ function withDisplacement(value: Value, offset: number): [root: Value, disp: num
   }
 }
 
-function absoluteAddress(root: Value, disp: number, context: AddressContext): Address | undefined {
+/** A constant address, or one that counts from the stack pointer. */
+function knownPlace(root: Value, disp: number, context: AddressContext): Address | undefined {
   const constant = constantOf(root);
-  if (constant === undefined) return undefined;
+  if (constant === undefined) return onStack(root, disp, context);
   const address = BigInt.asUintN(64, constant + BigInt(disp));
   if (!context.isNear(address) && !fits32(BigInt.asIntN(64, address))) return undefined;
   return { anchor: { in: 'absolute', address }, base: undefined, index: undefined, scale: 1, disp: 0 };
 }
 
-/** Addresses that count from the stack pointer. */
-function anchored(root: Value, disp: number, context: AddressContext): Address | undefined {
+function onStack(root: Value, disp: number, context: AddressContext): Address | undefined {
   const { operation } = root;
-  if (operation.op === 'stack') {
-    return { anchor: { in: 'frame', slot: context.slotOf(root) }, base: undefined, index: undefined, scale: 1, disp };
-  }
+  const rest = { base: undefined, index: undefined, scale: 1 } as const;
+  if (operation.op === 'stack') return { anchor: { in: 'frame', slot: context.slotOf(root) }, ...rest, disp };
   if (operation.op !== 'site' || operation.source.in !== 'stackPointer') return undefined;
-  const { offset } = operation.source;
-  return { anchor: { in: 'site' }, base: undefined, index: undefined, scale: 1, disp: disp + offset };
+  return { anchor: { in: 'site' }, ...rest, disp: disp + operation.source.offset };
 }
 
-function isAnchor({ operation }: Value): boolean {
+function isOnStack({ operation }: Value): boolean {
   return operation.op === 'stack' || (operation.op === 'site' && operation.source.in === 'stackPointer');
 }
 
 /** value = index * scale */
-function scaled(value: Value, { facts }: AddressContext): [index: Value, scale: Scale] {
+function scaled(value: Value, context: AddressContext): [index: Value, scale: Scale] {
   const { operation, args } = value;
   if (operation.op !== 'binary' || operation.operator !== 'shl' || operation.width !== 64) return [value, 1];
   const count = constantOf(args[1]!);
   const scale = count === undefined ? undefined : SCALES.get(count);
-  return scale === undefined || facts.of(value).uses > 2 ? [value, 1] : [identical(args[0]!), scale];
+  return scale === undefined || context.isAsked(value) ? [value, 1] : [identical(args[0]!), scale];
 }
 
 const SCALES: ReadonlyMap<bigint, Scale> = new Map([

@@ -55,7 +55,8 @@ export function negated(code: ConditionCode): ConditionCode {
 /** Emits what sets the flags for "`value` is not zero"; nothing but moves may follow before they are used. */
 export function lowerCondition(s: Selection, value: Value): ConditionCode {
   const { inner, negate } = withoutBooleans(value);
-  const code = inner.operation.op === 'compare' ? lowerCompare(s, inner) : lowerNotZero(s, inner);
+  const code =
+    exchangeCode(s, inner) ?? (inner.operation.op === 'compare' ? lowerCompare(s, inner) : lowerNotZero(s, inner));
   return negate ? negated(code) : code;
 }
 
@@ -80,6 +81,22 @@ export function lowerCompare(s: Selection, compare: Value): ConditionCode {
   const isNarrow = width === 64 && isZeroExtended(a) && isZeroExtended(b);
   lowerCmp(s, a, b, isNarrow ? 4 : bytesOf(width), mayFold);
   return CONDITIONS[isNarrow ? CONDITIONS[asked].unsigned : asked].code;
+}
+
+/** The zero flag of a compare-and-exchange just before says whether it worked. */
+function exchangeCode(s: Selection, value: Value): ConditionCode | undefined {
+  const { operation } = value;
+  if (operation.op === 'cmpxchg16') return s.isLastBeforeEnd(value) ? 'e' : undefined;
+  if (operation.op !== 'compare' || (operation.condition !== 'eq' && operation.condition !== 'ne')) return undefined;
+  const [x, y] = [identical(value.args[0]!), identical(value.args[1]!)];
+  const [exchange, expected] = x.operation.op === 'cmpxchg' ? [x, y] : [y, x];
+  if (exchange.operation.op !== 'cmpxchg' || !isSame(identical(exchange.args[1]!), expected)) return undefined;
+  const isWhole = exchange.operation.size * 8 === operation.width || isZeroExtended(expected);
+  return isWhole && s.isLastBeforeEnd(exchange, value) ? CONDITIONS[operation.condition].code : undefined;
+}
+
+function isSame(a: Value, b: Value): boolean {
+  return a === b || (constantOf(a) !== undefined && constantOf(a) === constantOf(b));
 }
 
 function lowerNotZero(s: Selection, value: Value): ConditionCode {

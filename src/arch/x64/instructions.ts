@@ -93,7 +93,16 @@ export const INSTRUCTIONS = {
     encode: (a, [d, s], i) => a.movsx(r(d), rm(s), 2, wide(i.size)),
   },
   movsx32: { roles: 'wr', memory: '1', flags: 'keeps', encode: (a, [d, s]) => a.movsx(r(d), rm(s), 4) },
-  lea: { roles: 'wr', flags: 'keeps', encode: (a, [d, s]) => a.lea(r(d), mem(s)) },
+  lea: {
+    roles: 'wr',
+    flags: 'keeps',
+    encode(a, [dst, src]) {
+      const place = mem(src);
+      const isBase = 'base' in place && place.base !== undefined && place.index === undefined && place.disp === 0;
+      if (isBase) a.mov(r(dst), place.base!);
+      else a.lea(r(dst), place);
+    },
+  },
   cmov: {
     roles: 'mr',
     memory: '1',

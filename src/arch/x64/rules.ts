@@ -1,11 +1,11 @@
 /** How each IR operation becomes x86-64 instructions: one rule an operation. */
 import type { BinaryOperator, Operation, Size, UnaryOperator, Value } from '../../ir/value.ts';
 import { ArchError } from '../errors.ts';
-import { type Address, matchAddress, sameAddress } from './address.ts';
+import { type Address, matchSum, sameAddress } from './address.ts';
 import { bytesOf } from './assembler.ts';
 import { lowerCompare, lowerCondition, negated } from './conditions.ts';
 import type { InstructionName } from './instructions.ts';
-import { imm, type MemOperand, type Operand, reg, type VReg } from './lir.ts';
+import { imm, type MemOperand, reg, type VReg } from './lir.ts';
 import { CALL_ARGS, Reg, SYSCALL_ARGS, SYSCALL_SCRATCH, SYSV_ARGS, SYSV_SCRATCH } from './registers.ts';
 import type { Selection } from './selection.ts';
 import { constantOf, identical, isZeroExtended, lowPart } from './value-facts.ts';
@@ -201,13 +201,9 @@ const BINARY: Readonly<Record<BinaryOperator, OperatorRule>> = {
   add(s, value, size) {
     if (size === 8 && emitSum(s, value)) return;
     const [a, b] = ordered(s, value, size);
-    const place = constantOf(b) === undefined && !s.isAsked(a) ? s.foldedLoad(b, size) : undefined;
-    if (place !== undefined) {
-      twoAddress(s, 'add', value, a, place, size);
-    } else {
-      const left = reg(s.register(lowPart(a, size)));
-      s.emit('add3', size, [reg(s.result(value)), left, s.immediateOrRegister(b, size)]);
-    }
+    if (isLarge(s, b, size) || isFoldable(s, b, size)) return twoAddress(s, 'add', value, a, b, size);
+    const left = reg(s.register(lowPart(a, size)));
+    s.emit('add3', size, [reg(s.result(value)), left, s.immediateOrRegister(b, size)]);
   },
   sub(s, value, size) {
     const [a, b] = value.args as [Value, Value];
@@ -216,13 +212,15 @@ const BINARY: Readonly<Record<BinaryOperator, OperatorRule>> = {
       const left = reg(s.register(lowPart(a, size)));
       s.emit('add3', size, [reg(s.result(value)), left, imm(-subtrahend.value)]);
     } else {
-      twoAddress(s, 'sub', value, a, s.operand(b, size), size);
+      const operand = s.operand(b, size);
+      s.start(s.result(value), a, size);
+      s.emit('sub', size, [reg(s.result(value)), operand]);
     }
   },
   mul(s, value, size) {
     const [a, b] = ordered(s, value, size);
     const factor = s.immediate(b, size);
-    if (factor === undefined) return twoAddress(s, 'imul', value, a, s.operand(b, size), size);
+    if (factor === undefined) return twoAddress(s, 'imul', value, a, b, size);
     const left = s.foldedLoad(a, size) ?? reg(s.register(lowPart(a, size)));
     s.emit('imul3', size, [reg(s.result(value)), left, factor]);
   },
@@ -234,20 +232,20 @@ const BINARY: Readonly<Record<BinaryOperator, OperatorRule>> = {
     if (unsigned === 0xffff_ffffn) return emitExtension(s, value, a, 4);
     // A mask without upper half clears the upper half, as every 32-bit operation does.
     const narrow = unsigned !== undefined && unsigned >> 32n === 0n ? 4 : size;
-    twoAddress(s, 'and', value, a, s.operand(b, narrow), narrow);
+    twoAddress(s, 'and', value, a, b, narrow);
   },
   or(s, value, size) {
     const [a, b] = ordered(s, value, size);
-    twoAddress(s, 'or', value, a, s.operand(b, size), size);
+    twoAddress(s, 'or', value, a, b, size);
   },
   xor(s, value, size) {
     const [a, b] = ordered(s, value, size);
-    const by = s.operand(b, size);
-    if (by.kind === 'imm' && by.value === -1n) {
+    const mask = constantOf(identical(b));
+    if (mask !== undefined && BigInt.asIntN(size * 8, mask) === -1n) {
       s.start(s.result(value), a, size);
       s.emit('not', size, [reg(s.result(value))]);
     } else {
-      twoAddress(s, 'xor', value, a, by, size);
+      twoAddress(s, 'xor', value, a, b, size);
     }
   },
   shl: shift('shl'),
@@ -264,9 +262,9 @@ function ordered(s: Selection, value: Value, size: Size): [Value, Value] {
   const [a, b] = value.args as [Value, Value];
   if (constantOf(identical(b)) !== undefined) return [a, b];
   if (constantOf(identical(a)) !== undefined) return [b, a];
-  const isFree = (x: Value) => !s.isAsked(lowPart(x, size));
-  if (isFree(b) && (!isFree(a) || isFoldable(s, a, size))) return [b, a];
-  return [a, b];
+  if (isFoldable(s, b, size)) return [a, b];
+  if (isFoldable(s, a, size)) return [b, a];
+  return s.isAsked(lowPart(a, size)) && !s.isAsked(lowPart(b, size)) ? [b, a] : [a, b];
 }
 
 function isFoldable(s: Selection, value: Value, size: Size): boolean {
@@ -274,16 +272,24 @@ function isFoldable(s: Selection, value: Value, size: Size): boolean {
   return source?.operation.op === 'load' && source.operation.size >= size && s.canMoveHere(source);
 }
 
-/** value = a op b, for an instruction that works in its first operand. */
-function twoAddress(s: Selection, op: InstructionName, value: Value, a: Value, b: Operand, size: Size): void {
+/** A constant that no instruction can hold. */
+function isLarge(s: Selection, value: Value, size: Size): boolean {
+  return constantOf(identical(value)) !== undefined && s.immediate(value, size) === undefined;
+}
+
+/** value = a op b, `ordered`, for a commutative instruction that works in its first operand. */
+function twoAddress(s: Selection, op: InstructionName, value: Value, a: Value, b: Value, size: Size): void {
   const dst = s.result(value);
-  s.start(dst, a, size);
-  s.emit(op, size, [reg(dst), b]);
+  // A large constant has to be made in some register: in this one.
+  const [first, second] = isLarge(s, b, size) ? [b, a] : [a, b];
+  const operand = s.operand(second, size);
+  s.start(dst, first, size);
+  s.emit(op, size, [reg(dst), operand]);
 }
 
 /** What one `lea` can add up beyond two summands: scaled, with a displacement, from the stack. */
 function emitSum(s: Selection, value: Value): boolean {
-  const sum = matchAddress(value, 0, s, Number.POSITIVE_INFINITY);
+  const sum = matchSum(value, s);
   const dst = reg(s.result(value));
   if (sum.base !== undefined && sum.index === undefined && sum.base !== value && sum.anchor.in === 'nothing') {
     const base = s.register(sum.base);

@@ -35,26 +35,29 @@ function newBlock(s: Selection, cold: boolean): LirBlock {
 
 function lowerBlock(s: Selection, block: Block, blocks: Blocks): void {
   const lir = blocks.get(block)!;
-  const backwards: Inst[] = [];
-  const effects = s.facts.effectsIn(block);
-  backwards.push(
-    ...s
-      .record({ block, effectsBefore: effects, origin: undefined }, () => {
-        lir.end = lowerEnd(s, block, blocks);
-      })
-      .reverse(),
-  );
+  const pieces: Inst[][] = []; // last first
+  const end = { block, effectsBefore: s.facts.effectsIn(block), origin: endOrigin(block) };
+  const lowerThisEnd = () => {
+    lir.end = lowerEnd(s, block, blocks);
+  };
+  pieces.push(s.record(end, lowerThisEnd));
   for (const value of block.values.toReversed()) {
     if (value.operation.op === 'phi' || !isNeeded(s, value)) continue;
     const { effectsBefore } = s.facts.of(value);
-    backwards.push(...s.record({ block, effectsBefore, origin: value.origin }, () => lowerValue(s, value)).reverse());
+    pieces.push(s.record({ block, effectsBefore, origin: value.origin }, () => lowerValue(s, value)));
   }
   const [predecessor] = block.predecessors;
   if (predecessor !== undefined && block.predecessors.length === 1) {
     const start = { block, effectsBefore: 0, origin: undefined };
-    backwards.push(...s.record(start, () => lowerPhis(s, predecessor, block)).reverse());
+    pieces.push(s.record(start, () => lowerPhis(s, predecessor, block)));
   }
-  lir.insts = backwards.reverse();
+  lir.insts = pieces.reverse().flat();
+}
+
+/** The eBPF instruction that what stands at the end of a block belongs to. */
+function endOrigin({ terminator, values }: Block): number | undefined {
+  const condition = terminator?.op === 'branch' ? terminator.condition.origin : undefined;
+  return condition ?? values.findLast(({ origin }) => origin !== undefined)?.origin;
 }
 
 function isNeeded(s: Selection, value: Value): boolean {
@@ -86,7 +89,7 @@ function lowerEnd(s: Selection, block: Block, blocks: Blocks): End {
 function lowerEdge(s: Selection, from: Block, to: Block, blocks: Blocks): LirBlock {
   const target = blocks.get(to)!;
   if (to.predecessors.length === 1) return target;
-  const root = { block: from, effectsBefore: s.facts.effectsIn(from), origin: undefined };
+  const root = { block: from, effectsBefore: s.facts.effectsIn(from), origin: endOrigin(from) };
   const insts = s.record(root, () => lowerPhis(s, from, to));
   if (insts.length === 0) return target;
   const between = newBlock(s, from.cold || to.cold);

@@ -193,6 +193,14 @@ export class Selection {
     return block === this.#root?.block && effectsBefore === this.#root.effectsBefore;
   }
 
+  /** True if no instruction comes between `value` and the end of the block at hand, if nobody else asks for `besides`. */
+  isLastBeforeEnd(value: Value, besides?: Value): boolean {
+    const { block } = this.facts.of(value);
+    if (block !== this.#root?.block || (besides !== undefined && !this.facts.isSingleUse(besides))) return false;
+    const later = block.values.slice(block.values.indexOf(value) + 1);
+    return later.every((other) => other === besides || isRemade(other) || this.facts.isDead(other));
+  }
+
   /** The address `value` + `offset`, for `memory`. */
   address(value: Value, offset: number): Address {
     return matchAddress(value, offset, this);
