@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { decode } from '../../src/insn/decode.ts';
-import { nativeBare } from '../support/compiling.ts';
+import { checkBare, nativeCode } from '../support/compiling.ts';
 import { CONFORMANCE_CASES, CONFORMANCE_HELPERS } from '../support/conformance-cases.ts';
 import { CODE_ADDRESS, type NativeOutcome, NativeRunner } from '../support/native-runner.ts';
 
@@ -13,7 +13,7 @@ describe('bpf_conformance as native code', () => {
   before(async () => {
     outcomes = await runner.run(
       CONFORMANCE_CASES.map(({ code, memory }) => ({
-        code: nativeBare(decode(code), CODE_ADDRESS, CONFORMANCE_HELPERS),
+        code: nativeCode(checkBare(decode(code), CONFORMANCE_HELPERS), CODE_ADDRESS, CONFORMANCE_HELPERS),
         memory: memory.slice(),
       })),
     );

@@ -6,7 +6,6 @@ import type { CompileOptions } from '../../src/compile/program.ts';
 import { compileFunction } from '../../src/compile/to-ir.ts';
 import type { Helper, TargetFacts } from '../../src/helpers/helper.ts';
 import type { Insn } from '../../src/insn/insn.ts';
-import type { IrFunction } from '../../src/ir/value.ts';
 import { bareProgram } from '../../src/verifier/bare-program.ts';
 import { checkStructure, type VerifiedProgram } from '../../src/verifier/check-structure.ts';
 
@@ -29,18 +28,13 @@ export function checkBare(insns: readonly Insn[], helpers: ReadonlyMap<number, H
   return checkStructure(bareProgram('test', insns), { helpers, arguments: 2, loops: 'allow' });
 }
 
-/** The optimised function of instructions that stand for themselves. */
-export function compileBare(insns: readonly Insn[], helpers: ReadonlyMap<number, Helper> = new Map()): IrFunction {
-  return compileFunction(checkBare(insns, helpers), bareOptions(helpers));
-}
-
-/** The machine code of instructions that stand for themselves, as a C function of memory and size at `address`. */
-export function nativeBare(
-  insns: readonly Insn[],
+/** The machine code of a checked program, as a C function of memory and size at `address`. */
+export function nativeCode(
+  program: VerifiedProgram,
   address: bigint,
   helpers: ReadonlyMap<number, Helper> = new Map(),
 ): Uint8Array {
   const a = new Assembler(address);
-  emitSysVFunction(a, compileBare(insns, helpers));
+  emitSysVFunction(a, compileFunction(program, bareOptions(helpers)));
   return a.finish();
 }

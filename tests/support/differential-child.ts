@@ -4,7 +4,7 @@
  */
 import { ExecutableMemory } from '../../src/sys/executable-memory.ts';
 import { Interpreter } from '../../src/vm/interpreter.ts';
-import { checkBare, nativeBare } from './compiling.ts';
+import { checkBare, nativeCode } from './compiling.ts';
 import { randomProgram } from './random-program.ts';
 
 /** Seeds `from` and on, `count` of them. */
@@ -21,7 +21,7 @@ export interface Difference {
 
 /** Most programs are short, so that there can be many; one in 64 is long enough to run out of registers. */
 export function sizeOf(seed: number): number {
-  return seed % 64 === 0 ? 200 : 8 + (seed % 16);
+  return seed % 64 === 0 ? 200 : 4 + (seed % 16);
 }
 
 const CODE_SIZE = 1 << 20;
@@ -29,9 +29,10 @@ const CODE_SIZE = 1 << 20;
 function compare(seed: number, place: ExecutableMemory): string | undefined {
   const { insns, memory } = randomProgram(seed, sizeOf(seed));
   const interpreted = memory.slice();
-  const expected = new Interpreter(checkBare(insns)).run(interpreted);
+  const program = checkBare(insns);
+  const expected = new Interpreter(program).run(interpreted);
   const native = memory.slice();
-  const actual = place.run(nativeBare(insns, place.address), native);
+  const actual = place.run(nativeCode(program, place.address), native);
   if (actual !== expected) return `r0 is 0x${actual.toString(16)}, interpreted 0x${expected.toString(16)}`;
   const at = native.findIndex((byte, index) => byte !== interpreted[index]);
   return at < 0 ? undefined : `memory byte ${at} is ${native[at]}, interpreted ${interpreted[at]}`;

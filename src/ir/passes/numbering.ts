@@ -85,7 +85,7 @@ class Numbering implements Simplifier {
       this.#useCounts[id] = (this.#useCounts[id] ?? 0) + 1;
     };
     for (const { values, terminator } of blocks) {
-      for (const { args } of values) args.forEach(count);
+      for (const { args } of values) for (const arg of args) count(arg);
       if (terminator?.op === 'branch') count(terminator.condition);
       if (terminator?.op === 'return') count(terminator.value);
     }
@@ -103,9 +103,7 @@ class Numbering implements Simplifier {
         if (!this.#visitPhi(value)) phis.push(value);
         continue;
       }
-      value.args.forEach((arg, index) => {
-        value.args[index] = this.#operand(arg);
-      });
+      for (let index = 0; index < value.args.length; index++) value.args[index] = this.#operand(value.args[index]!);
       this.#replace(value, this.#settle(value));
     }
     this.#visitTerminator(block);
@@ -237,9 +235,7 @@ class Numbering implements Simplifier {
   }
 
   #replaceAll(args: Value[]): void {
-    args.forEach((arg, index) => {
-      args[index] = this.#resolve(arg);
-    });
+    for (let index = 0; index < args.length; index++) args[index] = this.#resolve(args[index]!);
   }
 }
 
@@ -251,7 +247,12 @@ function isAccess(operation: Operation): operation is Access {
 
 /** Equal for pure operations that compute the same. */
 function keyOf({ operation, args }: Pick<Value, 'operation' | 'args'>): string {
-  return `${operationKey(operation)} ${commutes(operation) ? args.map(idOf).sort(ascending) : args.map(idOf)}`;
+  const [a, b, c] = args;
+  if (a === undefined) return operationKey(operation);
+  if (b === undefined) return `${operationKey(operation)} ${a.id}`;
+  if (c !== undefined) return `${operationKey(operation)} ${a.id} ${b.id} ${c.id}`;
+  const [first, second] = a.id > b.id && commutes(operation) ? [b.id, a.id] : [a.id, b.id];
+  return `${operationKey(operation)} ${first} ${second}`;
 }
 
 function operationKey(operation: Operation): string {
@@ -273,12 +274,4 @@ function operationKey(operation: Operation): string {
 function commutes(operation: Operation): boolean {
   if (operation.op === 'binary') return COMMUTATIVE.has(operation.operator);
   return operation.op === 'compare' && SWAPPED[operation.condition] === operation.condition;
-}
-
-function idOf({ id }: Value): number {
-  return id;
-}
-
-function ascending(a: number, b: number): number {
-  return a - b;
 }
