@@ -11,6 +11,7 @@ export interface AttachCost {
   readonly threads: number;
   /** What the threads besides the first do. */
   readonly activity: Activity;
+  readonly cycles: number;
   /** From the object file to the probe in place, in ms. */
   readonly attachMs: Spread;
   readonly detachMs: Spread;
@@ -44,13 +45,17 @@ const CROWDS: readonly { readonly threads: number; readonly activity: Activity }
   { threads: 256, activity: 'calling' },
 ];
 
-/** Attaches and detaches `cycles` times in targets of 1, 16 and 256 threads, the sides in turn. */
+/** When the next cycle of a crowd is not begun any more, in ms: runnable threads starve whoever attaches to them. */
+const CROWD_BUDGET = 10_000;
+
+/** Attaches and detaches up to `cycles` times in targets of 1, 16 and 256 threads, the sides in turn. */
 export async function measureAttach(path: string, sides: readonly Side[], cycles: number): Promise<AttachCost[]> {
   const costs: AttachCost[] = [];
   for (const { threads, activity } of CROWDS) {
     using target = await BenchTarget.start(path, threads, activity);
     const series = sides.map((side) => ({ side, samples: [] as Cycle[] }));
-    for (let cycle = 0; cycle < cycles; cycle++) {
+    const begin = performance.now();
+    for (let cycle = 0; cycle < cycles && performance.now() - begin < CROWD_BUDGET; cycle++) {
       for (const { side, samples } of series) samples.push(await measureCycle(side, target));
     }
     for (const { side, samples } of series) {
@@ -59,6 +64,7 @@ export async function measureAttach(path: string, sides: readonly Side[], cycles
         side: side.name,
         threads,
         activity,
+        cycles: samples.length,
         attachMs: spread(samples.map(({ attachMs }) => attachMs)),
         detachMs: spread(samples.map(({ detachMs }) => detachMs)),
         pauseUs: pauses.length > 0 ? spread(pauses) : undefined,

@@ -6,7 +6,7 @@
  *   node dist/benchmarks/main.js [--rounds N] [--out FILE]
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
+import { cpus, loadavg, release } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readObject } from '../src/object/read-object.ts';
@@ -16,7 +16,7 @@ import { BenchTarget, TargetBinary } from './bench-target.ts';
 import { measureCalls } from './call-cost.ts';
 import { kernelSide } from './kernel-side.ts';
 import { remoraSide } from './remora-side.ts';
-import { report } from './report.ts';
+import { type Results, report } from './report.ts';
 import type { Side } from './side.ts';
 import { measureStartUp } from './start-up.ts';
 import { FUNCTIONS, OBJECT_PATH, WORKLOADS } from './workloads.ts';
@@ -33,18 +33,20 @@ const { values: options } = parseArgs({
 });
 const rounds = Number(options.rounds);
 
+// Before anything else runs.
+const machine = {
+  cpu: cpus()[0]!.model,
+  cores: cpus().length,
+  linux: release(),
+  node: process.version,
+  loadAverage: Number(loadavg()[0]!.toFixed(1)),
+};
 const startUp = measureStartUp(START_UPS);
 using binary = new TargetBinary();
 using target = await BenchTarget.start(binary.path);
 const sides = await workingSides([remoraSide(OBJECT_PATH), kernelSide(readObject(readFileSync(OBJECT_PATH)))]);
-const results = {
-  machine: {
-    cpu: cpus()[0]!.model,
-    cores: cpus().length,
-    linux: release(),
-    node: process.version,
-    date: new Date().toISOString().slice(0, 10),
-  },
+const results: Results = {
+  machine,
   rounds,
   startUp,
   calls: await measureCalls(target, sides, rounds, MEASUREMENT_MS),

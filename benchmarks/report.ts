@@ -5,12 +5,22 @@ import type { StartUp } from './start-up.ts';
 import type { Spread } from './stats.ts';
 
 export interface Results {
-  readonly machine: Readonly<Record<string, string | number>>;
+  readonly machine: Machine;
   readonly rounds: number;
   readonly calls: readonly CallCost[];
   readonly attach: readonly AttachCost[];
   readonly memory: readonly MemoryCost[];
   readonly startUp: readonly StartUp[];
+}
+
+/** What the figures depend on. */
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly linux: string;
+  readonly node: string;
+  /** Of the last minute, when the bench began: what else ran. */
+  readonly loadAverage: number;
 }
 
 type Row = readonly string[];
@@ -19,7 +29,7 @@ type Row = readonly string[];
 export function report(results: Results): string {
   const { machine, rounds } = results;
   return [
-    Object.values(machine).join(', '),
+    `${machine.cpu}, ${machine.cores} cores, Linux ${machine.linux}, Node ${machine.node}, load ${machine.loadAverage}`,
     section(`ns added to a call (min / median of ${rounds} interleaved rounds)`, callRows(results.calls)),
     section('attach and detach (min / median)', attachRows(results.attach)),
     section('bytes the target has more (mapped, resident)', memoryRows(results.memory)),
@@ -74,10 +84,11 @@ function verdict(cost: CallCost): string {
 
 function attachRows(costs: readonly AttachCost[]): Row[] {
   return [
-    ['threads', 'side', 'attach ms', 'detach ms', 'pause us', 'stood still us'],
-    ...costs.map(({ threads, activity, side, attachMs, detachMs, pauseUs, stillUs }) => [
+    ['threads', 'side', 'cycles', 'attach ms', 'detach ms', 'pause us', 'stood still us'],
+    ...costs.map(({ threads, activity, side, cycles, attachMs, detachMs, pauseUs, stillUs }) => [
       `${threads} ${activity}`,
       side,
+      String(cycles),
       pair(attachMs, 1),
       pair(detachMs, 1),
       pauseUs ? pair(pauseUs, 0) : 'none',
