@@ -20,6 +20,11 @@ export interface Operation {
   readonly flags: bigint;
 }
 
+/** An operation, and which side of the map does it. */
+export interface SidedOperation extends Operation {
+  readonly side: 'host' | 'emitted';
+}
+
 /** A spec with the numbers that matter to a test. */
 export function mapSpec(type: MapType, numbers: Partial<MapSpec>): MapSpec {
   const rest = { flags: 0, keyTypeId: 0, valueTypeId: 0 };

@@ -18,6 +18,7 @@ import {
   type Operation,
   type ProgramMap,
   type Shape,
+  type SidedOperation,
 } from './map-operations.ts';
 
 /** What the contract needs to know of a map type. */
@@ -102,10 +103,6 @@ export function describeMapType(contract: MapTypeContract): void {
       }
     });
   });
-}
-
-interface SidedOperation extends Operation {
-  readonly side: 'host' | 'emitted';
 }
 
 const operation: fc.Arbitrary<SidedOperation> = fc.record({
