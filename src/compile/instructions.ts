@@ -134,8 +134,11 @@ function binary(operator: BinaryOperator): AluRow {
   return (b, a, operand, width) => b.binary(operator, a, operand, width);
 }
 
+/** A constant stays one, for helpers that want to know it now. */
 function truncate(b: Builder, value: Value, width: Width): Value {
-  return width === 64 ? value : b.unary('zext32', value);
+  if (width === 64) return value;
+  const { operation } = value;
+  return operation.op === 'const' ? b.const(BigInt.asUintN(32, operation.value)) : b.unary('zext32', value);
 }
 
 const LITTLE_ENDIAN: Readonly<Record<16 | 32 | 64, UnaryOperator | undefined>> = {

@@ -1,13 +1,14 @@
 /** A whole program as IR: its functions, what its lddw load, and what helpers may ask when they write themselves. */
 import { BpfError, type BpfErrorOptions } from '../errors.ts';
 import { HelperError } from '../helpers/errors.ts';
-import type { EmitContext, EmitMap, Helper, Requirement, TargetFacts } from '../helpers/helper.ts';
+import type { ArgType, EmitContext, EmitMap, Helper, Requirement, TargetFacts } from '../helpers/helper.ts';
 import { operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
 import { SlotMap } from '../insn/layout.ts';
 import { Builder } from '../ir/builder.ts';
-import type { IrFunction, SiteSource, Value } from '../ir/value.ts';
+import type { IrFunction, Operation, SiteSource, Value } from '../ir/value.ts';
 import { arrayValueOffset } from '../maps/array.ts';
+import type { MapSpec } from '../maps/map-type.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { CompileError, type CompileErrorCode } from './errors.ts';
 import type { Registers } from './instructions.ts';
@@ -199,11 +200,21 @@ class ProgramTranslator implements ProgramAround, EmitContext {
       });
     }
     try {
-      return helper.emit(b, args.slice(0, helper.args.length), this);
+      return helper.emit(b, this.#bounded(b, helper, args), this);
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
       throw this.#error(index, 'COMPILE_BAD_HELPER_CALL', `${helper.name}: ${error.message}`, { cause: error });
     }
+  }
+
+  /** The helper's arguments, with what its prototype says of memory. */
+  #bounded(b: Builder, { args: types }: Helper, args: readonly Value[]): Value[] {
+    const map = args[types.indexOf('map')];
+    const spec = map && this.#handles.get(map)?.spec;
+    return types.map((type, index) => {
+      const size = BOUNDS[type]?.(spec, args[index + 1]?.operation);
+      return size === undefined ? args[index]! : b.bounded(args[index]!, size);
+    });
   }
 
   #map(index: number, name: string): EmitMap {
@@ -219,6 +230,22 @@ class ProgramTranslator implements ProgramAround, EmitContext {
 }
 
 const MAX_ARGUMENTS = 5;
+
+/** How many bytes an argument of this type points to, if that is known now. */
+const BOUNDS: Partial<Record<ArgType, (map: MapSpec | undefined, next: Operation | undefined) => number | undefined>> =
+  {
+    mapKey: (map) => map?.keySize,
+    mapValue: (map) => map?.valueSize,
+    memRead: (_, size) => constantSize(size),
+    memWrite: (_, size) => constantSize(size),
+  };
+
+function constantSize(size: Operation | undefined): number | undefined {
+  return size?.op === 'const' && size.value < MAX_STACK ? Number(size.value) : undefined;
+}
+
+/** Larger memory is no stack, and only there bounds matter. */
+const MAX_STACK = 512n;
 
 const FORBIDDEN: Readonly<Record<Requirement, string>> = {
   syscall: 'it makes a system call, and the target runs under a seccomp filter',

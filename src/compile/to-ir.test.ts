@@ -49,8 +49,18 @@ const SYSCALL: Helper = {
   emit: (b) => b.syscall(39, []),
 };
 
+const FILL: Helper = {
+  id: 101,
+  name: 'bpf_test_fill',
+  args: ['memWrite', 'memSize'],
+  returns: 'scalar',
+  requires: [],
+  run: () => 0n,
+  emit: (b, [to]) => b.syscall(1, [to!]),
+};
+
 const OPTIONS: CompileOptions = {
-  ...bareOptions(new Map([...HELPERS, [SYSCALL.id, SYSCALL]])),
+  ...bareOptions(new Map([...HELPERS, [SYSCALL.id, SYSCALL], [FILL.id, FILL]])),
   maps: new Map([['counts', { spec: COUNTS, address: 0x7f00_0000_0000n }]]),
 };
 
@@ -114,6 +124,14 @@ describe('compiling', () => {
       'v0 = site register 7; v1 = zext32 v0; v2 = ult.32 v0, 4; branch v2 ? b2 : b1; ' +
         'b1: from b2, b0; return 0; ' +
         'b2: from b0; v3 = shl v1, 3; v4 = add v3, 0x7f0000000000; v5 = load8 [v4]; v6 = add v5, 1; store8 [v4], v6; jump b1',
+    ],
+    [
+      'what a helper fills stays memory, what lies around it does not',
+      {
+        text: `stdw [%r10-8], 7\nstdw [%r10-16], 0\nmov %r1, %r10\nadd %r1, -16\nmov %r2, 8\ncall 101
+          ldxdw %r0, [%r10-16]\nldxdw %r1, [%r10-8]\nadd %r0, %r1\nexit`,
+      },
+      'v0 = stack 8; store8 [v0], 0; v1 = syscall 1 v0; v2 = load8 [v0]; v3 = add v2, 7; return v3',
     ],
     [
       'a variable of a data section is its address',

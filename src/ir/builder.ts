@@ -75,15 +75,16 @@ export class Builder {
   params(): Value[] {
     return Array.from({ length: this.fn.paramCount }, (_, index) => this.#make({ op: 'param', index }));
   }
-  context(): Value {
-    return this.#make({ op: 'context' });
-  }
   site(source: SiteSource): Value {
     return this.#make({ op: 'site', source });
   }
   /** The address of `size` fresh bytes of stack, uninitialised. Fixed place: not per loop iteration. */
   stack(size: number): Value {
     return this.#make({ op: 'stack', size });
+  }
+  /** The same address, of whose memory only `size` bytes will be touched through this value. */
+  bounded(address: Value, size: number): Value {
+    return this.#make({ op: 'bounded', size }, [address]);
   }
   binary(operator: BinaryOperator, a: Value, b: Operand, width: Width = 64): Value {
     return this.#make({ op: 'binary', operator, width }, [a, this.#operand(b)]);

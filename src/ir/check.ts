@@ -90,7 +90,7 @@ function argumentCount(operation: Operation): number | undefined {
 const ARGUMENT_COUNTS: Partial<Record<Operation['op'], number>> = {
   const: 0,
   param: 0,
-  context: 0,
+  bounded: 1,
   site: 0,
   stack: 0,
   binary: 2,

@@ -69,8 +69,9 @@ function mnemonic(operation: Operation): string {
       return `param ${operation.index}`;
     case 'site':
       return `site ${printSource(operation.source)}`;
+    case 'bounded':
     case 'stack':
-      return `stack ${operation.size}`;
+      return `${operation.op} ${operation.size}`;
     case 'binary':
     case 'unary':
       return operation.operator + widthSuffix(operation.width);

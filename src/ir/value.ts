@@ -54,12 +54,15 @@ export type Operation =
   | { readonly op: 'const'; readonly value: bigint }
   /** The function's argument `index`. */
   | { readonly op: 'param'; readonly index: number }
-  /** The address of the program's context. compile/ folds loads from it into `site` values. */
-  | { readonly op: 'context' }
   /** What a register or a fact of the probed site holds when the program starts; named by the context model. */
   | { readonly op: 'site'; readonly source: SiteSource }
   /** The address of `size` bytes of the function's own stack frame, aligned to 8 (16 if `size` is a multiple of 16). */
   | { readonly op: 'stack'; readonly size: number }
+  /**
+   * args: address; the same address, and a promise: of what it points to, nothing is touched through this value but the
+   * `size` bytes from there on. The passes use it up.
+   */
+  | { readonly op: 'bounded'; readonly size: number }
   /** args: one per predecessor of the block, in that order. */
   | { readonly op: 'phi' }
   /** args: a, b */

@@ -17,8 +17,6 @@ export interface EvaluatorWorld {
   /** The function's params. */
   readonly args?: readonly bigint[];
   readonly memory?: EvaluatorMemory;
-  /** The context's address. */
-  readonly context?: bigint;
   readonly site?: (source: SiteSource) => bigint;
   /** `memory` is what the function sees, its stack included. */
   readonly syscall?: (number: number, args: readonly bigint[], memory: EvaluatorMemory) => bigint;
@@ -114,8 +112,8 @@ class Evaluator {
         return operation.value;
       case 'param':
         return frame.args[operation.index]!;
-      case 'context':
-        return offered(this.#world.context, operation);
+      case 'bounded':
+        return a;
       case 'site':
         return offered(this.#world.site, operation)(operation.source);
       case 'stack':

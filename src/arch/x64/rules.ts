@@ -33,8 +33,8 @@ const RULES: { readonly [O in Operation['op']]: Rule<O> } = {
   site: nothing,
   phi: nothing,
 
-  context() {
-    throw new ArchError('ARCH_UNSUPPORTED', "cannot make the context's address: no context model replaced it");
+  bounded(s, value) {
+    s.emit('mov', 8, [reg(s.result(value)), reg(s.register(value.args[0]!))]);
   },
 
   binary(s, value, { operator, width }) {
@@ -219,9 +219,9 @@ const BINARY: Readonly<Record<BinaryOperator, OperatorRule>> = {
   },
   mul(s, value, size) {
     const [a, b] = ordered(s, value, size);
-    const factor = s.immediate(b, size);
+    const [other, factor] = s.immediate(a, size) ? [b, s.immediate(a, size)] : [a, s.immediate(b, size)];
     if (factor === undefined) return twoAddress(s, 'imul', value, a, b, size);
-    const left = s.foldedLoad(a, size) ?? reg(s.register(lowPart(a, size)));
+    const left = s.foldedLoad(other, size) ?? reg(s.register(lowPart(other, size)));
     s.emit('imul3', size, [reg(s.result(value)), left, factor]);
   },
   and(s, value, size) {

@@ -16,7 +16,6 @@ export function numberValues(fn: IrFunction): boolean {
 /** Operations that give the same result for the same operands, wherever they stand. */
 const PURE: ReadonlySet<Operation['op']> = new Set([
   'param',
-  'context',
   'site',
   'binary',
   'unary',

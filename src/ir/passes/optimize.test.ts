@@ -123,6 +123,18 @@ describe('stack memory', () => {
       'return 0',
     ],
     [
+      'is kept only as far as a bounded pointer reaches, wherever that goes',
+      (b, x) => {
+        const frame = b.stack(16);
+        b.store(8, frame, 0, x);
+        b.store(8, frame, 8, x);
+        const last = b.bounded(b.add(frame, 8), 8);
+        b.store(1, b.add(last, b.and(x, 7)), 0, 1);
+        return b.load(8, frame, 0);
+      },
+      'v0 = stack 8\n  v1 = param 0\n  store8 [v0], v1\n  v2 = and.32 v1, 7\n  v3 = add v0, v2\n  store1 [v3], 1\n  return v1',
+    ],
+    [
       'stays where its address gets out',
       (b, x) => {
         const frame = b.stack(16);

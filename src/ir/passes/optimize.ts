@@ -4,7 +4,7 @@ import { straightenControl } from './control.ts';
 import { removeDeadCode } from './dead-code.ts';
 import { callsOf, countCalls, inlineCalls } from './inline.ts';
 import { numberValues } from './numbering.ts';
-import { promoteStack } from './promote.ts';
+import { dropBounds, promoteStack } from './promote.ts';
 import { threadJumps } from './threading.ts';
 
 /** Threading uncovers equal values and those uncover known branches; programs settle after one or two turns. */
@@ -30,6 +30,7 @@ function optimizeBody(fn: IrFunction): void {
   numberValues(fn);
   // A pointer that was spilled can be followed once its slot is a value.
   for (let turn = 0; turn < MAX_TURNS && promoteStack(fn); turn++) numberValues(fn);
+  if (dropBounds(fn)) numberValues(fn);
   for (let turn = 0; turn < MAX_TURNS; turn++) {
     removeDeadCode(fn);
     const straighter = straightenControl(fn);

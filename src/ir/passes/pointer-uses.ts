@@ -56,6 +56,11 @@ export class PointerTracker {
         const by = BigInt.asIntN(64, other.value);
         return BigInt.asIntN(32, by) === by ? this.trace(user, moved + Number(by)) : undefined;
       }
+      case 'bounded': {
+        const end = moved + operation.size;
+        const uses = this.trace(user, moved) ?? touches(moved, end);
+        return uses.map((use) => (use.to === Number.POSITIVE_INFINITY ? { ...use, to: end } : use));
+      }
       case 'call': {
         const reach = reachOf(operation.callee, operand);
         return reach && touches(moved + reach.from, moved + reach.to);

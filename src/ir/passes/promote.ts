@@ -24,6 +24,20 @@ export function promoteStack(fn: IrFunction): boolean {
   return true;
 }
 
+/** Drops the bounds of pointers once the stack is cut by them. True if there were any. */
+export function dropBounds(fn: IrFunction): boolean {
+  const replacements = new Map<Value, Value>();
+  for (const block of fn.blocks) {
+    block.values = block.values.filter((value) => {
+      if (value.operation.op !== 'bounded') return true;
+      replacements.set(value, value.args[0]!);
+      return false;
+    });
+  }
+  replaceUses(fn, replacements);
+  return replacements.size > 0;
+}
+
 /** Bytes `from` to `to` (exclusive) of a stack that are used together. */
 interface Slot {
   from: number;

@@ -59,6 +59,8 @@ export function rangeOf(operation: Operation, args: readonly Range[]): Range {
       return exactly(operation.value);
     case 'stack':
       return STACK;
+    case 'bounded':
+      return a;
     case 'compare': {
       const decided = compareRanges(operation.condition, operation.width, a, b);
       return decided === undefined ? BIT : exactly(decided ? 1n : 0n);
