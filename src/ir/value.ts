@@ -124,7 +124,7 @@ export class Value {
   readonly operation: Operation;
   /** Operands; passes replace them in place. */
   readonly args: Value[];
-  /** The eBPF instruction (slot index) this came from, for listings; undefined for what no instruction asked for. */
+  /** Index of the eBPF instruction this came from, for listings; undefined for what no instruction asked for. */
   readonly origin: number | undefined;
 
   constructor(id: number, operation: Operation, args: readonly Value[], origin: number | undefined) {
