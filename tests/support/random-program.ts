@@ -300,7 +300,7 @@ class FunctionWriter {
 }
 
 /** A small generator of good numbers: Mulberry32. */
-class Random {
+export class Random {
   #state: number;
 
   constructor(seed: number) {
