@@ -3,33 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { InjectError } from '../../src/inject/errors.ts';
 import { Injection } from '../../src/inject/injection.ts';
+import { ADD_WINDOW, countingPatch, jump } from '../support/counting-patch.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint, readCounter } from '../support/entered.ts';
 import { waitUntil } from '../support/targets.ts';
-
-/** The five bytes of `jmp rel32`. */
-function jump(from: bigint, to: bigint): Uint8Array {
-  const bytes = Uint8Array.of(0xe9, 0, 0, 0, 0);
-  new DataView(bytes.buffer).setInt32(1, Number(to - from) - 5, true);
-  return bytes;
-}
-
-/** `add` of sites.c begins with push rbp (1 byte), mov rbp, rsp (3) and lea rax, [rdi+rsi] (4). */
-const ADD_WINDOW = Uint8Array.of(0x55, 0x48, 0x89, 0xe5, 0x48, 0x8d, 0x04, 0x37);
-
-/** Lays `lock inc qword [rip+d]`, the displaced instructions and a jump back; the counter is the session's first 8 bytes. */
-function layCounter(injection: Injection, counter: bigint, site: bigint) {
-  return injection.layCode(site, (at) => {
-    const bytes = new Uint8Array(10 + 8 + ADD_WINDOW.length + 5);
-    bytes.set([0x49, 0xbb]); // mov r11, counter
-    new DataView(bytes.buffer).setBigUint64(2, counter, true);
-    bytes.set([0xf0, 0x49, 0xff, 0x03], 10); // lock inc qword [r11]
-    bytes.set([0x0f, 0x1f, 0x40, 0x00], 14); // nop
-    bytes.set(ADD_WINDOW, 18);
-    const end = 18 + ADD_WINDOW.length;
-    bytes.set(jump(at + BigInt(end), site + BigInt(ADD_WINDOW.length)), end);
-    return { bytes, result: new Map([1n, 4n].map((offset) => [site + offset, at + 18n + offset])) };
-  });
-}
 
 describe('patching a function that threads call', { skip: CANNOT_TRACE }, () => {
   for (const count of [1, 8, 64]) {
@@ -39,13 +15,12 @@ describe('patching a function that threads call', { skip: CANNOT_TRACE }, () => 
       const site = entered.address('add');
       const injection = new Injection(entered.process);
       const { address } = injection.share(4096);
-      const { origin, result: moves } = layCounter(injection, address, site);
-      const original = ADD_WINDOW.subarray(0, 5);
+      const patch = countingPatch(injection, address, site);
       for (let i = 0; i < 20; i++) {
         const hits = readCounter(entered.process, address);
-        injection.patch({ address: site, original, wanted: jump(site, origin), moves });
+        injection.patch(patch);
         waitUntil('calls are counted', () => readCounter(entered.process, address) > hits);
-        injection.patch({ address: site, original, wanted: original, moves: new Map() });
+        injection.patch({ ...patch, wanted: patch.original, moves: new Map() });
       }
       assert.equal(injection.release(), true);
       const calls = entered.counter('calls');
@@ -60,8 +35,8 @@ describe('patching a function that threads call', { skip: CANNOT_TRACE }, () => 
     const before = footprint(entered.process);
     const site = entered.address('add');
     const injection = new Injection(entered.process);
-    const { origin, result: moves } = layCounter(injection, injection.share(4096).address, site);
-    injection.patch({ address: site, original: ADD_WINDOW.subarray(0, 5), wanted: jump(site, origin), moves });
+    const patch = countingPatch(injection, injection.share(4096).address, site);
+    injection.patch(patch);
     assert.equal(injection.release(), true);
     assert.deepEqual(footprint(entered.process), before);
   });
@@ -71,13 +46,12 @@ describe('patching a function that threads call', { skip: CANNOT_TRACE }, () => 
     const site = entered.address('add');
     const code = entered.process.memory.read(site, 16);
     using injection = new Injection(entered.process);
-    const { origin, result: moves } = layCounter(injection, injection.share(4096).address, site);
+    const patch = countingPatch(injection, injection.share(4096).address, site);
     assert.throws(
       () =>
         injection.batch(() => {
-          injection.patch({ address: site, original: ADD_WINDOW.subarray(0, 5), wanted: jump(site, origin), moves });
-          const parked = entered.address('parked');
-          injection.patch({ address: parked, original: new Uint8Array(5), wanted: jump(parked, origin), moves });
+          injection.patch(patch);
+          injection.patch({ ...patch, address: entered.address('parked'), original: new Uint8Array(5) });
         }),
       (e) => e instanceof InjectError && e.code === 'INJECT_SITE_CHANGED',
     );
@@ -88,22 +62,22 @@ describe('patching a function that threads call', { skip: CANNOT_TRACE }, () => 
     using entered = new EnteredTarget('sites', ['call', '4']);
     const site = entered.address('add');
     using injection = new Injection(entered.process);
-    const { origin, result: moves } = layCounter(injection, injection.share(4096).address, site);
-    const original = ADD_WINDOW.subarray(0, 5);
+    const patch = countingPatch(injection, injection.share(4096).address, site);
     injection.batch(() => {
-      injection.patch({ address: site, original, wanted: jump(site, site), moves });
-      injection.patch({ address: site, original, wanted: jump(site, origin), moves });
+      injection.patch({ ...patch, wanted: jump(site, site) });
+      injection.patch(patch);
     });
-    assert.deepEqual(entered.process.memory.read(site, 5), jump(site, origin));
+    assert.deepEqual(entered.process.memory.read(site, 5), patch.wanted);
   });
 
   it('leaves a site alone that someone else has changed since, and the code it leads to', () => {
     using entered = new EnteredTarget('sites', ['call', '4']);
     const site = entered.address('add');
     const injection = new Injection(entered.process);
-    const { origin, result: moves } = layCounter(injection, injection.share(4096).address, site);
-    injection.patch({ address: site, original: ADD_WINDOW.subarray(0, 5), wanted: jump(site, origin), moves });
-    const other = injection.layCode(site, (at) => ({ bytes: jump(at, origin), result: 0 })).origin;
+    const patch = countingPatch(injection, injection.share(4096).address, site);
+    injection.patch(patch);
+    const other = injection.layCode(site, () => ({ bytes: ADD_WINDOW, result: 0 })).origin;
+    entered.process.memory.write(other + BigInt(ADD_WINDOW.length), jump(other + 8n, site + 8n));
     entered.process.memory.write(site, jump(site, other));
     assert.equal(injection.release(), false);
     assert.deepEqual(entered.process.memory.read(site, 5), jump(site, other));
@@ -115,11 +89,10 @@ describe('patching a function that threads call', { skip: CANNOT_TRACE }, () => 
     using entered = new EnteredTarget('sites', ['call', '4']);
     const site = entered.address('add');
     const injection = new Injection(entered.process);
-    const { origin, result: moves } = layCounter(injection, injection.share(4096).address, site);
-    const original = ADD_WINDOW.subarray(0, 5);
-    injection.patch({ address: site, original, wanted: jump(site, origin), moves });
+    const patch = countingPatch(injection, injection.share(4096).address, site);
+    injection.patch(patch);
     entered.target.stop();
-    injection.patch({ address: site, original, wanted: original, moves: new Map() });
+    injection.patch({ ...patch, wanted: patch.original, moves: new Map() });
     assert.equal(injection.release(), true);
   });
 });
