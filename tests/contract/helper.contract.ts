@@ -120,16 +120,10 @@ export function targetMemory(data: Uint8Array, ring: Uint8Array): EvaluatorMemor
   );
 }
 
-/** Emits a call of `helper` and evaluates it. */
-export function callEmitted(
-  helper: Helper,
-  args: readonly bigint[],
-  facts: TargetFacts,
-  memory: EvaluatorMemory,
-  failing: Readonly<Record<number, bigint>> = {},
-): bigint {
+/** What emitters are given, for a target with these facts. */
+export function helperContext(facts: TargetFacts): EmitContext {
   const shared = new Map<string, IrFunction>();
-  const context: EmitContext = {
+  return {
     map: () => assert.fail('no map here'),
     facts,
     functionIp: { in: 'constant', value: FUNCTION_IP },
@@ -140,6 +134,17 @@ export function callEmitted(
       return made;
     },
   };
+}
+
+/** Emits a call of `helper` and evaluates it. */
+export function callEmitted(
+  helper: Helper,
+  args: readonly bigint[],
+  facts: TargetFacts,
+  memory: EvaluatorMemory,
+  failing: Readonly<Record<number, bigint>> = {},
+): bigint {
+  const context = helperContext(facts);
   const fn = Builder.function('call', args.length, (b, params) => b.return(helper.emit(b, params, context)));
   return evaluate(fn, {
     args,
