@@ -1,3 +1,4 @@
+/** The errors of this folder. */
 import { BpfError, type BpfErrorOptions } from '../errors.ts';
 
 /** Why a program could not be compiled. The keys are the error codes, the values the line the docs print. */

@@ -1,3 +1,4 @@
+/** Compiling to IR: what programs become, and every refusal. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { bareOptions } from '../../tests/support/compiling.ts';

@@ -1,3 +1,4 @@
+/** What the pure operations compute, at the edges. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { evaluateBinary, evaluateCompare, evaluateUnary } from './arithmetic.ts';

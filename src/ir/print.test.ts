@@ -1,3 +1,4 @@
+/** The text form of IR. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { Builder } from './builder.ts';

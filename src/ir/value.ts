@@ -73,7 +73,10 @@ export type Operation =
   | { readonly op: 'compare'; readonly condition: Condition; readonly width: Width }
   /** args: condition (not zero), value if so, value if not */
   | { readonly op: 'select' }
-  /** args: address; reads at address + offset, sign-extends to 64 bits if `signed`, zero-extends otherwise */
+  /**
+   * args: address; reads at address + offset, sign-extends to 64 bits if `signed`, zero-extends otherwise. Other threads
+   * may write there: a load is made once, before the effects and the end of its block that follow it.
+   */
   | { readonly op: 'load'; readonly size: Size; readonly signed: boolean; readonly offset: number }
   /** args: address, value; no result */
   | { readonly op: 'store'; readonly size: Size; readonly offset: number }

@@ -1,3 +1,4 @@
+/** Value numbering: what is left of an expression, rule by rule. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Builder } from '../builder.ts';

@@ -1,3 +1,4 @@
+/** The passes together: control, and stack memory that becomes values. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { evaluate, regions } from '../../../tests/support/ir-evaluator.ts';
