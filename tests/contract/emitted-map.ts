@@ -8,6 +8,9 @@ import type { ProgramMap } from './map-operations.ts';
 const MAP = 0x7f00_0000_0000n;
 const SCRATCH = 0x1000n;
 
+/** What was emitted for a spec, since tests try many maps of one. */
+const FUNCTIONS = new WeakMap<MapSpec, MapFunctions>();
+
 /** The functions a program would call, as IR. */
 export interface MapFunctions {
   /** (key) -> address of the value or 0 */
@@ -18,31 +21,35 @@ export interface MapFunctions {
   readonly delete: IrFunction;
 }
 
-/** Emits the operations of the map that lies at `address`. */
+/** Emits the operations of the map that lies at `address`, each a program of its own. */
 export function mapFunctions(type: MapType, spec: MapSpec, address: bigint): MapFunctions {
-  const shared = new Map<string, IrFunction>();
-  const context: MapEmitContext = {
-    address,
-    shared(name, paramCount, body) {
-      const known = shared.get(name);
-      if (known !== undefined) return known;
-      const made = Builder.function(name, paramCount, body);
-      shared.set(name, made);
-      return made;
-    },
-  };
-  const operation = (name: string, paramCount: number, emit: (b: Builder, params: Value[]) => Value) =>
-    Builder.function(name, paramCount, (b, params) => b.return(emit(b, params)));
   return {
-    lookup: operation('lookup', 1, (b, [key]) => type.emitLookup(b, spec, context, key!)),
-    update: operation('update', 3, (b, [key, value, flags]) => type.emitUpdate(b, spec, context, key!, value!, flags!)),
-    delete: operation('delete', 1, (b, [key]) => type.emitDelete(b, spec, context, key!)),
+    lookup: program(1, (b, context, [key]) => type.emitLookup(b, spec, context, key!)),
+    update: program(3, (b, context, [key, value, flags]) => type.emitUpdate(b, spec, context, key!, value!, flags!)),
+    delete: program(1, (b, context, [key]) => type.emitDelete(b, spec, context, key!)),
   };
+
+  function program(
+    paramCount: number,
+    emit: (b: Builder, context: MapEmitContext, params: Value[]) => Value,
+  ): IrFunction {
+    const made = new Map<string, IrFunction>();
+    const context: MapEmitContext = {
+      address,
+      shared(name, count, body) {
+        const fn = made.get(name) ?? Builder.function(name, count, body);
+        made.set(name, fn);
+        return fn;
+      },
+    };
+    return Builder.function('program', paramCount, (b, params) => b.return(emit(b, context, params)));
+  }
 }
 
 /** The map in `memory`, used as a program uses it. `before` is called before each IR value that is evaluated. */
 export function emittedMap(type: MapType, spec: MapSpec, memory: MapMemory, before?: () => void): ProgramMap {
-  const functions = mapFunctions(type, spec, MAP);
+  const functions = FUNCTIONS.get(spec) ?? mapFunctions(type, spec, MAP);
+  FUNCTIONS.set(spec, functions);
   const { keySize, valueSize } = spec;
   // Nothing is mapped behind key and value: emitted code that reads past them fails.
   const run = (fn: IrFunction, key: Uint8Array, value: Uint8Array, flags: bigint): bigint => {

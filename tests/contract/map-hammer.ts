@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { Assembler } from '../../src/arch/x64/assembler.ts';
 import { emitSysVFunction } from '../../src/arch/x64/lower.ts';
 import { alignUp } from '../../src/bytes/align.ts';
+import { optimize } from '../../src/ir/passes/optimize.ts';
 import type { MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
 import { mapMemory } from '../../src/maps/memory.ts';
 import { libc, viewOfMemory } from '../../src/sys/libc.ts';
@@ -109,6 +110,7 @@ function assemble(type: MapType, spec: MapSpec): [code: Uint8Array, entries: num
   const functions = mapFunctions(type, spec, MAP);
   const entries = [functions.lookup, functions.update, functions.delete].map((fn) => {
     const entry = a.size;
+    optimize(fn);
     emitSysVFunction(a, fn);
     return entry;
   });

@@ -57,9 +57,9 @@ export function describeInterruption(
   // The two that chance seldom brings together, tried on maps with many seeds.
   const examples = shapes.flatMap((shape) => [
     ...repeat(5, { shape, before: [set(0)], stopped: set(0), others: [remove(0), set(1)] }),
-    ...repeat(30, { shape, before: [set(0)], stopped: remove(0), others: [set(1), set(2)] }),
+    ...repeat(15, { shape, before: [set(0)], stopped: remove(0), others: [set(1), set(2)] }),
   ]);
-  const runs = { numRuns: examples.length + 60, examples };
+  const runs = { numRuns: examples.length + 40, examples };
 
   describe(`${type.name} map: stopped at every instruction`, () => {
     it('does an operation at one point in time, whatever others do meanwhile', () => {
