@@ -155,7 +155,7 @@ function mapAndFill<T>(calls: RemoteCalls, address: bigint, size: number, { prot
 function shareRegion(process: TargetProcess, calls: RemoteCalls, { address, size }: Region): SharedMapping {
   const fd = createMemoryFile(calls);
   try {
-    const mapping = mapSharedFile(`/proc/${process.pid}/fd/${fd}`, size);
+    const mapping = mapSharedFile(`/proc/${process.procId}/fd/${fd}`, size);
     calls.callWithFile('mmap', address, size, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
     return mapping;
   } finally {

@@ -1,12 +1,13 @@
 /** Which module of a process a name means. */
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { deviceName } from '../sys/proc-maps.ts';
 import { ProcessError } from './errors.ts';
 import type { Module } from './module.ts';
 import { didYouMean, suggest } from './suggest.ts';
 
 /** Ways to understand a name, the most exact first. The first that fits any module decides. */
-const READINGS: readonly ((name: string, modules: readonly Module[], pid: number) => Module | undefined)[] = [
+const READINGS: readonly ((name: string, modules: readonly Module[], procId: number) => Module | undefined)[] = [
   (name, modules) => modules.find((m) => m.path === name),
   sameFile,
   (name, modules) => modules.find((m) => m.name === name),
@@ -19,9 +20,9 @@ const READINGS: readonly ((name: string, modules: readonly Module[], pid: number
  * @param name a path, a soname with or without version ('libc.so.6', 'libc.so', 'libc'), or a file's own name
  * @throws {ProcessError} PROCESS_MODULE_NOT_FOUND
  */
-export function findModule(name: string, modules: readonly Module[], pid: number): Module {
+export function findModule(name: string, modules: readonly Module[], procId: number): Module {
   for (const reading of READINGS) {
-    const module = reading(name, modules, pid);
+    const module = reading(name, modules, procId);
     if (module !== undefined) return module;
   }
   const meant = didYouMean(
@@ -30,20 +31,18 @@ export function findModule(name: string, modules: readonly Module[], pid: number
       modules.map((m) => m.name),
     ),
   );
-  throw new ProcessError(
-    'PROCESS_MODULE_NOT_FOUND',
-    `cannot find '${name}' in process ${pid}: no such file is mapped`,
-    {
-      fix: meant ?? `it maps ${modules.map((m) => m.name).join(', ')}`,
-    },
-  );
+  throw new ProcessError('PROCESS_MODULE_NOT_FOUND', `cannot find '${name}': the process maps no such file`, {
+    fix: meant ?? `it maps ${modules.map((m) => m.name).join(', ')}`,
+  });
 }
 
 /** A path with symbolic links in it, as the target sees it. */
-function sameFile(name: string, modules: readonly Module[], pid: number): Module | undefined {
+function sameFile(name: string, modules: readonly Module[], procId: number): Module | undefined {
   if (!name.startsWith('/')) return undefined;
-  const stats = statSync(`/proc/${pid}/root${name}`, { bigint: true, throwIfNoEntry: false });
-  return stats && modules.find((m) => m.mappings[0]!.inode === stats.ino && basename(m.path) !== '');
+  const stats = statSync(`/proc/${procId}/root${name}`, { bigint: true, throwIfNoEntry: false });
+  if (stats === undefined) return undefined;
+  const device = deviceName(stats.dev);
+  return modules.find(({ mappings }) => mappings[0]!.inode === stats.ino && mappings[0]!.device === device);
 }
 
 /** 'libc.so.6', 'libc-2.31.so', 'libc.so' and 'libc' all become 'libc'. */

@@ -5,7 +5,7 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { isSysError } from '../sys/errors.ts';
 import { asSysError } from '../sys/proc.ts';
-import type { Mapping } from '../sys/proc-maps.ts';
+import { deviceName, type Mapping } from '../sys/proc-maps.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
 import { ProcessError } from './errors.ts';
 import type { Module } from './module.ts';
@@ -17,13 +17,13 @@ const MAX_FILE_SIZE = 2 ** 31;
 const IDENTITY_SIZE = 4096;
 
 /** @throws {ProcessError} PROCESS_MODULE_UNREADABLE */
-export function readModuleFile(pid: number, module: Module, memory: ProcessMemory): Uint8Array {
+export function readModuleFile(procId: number, module: Module, memory: ProcessMemory): Uint8Array {
   const first = module.mappings[0]!;
   if (first.path === '[vdso]') return memory.read(module.start, Number(module.end - module.start));
   const range = `${first.start.toString(16)}-${first.end.toString(16)}`;
   // This link leads to the mapped file itself, but following it takes a capability.
-  const mapped = openRegular(`/proc/${pid}/map_files/${range}`);
-  const fd = mapped ?? openRegular(`/proc/${pid}/root${first.path}`);
+  const mapped = openRegular(`/proc/${procId}/map_files/${range}`);
+  const fd = mapped ?? openRegular(`/proc/${procId}/root${first.path}`);
   if (fd === undefined) {
     throw unreadable(
       module,
@@ -63,13 +63,6 @@ function isMapped(fd: number, stats: BigIntStats, mapping: Mapping, memory: Proc
   if (mapping.offset !== 0 || mapping.permissions[1] === 'w') return false;
   const page = readWhole(fd, Math.min(IDENTITY_SIZE, Number(stats.size)));
   return Buffer.compare(page, memory.readUpTo(mapping.start, page.length)) === 0;
-}
-
-/** st_dev as /proc/PID/maps writes it: major and minor in hexadecimal. Source: gnu_dev_major(3). */
-function deviceName(device: bigint): string {
-  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
-  const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
-  return `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}`;
 }
 
 function readWhole(fd: number, size: number): Uint8Array {

@@ -1,7 +1,7 @@
 /** A process outside us: what is mapped in it, its memory, its threads, and system calls made in its name. */
 import { isSysError } from '../sys/errors.ts';
 import { PidFd } from '../sys/pidfd.ts';
-import { readStatus } from '../sys/proc.ts';
+import { readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
 import { type Mapping, readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import { TraceOption } from '../sys/ptrace.ts';
@@ -36,6 +36,12 @@ export function openProcess(pid: number): TargetProcess {
   }
 }
 
+/** A process whose first thread has ended shows its memory and files only under the number of another. */
+function livingThread(pid: number): number {
+  if (readThreadState(pid, pid) !== 'Z') return pid;
+  return readThreadIds(pid).find((tid) => readThreadState(pid, tid) !== 'Z') ?? pid;
+}
+
 function openPidFd(pid: number): PidFd {
   try {
     return new PidFd(pid);
@@ -48,7 +54,7 @@ function openPidFd(pid: number): PidFd {
 
 function openMemory(facts: AttachFacts): ProcessMemory {
   try {
-    return new ProcessMemory(facts.pid);
+    return new ProcessMemory(livingThread(facts.pid));
   } catch (error) {
     if (isSysError(error, 'SYS_EACCES', 'SYS_EPERM')) throw permissionError(facts, error);
     throw error;
@@ -73,6 +79,11 @@ export class TargetProcess implements Disposable {
     this.#pidFd = pidFd;
   }
 
+  /** A number under which /proc shows its memory and files: as a rule that of the process. */
+  get procId(): number {
+    return livingThread(this.pid);
+  }
+
   /** False once it has ended. */
   isAlive(): boolean {
     return this.#pidFd.isAlive();
@@ -86,7 +97,7 @@ export class TargetProcess implements Disposable {
   /** What is mapped now. @throws {ProcessError} PROCESS_EXITED */
   mappings(): readonly Mapping[] {
     try {
-      return readMaps(this.pid);
+      return readMaps(this.procId);
     } catch (error) {
       if (!isSysError(error, 'SYS_ENOENT', 'SYS_ESRCH')) throw error;
       throw new ProcessError('PROCESS_EXITED', `cannot read the mappings of process ${this.pid}: it ended`, {
@@ -101,7 +112,7 @@ export class TargetProcess implements Disposable {
     this.#modules = new Map();
     for (const mappings of groupModules(this.mappings())) {
       const key = mappings.map((m) => `${m.start}-${m.end}:${m.device}:${m.inode}`).join();
-      const module = known.get(key) ?? new Module(mappings, (m) => readModuleFile(this.pid, m, this.memory));
+      const module = known.get(key) ?? new Module(mappings, (m) => readModuleFile(this.procId, m, this.memory));
       this.#modules.set(key, module);
     }
     return [...this.#modules.values()];
@@ -112,7 +123,7 @@ export class TargetProcess implements Disposable {
    * @throws {ProcessError} PROCESS_MODULE_NOT_FOUND, PROCESS_EXITED
    */
   findModule(name: string): Module {
-    return findModule(name, this.modules(), this.pid);
+    return findModule(name, this.modules(), this.procId);
   }
 
   /**

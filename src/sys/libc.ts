@@ -63,10 +63,10 @@ export function viewOfMemory(address: number, size: number): ArrayBuffer {
   return loadKoffi().view(BigInt(address), size);
 }
 
-/** Calls the code at `address` as `uint64_t f(void *memory, uint64_t size)`. */
+/** Calls the code at `address` as `uint64_t f(void *memory, uint64_t size)`; no memory is a null pointer. */
 export function callAt(address: bigint, memory: Uint8Array): bigint {
   bareProgram ??= loadKoffi().proto('uint64 remora_bare_program(void *memory, uint64 size)');
-  return BigInt(loadKoffi().call(address, bareProgram, memory, memory.length));
+  return BigInt(loadKoffi().call(address, bareProgram, memory.length === 0 ? null : memory, memory.length));
 }
 
 function bind(name: FunctionName): Bound {

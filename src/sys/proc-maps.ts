@@ -72,3 +72,10 @@ export function mappingAt(mappings: readonly Mapping[], address: bigint): Mappin
   const mapping = mappings[low];
   return mapping !== undefined && mapping.start <= address ? mapping : undefined;
 }
+
+/** st_dev as /proc/PID/maps writes it: major and minor in hexadecimal. Source: gnu_dev_major(3). */
+export function deviceName(device: bigint): string {
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
+  const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
+  return `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}`;
+}

@@ -5,6 +5,8 @@
  *   idle   all but the first thread sleep; the first spins
  *   churn  as idle, and two more threads create and join four short-lived ones without end
  *   signal as spin, with a 1 ms timer whose handler counts
+ *   leaderless  as spin, but the first thread ends before the others
+ *   vfork  as spin, and one more thread waits in vfork for a child that sleeps three seconds, then counts `churned`
  */
 #define _GNU_SOURCE
 #include "target.h"
@@ -82,6 +84,19 @@ static void *churn(void *unused) {
   return unused;
 }
 
+static void *wait_in_vfork(void *unused) {
+  if (vfork() == 0) {
+    close(3);
+    sleep(3);
+    _exit(0);
+  }
+  for (;;) {
+    churned++;
+    usleep(1000);
+  }
+  return unused;
+}
+
 static void on_signal(int signal) {
   (void)signal;
   __atomic_add_fetch(&signals, 1, __ATOMIC_RELAXED);
@@ -90,7 +105,7 @@ static void on_signal(int signal) {
 int main(int argc, char **argv) {
   int count = argc > 1 ? atoi(argv[1]) : 1;
   const char *mode = argc > 2 ? argv[2] : "spin";
-  int spins = !strcmp(mode, "spin") || !strcmp(mode, "signal");
+  int spins = strcmp(mode, "idle") && strcmp(mode, "churn");
   pthread_attr_t attributes;
   pthread_t thread;
   pthread_attr_init(&attributes);
@@ -104,6 +119,11 @@ int main(int argc, char **argv) {
     signal(SIGALRM, on_signal);
     setitimer(ITIMER_REAL, &(struct itimerval){{0, 1000}, {0, 1000}}, 0);
   }
+  if (!strcmp(mode, "vfork")) {
+    pthread_create(&thread, &attributes, wait_in_vfork, 0);
+    usleep(100000);
+  }
   ready();
+  if (!strcmp(mode, "leaderless")) pthread_exit(0);
   spin(0);
 }
