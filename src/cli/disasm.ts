@@ -81,7 +81,7 @@ function* asText({ program, insns, native }: Listing, palette: Palette): Generat
     yield* nativeText(native?.byInsn.get(index) ?? [], palette);
   }
   if (native !== undefined && native.after.length > 0) {
-    yield palette.bold('out of line:');
+    yield palette.bold('afterwards, and out of line:');
     yield* nativeText(native.after, palette);
   }
   yield '';

@@ -49,9 +49,10 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   const note = (line: string): void => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
+  // Whatever fails, the object leaves the target before the target is closed.
+  using target = openProcess(pid);
   using object = openObject(readFile(file));
   note('note: the programs passed a structural check only, not yet the full verifier');
-  using target = openProcess(pid);
   const output = Output.to(options.o);
   const report = options.json
     ? new JsonReport(output)
@@ -67,18 +68,19 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
   try {
     report.attached(pid, links, pauseUs);
-    while (!ended.signal.aborted && target.isAlive()) {
+    while (!ended.signal.aborted && !target.isGone()) {
       await sleep(POLL_INTERVAL, undefined, { signal: ended.signal }).catch(() => {});
       // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
       if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);
     }
   } finally {
-    for (const link of links) link.detach();
+    object.detachAll();
   }
   for (const text of object.readPrintk()) report.printk(text);
   for (const map of object.maps) report.map(map);
   report.stats(links, object.lostEvents);
-  report.detached({ pid, links: links.length, restored: target.isAlive() });
+  object[Symbol.dispose]();
+  report.detached({ pid, links: links.length, restored: !target.isGone() });
   await output.flush();
 }
 

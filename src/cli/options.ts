@@ -32,7 +32,7 @@ function parsePermission(text: string, before: readonly string[] = []): readonly
 /** The shared options, made anew for each command. */
 export const shared = {
   pid: () =>
-    new Option('-p, --pid <PID>', 'the process').argParser((text, before: readonly number[] = []) => [
+    new Option('-p, --pid <PID>', 'the process to attach to').argParser((text, before: readonly number[] = []) => [
       ...before,
       parsePid(text),
     ]),

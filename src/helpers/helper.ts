@@ -17,7 +17,9 @@ export type ArgType =
   | 'memWrite'
   | 'memSize'
   | 'memSizeOrZero'
-  | 'any';
+  | 'any'
+  /** Of a variadic helper: may be left out, and nobody checks it. */
+  | 'optional';
 export type ReturnType = 'scalar' | 'mapValueOrNull' | 'void';
 
 /** What a helper may need of the machine or the target that not every place has. */

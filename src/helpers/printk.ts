@@ -15,14 +15,14 @@ const MAX_STRING = 511;
 const SLOT_BITS = Math.log2(SLOTS);
 
 /**
- * long bpf_trace_printk(const char *format, u32 size, ...): up to three arguments, which the kernel does not check either,
- * so the row does not list them. Returns the length of the format, since nobody has formatted it yet; -EINVAL if it does
- * not end within `size`; -E2BIG if it is longer than a record; -ENOSPC if the ring is full.
+ * long bpf_trace_printk(const char *format, u32 size, ...): up to three arguments, which the kernel does not check either.
+ * Returns the length of the format, since nobody has formatted it yet; -EINVAL if it does not end within `size`; -E2BIG if
+ * it is longer than a record; -ENOSPC if the ring is full.
  */
 export const tracePrintk: Helper = {
   id: 6,
   name: 'bpf_trace_printk',
-  args: ['memRead', 'memSize'],
+  args: ['memRead', 'memSize', 'optional', 'optional', 'optional'],
   returns: 'scalar',
   requires: [],
   run(world, [address, size, ...args]) {

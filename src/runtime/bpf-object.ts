@@ -106,6 +106,11 @@ export class BpfObject implements Disposable {
     return { links, pauseUs };
   }
 
+  /** Detaches every link in one stop of the target. What they counted, stored and printed stays readable. */
+  detachAll(): void {
+    this.#session?.detachAll();
+  }
+
   /** What programs printed with bpf_trace_printk since the last call, a line each. */
   readPrintk(): string[] {
     return this.#session?.readPrintk() ?? [];
@@ -116,7 +121,7 @@ export class BpfObject implements Disposable {
     return this.#session?.lostPrintk ?? 0n;
   }
 
-  /** Detaches every link in one stop; what the maps hold stays readable. */
+  /** Detaches every link in one stop and leaves the target; what the maps hold stays readable. */
   [Symbol.dispose](): void {
     const session = this.#session;
     if (session === undefined) return;

@@ -9,7 +9,7 @@ import { VerifierError, type VerifierErrorCode } from './errors.ts';
 const HELPERS: StructureOptions['helpers'] = new Map([
   [1, { args: ['map', 'mapKey'], returns: 'mapValueOrNull' }],
   [5, { args: [], returns: 'scalar' }],
-  [6, { args: ['memRead', 'memSize'], returns: 'void' }],
+  [6, { args: ['memRead', 'memSize', 'optional'], returns: 'void' }],
 ]);
 
 const LOAD: StructureOptions = { helpers: HELPERS, arguments: 1, loops: 'refuse' };
@@ -32,6 +32,11 @@ describe('checkStructure', () => {
     ['a store through a copy of r10', 'mov r2, r10\nadd r2, -40\nstw [r2+4], 0\nmov r0, 0\nexit', 48],
     ['a subtraction from r10', 'mov r2, r10\nsub r2, 16\nstw [r2+0], 0\nmov r0, 0\nexit', 16],
     ['a buffer given to a helper', 'mov r1, r10\nadd r1, -64\nmov r2, 64\ncall 6\nmov r0, 0\nexit', 64],
+    [
+      'a buffer behind an argument that may be left out',
+      'mov r1, 0\nmov r2, 0\nmov r3, r10\nadd r3, -24\ncall 6\nmov r0, 0\nexit',
+      32,
+    ],
     ['a pointer stored away', 'mov r2, r10\nadd r2, -8\nstxdw [r10-16], r2\nmov r0, 0\nexit', 512],
     ['a variable index', 'mov r2, r10\nadd r2, r1\nmov r0, 0\nexit', 512],
     [

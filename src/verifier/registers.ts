@@ -134,7 +134,8 @@ class FunctionWalk {
   #call(registers: Registers, callee: Callee, insn: Insn, index: number): Value {
     if (callee === 'helper') {
       const { args, returns } = this.#surroundings.helpers.get(insn.imm)!;
-      for (const register of ARGUMENTS.slice(0, args.length)) {
+      for (const [place, register] of ARGUMENTS.slice(0, args.length).entries()) {
+        if (args[place] === 'optional' && registers[register] === undefined) continue;
         this.#read(registers, register, index);
         this.#checkStack(registers, register, 0, 1, 'access to', index);
       }

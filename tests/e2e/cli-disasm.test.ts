@@ -66,7 +66,7 @@ describe('remora disasm', () => {
     // Without the machine code it is the listing above.
     const lines = stdout.split('\n');
     const native = lines.filter((line) => /^ {8}/.test(line));
-    assert.deepEqual(lines.filter((line) => !/^ {8}|^out of line:/.test(line)).join('\n'), COUNT_LISTING);
+    assert.deepEqual(lines.filter((line) => !/^ {8}|^afterwards, /.test(line)).join('\n'), COUNT_LISTING);
     assert.ok(native.length > 0);
     for (const line of native) assert.match(line, /^ {8}[0-9a-f]+: {2}([0-9a-f]{2})+ +[a-z]/);
     // The whole lookup is gone: an address known at compile time is left of it.
