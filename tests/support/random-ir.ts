@@ -60,7 +60,9 @@ class Writer {
     [8, () => this.#store()],
     [6, () => this.#update()],
     [5, () => this.#atomic()],
-    [3, () => this.#exchange()],
+    [1, () => this.#increment()],
+    [2, () => this.#exchange()],
+    [1, () => this.#exchange16()],
     [5, () => this.#branch()],
     [3, () => this.#loop()],
     [3, () => this.#call()],
@@ -175,14 +177,17 @@ class Writer {
   #atomic(): void {
     const size = this.#random.pick([4, 8] as const);
     const { address, offset } = this.#place(size);
-    if (this.#random.chance(0.2)) return this.#b.increment(address, offset);
     const operator = this.#random.pick(['add', 'and', 'or', 'xor', 'xchg'] as const);
     const old = this.#b.atomic(operator, size, address, offset, this.#any());
     if (this.#random.chance(0.5)) this.#keep(old);
   }
 
+  #increment(): void {
+    const { address, offset } = this.#place(8);
+    this.#b.increment(address, offset);
+  }
+
   #exchange(): void {
-    if (this.#random.chance(0.3)) return this.#exchange16();
     const size = this.#random.pick([4, 8] as const);
     const { address, offset } = this.#place(size);
     const expected = this.#random.chance(0.5) ? this.#b.load(size, address, offset) : this.#any();

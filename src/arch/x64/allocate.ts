@@ -6,13 +6,13 @@
  * by frequency, per length); what cannot is spilled, the code rewritten, and all of it tried again.
  */
 import { coalesce, type Range } from './coalesce.ts';
-import { FIRST_VIRTUAL, type LirFunction } from './lir.ts';
+import { FIRST_VIRTUAL, type LirFunction, type VReg } from './lir.ts';
 import { liveness, type Segments, visitRegisters } from './liveness.ts';
 import { GENERAL_REGISTERS, type Reg } from './registers.ts';
 import { spill } from './spill.ts';
 import { Timeline } from './timeline.ts';
 
-/** What changing a register costs that was not changed anyway: saving and restoring it. */
+/** What changing a register costs that is not changed anyway: saving and restoring it. */
 const CLOBBER_COST = 2;
 
 /** The hardware register of each virtual one that occurs in the code, by its number. */
@@ -37,18 +37,23 @@ function assign(
 ): { assignment: Reg[]; spilled: Range[] } {
   const order = [...preferred, ...GENERAL_REGISTERS.filter((register) => !preferred.includes(register))];
   const timelines = new Map(order.map((register) => [register, new Timeline<Range>(segments[register]!)]));
-  const changed = new Set<Reg>([...preferred, ...changedAnyway(fn)]);
+  const changed = changedAnyway(fn, preferred);
   const places = new Map<Range, Reg>();
+  const rangeOf = new Map<VReg, Range>();
+  for (const range of ranges) for (const member of range.members) rangeOf.set(member, range);
   const spilled: Range[] = [];
 
   const costIn = (range: Range, register: Reg): number => {
-    const clobber = range.arrivesIn === register || changed.has(register) ? 0 : CLOBBER_COST;
-    return clobber - (range.wishes.get(register) ?? 0);
+    let cost = -(range.wishes.get(register) ?? 0);
+    const isSaved = (changed.get(register) ?? 0) >= Math.min(range.writes, 1);
+    if (range.arrivesIn !== register && !isSaved) cost += CLOBBER_COST * range.writes;
+    for (const [other, saved] of range.related) if (places.get(rangeOf.get(other)!) === register) cost -= saved;
+    return cost;
   };
   const place = (range: Range, register: Reg): void => {
     timelines.get(register)!.add(range.segments, range);
     places.set(range, register);
-    if (range.arrivesIn !== register) changed.add(register);
+    if (range.arrivesIn !== register) changed.set(register, Math.max(changed.get(register) ?? 0, range.writes));
   };
   const cheapestFree = (range: Range): Reg | undefined => {
     let [best, bestCost]: [Reg | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
@@ -98,13 +103,14 @@ function assign(
   return { assignment, spilled };
 }
 
-/** Hardware registers that instructions change by name. */
-function changedAnyway(fn: LirFunction): Set<Reg> {
-  const changed = new Set<Reg>();
-  for (const { insts } of fn.blocks) {
+/** How often each hardware register is changed by name, or may be at no cost. */
+function changedAnyway(fn: LirFunction, preferred: readonly Reg[]): Map<Reg, number> {
+  const changed = new Map<Reg, number>(preferred.map((register) => [register, Number.POSITIVE_INFINITY]));
+  for (const { insts, frequency } of fn.blocks) {
     for (const inst of insts) {
       visitRegisters(inst, (register, role) => {
-        if (register < FIRST_VIRTUAL && role !== 'r') changed.add(register as Reg);
+        if (register >= FIRST_VIRTUAL || role === 'r') return;
+        changed.set(register as Reg, Math.max(changed.get(register as Reg) ?? 0, frequency));
       });
     }
   }

@@ -18,6 +18,10 @@ export interface Range {
   readonly wishes: ReadonlyMap<Reg, number>;
   /** The register it has its value from and never changes. */
   readonly arrivesIn: Reg | undefined;
+  /** How often it is written, at the place where that is most. */
+  readonly writes: number;
+  /** Registers it was split from or to: each would save this much by being in the same one. */
+  readonly related: ReadonlyMap<VReg, number>;
 }
 
 interface Draft {
@@ -27,10 +31,11 @@ interface Draft {
   /** Reads and writes, by frequency. */
   readonly uses: number;
   readonly wishes: ReadonlyMap<Reg, number>;
-  /** Hardware registers it is copied from. */
-  readonly arrivals: ReadonlySet<Reg>;
-  /** An instruction other than a copy writes it. */
-  readonly isWritten: boolean;
+  /** Hardware registers it is copied from, and the frequency of the most frequent such copy. */
+  readonly arrivals: ReadonlyMap<Reg, number>;
+  /** Frequency of the most frequent instruction, other than a copy, that writes it. */
+  readonly writes: number;
+  readonly related: ReadonlyMap<VReg, number>;
 }
 
 interface Copy {
@@ -53,33 +58,40 @@ export function coalesce(fn: LirFunction, segments: readonly Segments[], free: R
     }
     joined.add(copy);
   }
-  const copied = new Set<Draft>();
-  for (const copy of copies) if (!joined.has(copy)) copied.add(current[copy.dst]!);
-  return [...new Set(current)].filter((draft) => draft !== undefined).map((draft) => finish(draft, copied.has(draft)));
+  const copied = new Map<Draft, number>();
+  for (const copy of copies) {
+    const draft = current[copy.dst]!;
+    if (!joined.has(copy)) copied.set(draft, Math.max(copied.get(draft) ?? 0, copy.frequency));
+  }
+  return [...new Set(current)].filter((draft) => draft !== undefined).map((d) => finish(d, copied.get(d) ?? 0));
 }
 
 /** One draft for each virtual register in use, and the copies between them. */
 function survey(fn: LirFunction, segments: readonly Segments[]): { drafts: (Draft | undefined)[]; copies: Copy[] } {
   const count = segments.length;
   const uses = new Float64Array(count);
-  const isWritten = new Uint8Array(count);
+  const writes = new Float64Array(count);
   const wishes = new Map<VReg, Map<Reg, number>>();
-  const arrivals = new Map<VReg, Set<Reg>>();
+  const arrivals = new Map<VReg, Map<Reg, number>>();
+  const related = new Map<VReg, Map<VReg, number>>();
   const copies: Copy[] = [];
 
   for (const { insts, frequency } of fn.blocks) {
     for (const inst of insts) {
       visitRegisters(inst, (register, role) => {
         uses[register]! += frequency;
-        if (role !== 'r' && inst.op !== 'copy') isWritten[register] = 1;
+        const isWrite = role !== 'r' && inst.op !== 'copy' && inst.op !== 'split';
+        if (isWrite) writes[register] = Math.max(writes[register]!, frequency);
       });
+      if (inst.op === 'split') noteSplit(inst, frequency, related);
       for (const [dst, src] of copiesOf(inst)) {
         if (dst >= FIRST_VIRTUAL && src >= FIRST_VIRTUAL) copies.push({ dst, src, frequency });
         else if (dst >= FIRST_VIRTUAL || src >= FIRST_VIRTUAL) {
           const [register, hardware] = dst >= FIRST_VIRTUAL ? [dst, src as Reg] : [src, dst as Reg];
           const wished = entry(wishes, register, () => new Map<Reg, number>());
           wished.set(hardware, (wished.get(hardware) ?? 0) + frequency);
-          if (register === dst) entry(arrivals, register, () => new Set<Reg>()).add(hardware);
+          const arrived = entry(arrivals, register, () => new Map<Reg, number>());
+          if (register === dst) arrived.set(hardware, Math.max(arrived.get(hardware) ?? 0, frequency));
         }
       }
     }
@@ -93,11 +105,23 @@ function survey(fn: LirFunction, segments: readonly Segments[]): { drafts: (Draf
           isSpillable: !fn.unspillable.has(register),
           uses: uses[register]!,
           wishes: wishes.get(register) ?? new Map(),
-          arrivals: arrivals.get(register) ?? new Set(),
-          isWritten: isWritten[register] === 1,
+          arrivals: arrivals.get(register) ?? new Map(),
+          writes: writes[register]!,
+          related: related.get(register) ?? new Map(),
         },
   );
   return { drafts, copies };
+}
+
+function noteSplit({ operands: [dst, src] }: Inst, frequency: number, related: Map<VReg, Map<VReg, number>>): void {
+  if (dst?.kind !== 'reg' || src?.kind !== 'reg') return;
+  for (const [one, other] of [
+    [dst.reg, src.reg],
+    [src.reg, dst.reg],
+  ] as const) {
+    const saved = entry(related, one, () => new Map<VReg, number>());
+    saved.set(other, (saved.get(other) ?? 0) + frequency);
+  }
 }
 
 /** The copies from register to register that an instruction makes. */
@@ -112,35 +136,45 @@ function* copiesOf(inst: Inst): Generator<[dst: VReg, src: VReg]> {
 
 /** A register that has to be saved before it is changed is better copied to one that need not. */
 function wouldSpoil(a: Draft, b: Draft, free: ReadonlySet<Reg>): boolean {
-  const isPrecious = ({ arrivals }: Draft) => [...arrivals].some((register) => !free.has(register));
-  return (a.isWritten && isPrecious(b)) || (b.isWritten && isPrecious(a));
+  const isPrecious = ({ arrivals }: Draft) => [...arrivals.keys()].some((register) => !free.has(register));
+  return (a.writes > 0 && isPrecious(b)) || (b.writes > 0 && isPrecious(a));
 }
 
 function join(a: Draft, b: Draft): Draft {
-  const wishes = new Map(a.wishes);
-  for (const [register, saved] of b.wishes) wishes.set(register, (wishes.get(register) ?? 0) + saved);
   return {
     members: [...a.members, ...b.members],
     segments: union(a.segments, b.segments),
     isSpillable: true,
     uses: a.uses + b.uses,
-    wishes,
-    arrivals: new Set([...a.arrivals, ...b.arrivals]),
-    isWritten: a.isWritten || b.isWritten,
+    wishes: sum(a.wishes, b.wishes),
+    arrivals: sum(a.arrivals, b.arrivals),
+    writes: Math.max(a.writes, b.writes),
+    related: sum(a.related, b.related),
   };
 }
 
-function finish(draft: Draft, isCopiedInto: boolean): Range {
-  const { members, segments, wishes, arrivals } = draft;
+function sum<K>(a: ReadonlyMap<K, number>, b: ReadonlyMap<K, number>): ReadonlyMap<K, number> {
+  if (b.size === 0) return a;
+  const result = new Map(a);
+  for (const [key, value] of b) result.set(key, (result.get(key) ?? 0) + value);
+  return result;
+}
+
+/** `copied`: how often something else is copied into it. */
+function finish(draft: Draft, copied: number): Range {
+  const { members, segments, wishes, arrivals, related } = draft;
   const size = coverage(segments);
-  const [arrival, ...others] = arrivals;
+  const writes = Math.max(draft.writes, copied);
+  const [arrival, ...others] = arrivals.keys();
   return {
     members,
     segments,
     size,
     weight: draft.isSpillable ? draft.uses / size : Number.POSITIVE_INFINITY,
     wishes,
-    arrivesIn: draft.isWritten || isCopiedInto || others.length > 0 ? undefined : arrival,
+    arrivesIn: writes > 0 || others.length > 0 ? undefined : arrival,
+    writes: Math.max(writes, ...arrivals.values()),
+    related,
   };
 }
 

@@ -42,10 +42,12 @@ export interface Frame {
   readonly offsets: readonly number[];
   /** In bytes, a multiple of 8. */
   readonly size: number;
+  /** How much lower rsp is in cold blocks, in bytes. */
+  readonly coldPushes: number;
 }
 
 /** Lays slots out; those whose size is a multiple of 16 lie aligned to 16 as far as rsp is. */
-export function frameOf({ slots }: LirFunction): Frame {
+export function frameOf({ slots }: LirFunction, coldPushes: number): Frame {
   const offsets: number[] = [];
   let size = 0;
   const place = (isWide: boolean) =>
@@ -56,7 +58,7 @@ export function frameOf({ slots }: LirFunction): Frame {
     });
   place(true);
   place(false);
-  return { offsets, size };
+  return { offsets, size, coldPushes };
 }
 
 /** Writes the given blocks, one behind the other; `next` is what lies behind the last. */
@@ -81,7 +83,7 @@ function writeBlocks(
 ): void {
   blocks.forEach((block, n) => {
     a.bind(places.blocks.get(block)!);
-    for (const inst of block.insts) emitInst(a, inst, frame, places);
+    for (const inst of block.insts) emitInst(a, inst, frame, places, block.cold ? frame.coldPushes : 0);
     emitEnd(a, block, blocks[n + 1] ?? next, places, short.get(block) ?? NONE);
   });
 }
@@ -118,7 +120,7 @@ function findShortJumps(
   return short;
 }
 
-function emitInst(a: Assembler, inst: Inst, frame: Frame, places: Places): void {
+function emitInst(a: Assembler, inst: Inst, frame: Frame, places: Places, pushed: number): void {
   a.mark(inst.origin);
   if (inst.op === 'call') {
     a.call(places.labelOf(inst.callee!));
@@ -126,7 +128,7 @@ function emitInst(a: Assembler, inst: Inst, frame: Frame, places: Places): void 
   }
   rowOf(inst).encode(
     a,
-    inst.operands.map((operand) => placed(operand, frame, places)),
+    inst.operands.map((operand) => placed(operand, frame, places, pushed)),
     inst,
   );
 }
@@ -154,12 +156,12 @@ function emitEnd(
   if (target !== next) a.jmp(labelOf(target), reach(target));
 }
 
-function placed(operand: Operand, frame: Frame, places: Places): Placed {
+function placed(operand: Operand, frame: Frame, places: Places, pushed: number): Placed {
   if (operand.kind === 'reg') return operand.reg as Reg;
-  return operand.kind === 'imm' ? operand.value : placedMemory(operand, frame, places);
+  return operand.kind === 'imm' ? operand.value : placedMemory(operand, frame, places, pushed);
 }
 
-function placedMemory(operand: MemOperand, frame: Frame, { siteStack }: Places): Mem {
+function placedMemory(operand: MemOperand, frame: Frame, { siteStack }: Places, pushed: number): Mem {
   const { anchor, scale, disp } = operand;
   const [base, index] = [operand.base as Reg | undefined, operand.index as Reg | undefined];
   switch (anchor.in) {
@@ -170,8 +172,8 @@ function placedMemory(operand: MemOperand, frame: Frame, { siteStack }: Places):
     case 'nothing':
       return { base, index, scale, disp, segment: undefined };
     case 'frame':
-      return { base: Reg.RSP, index, scale, disp: disp + frame.offsets[anchor.slot]!, segment: undefined };
+      return { base: Reg.RSP, index, scale, disp: disp + pushed + frame.offsets[anchor.slot]!, segment: undefined };
     case 'site':
-      return { base: Reg.RSP, index, scale, disp: disp + frame.size + siteStack, segment: undefined };
+      return { base: Reg.RSP, index, scale, disp: disp + pushed + frame.size + siteStack, segment: undefined };
   }
 }

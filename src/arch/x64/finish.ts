@@ -14,33 +14,19 @@ import {
   targets,
   type VReg,
 } from './lir.ts';
-import { visitRegisters } from './liveness.ts';
 import { sequence } from './parallel-move.ts';
-import type { Reg } from './registers.ts';
 
 export function finish(fn: LirFunction, assignment: Assignment): void {
   for (const block of fn.blocks) {
     block.insts = block.insts.flatMap((inst) => {
       const placed = inst.operands.map((operand) => assign(operand, assignment));
-      return inst.op === 'copy' ? sequence(placed, inst.origin) : [{ ...inst, operands: placed }];
+      const isCopy = inst.op === 'copy' || inst.op === 'split';
+      return isCopy ? sequence(placed, inst.origin) : [{ ...inst, operands: placed }];
     });
     dropTests(block);
     shortenZeros(block);
   }
   skipEmptyBlocks(fn);
-}
-
-/** General registers the instructions change. */
-export function clobberedBy(fn: LirFunction): Set<Reg> {
-  const changed = new Set<Reg>();
-  for (const { insts } of fn.blocks) {
-    for (const inst of insts) {
-      visitRegisters(inst, (register, role) => {
-        if (role !== 'r') changed.add(register as Reg);
-      });
-    }
-  }
-  return changed;
 }
 
 function assign(operand: Operand, assignment: Assignment): Operand {

@@ -72,6 +72,14 @@ export const INSTRUCTIONS = {
       throw new TypeError('copies are resolved before emission');
     },
   },
+  /** A copy that is to stay one: it takes a value out of the way of a call and back. */
+  split: {
+    roles: 'wr',
+    flags: 'keeps',
+    encode: () => {
+      throw new TypeError('splits are resolved before emission');
+    },
+  },
   mov: {
     roles: 'wr',
     memory: '01',

@@ -10,7 +10,9 @@ const COLD_FACTOR = 0.01;
 /** Orders the blocks, drops those that cannot be reached, and estimates their frequencies. */
 export function layOut(fn: LirFunction): void {
   const entry = fn.blocks[0]!;
-  const depths = loopDepths(reversePostorder(entry, (block) => targets(block)));
+  const reached = reversePostorder(entry, targets);
+  spreadCold(reached);
+  const depths = loopDepths(reached);
   const depthOf = (block: LirBlock) => depths.get(block) ?? 0;
   // Depth-first search ends with what comes first: it visits what leaves a loop before what stays in it.
   const order = reversePostorder(entry, (block) =>
@@ -22,6 +24,20 @@ export function layOut(fn: LirFunction): void {
     block.frequency = LOOP_FACTOR ** Math.min(depthOf(block), 4) * (block.cold ? COLD_FACTOR : 1);
   }
   fn.blocks = [...order.filter(({ cold }) => !cold), ...order.filter(({ cold }) => cold)];
+}
+
+/** What is only reached from cold blocks, or only goes to them, is as cold. */
+function spreadCold(order: readonly LirBlock[]): void {
+  const cameFrom = new Map<LirBlock, boolean>();
+  for (const block of order) {
+    // Blocks behind a jump back are not known yet: those from before decide.
+    if (cameFrom.get(block) === true) block.cold = true;
+    for (const target of targets(block)) cameFrom.set(target, (cameFrom.get(target) ?? true) && block.cold);
+  }
+  for (const block of order.slice(1).reverse()) {
+    const next = targets(block);
+    if (next.length > 0 && next.every(({ cold }) => cold)) block.cold = true;
+  }
 }
 
 /** In how many loops each block lies. */

@@ -86,7 +86,8 @@ export type End =
 export class LirBlock {
   insts: Inst[] = [];
   end: End = { op: 'return' };
-  readonly cold: boolean;
+  /** Rarely runs: lies out of line, and saves itself the registers that only such blocks change. */
+  cold: boolean;
   /** How often it runs for each run of the function, estimated. */
   frequency = 1;
 
@@ -129,6 +130,17 @@ export function imm(value: bigint): ImmOperand {
 /** The first bytes of a frame slot. */
 export function slotOperand(slot: number): MemOperand {
   return { kind: 'mem', anchor: { in: 'frame', slot }, base: undefined, index: undefined, scale: 1, disp: 0 };
+}
+
+/** An operand with one register in place of another. */
+export function substitute(operand: Operand, from: VReg, to: VReg): Operand {
+  if (operand.kind === 'reg') return operand.reg === from ? reg(to) : operand;
+  if (operand.kind === 'imm') return operand;
+  return {
+    ...operand,
+    base: operand.base === from ? to : operand.base,
+    index: operand.index === from ? to : operand.index,
+  };
 }
 
 /** The blocks control may go to from here. */

@@ -4,6 +4,7 @@
  */
 import { rolesOf } from './instructions.ts';
 import { FIRST_VIRTUAL, type Inst, type LirBlock, type LirFunction, targets, type VReg } from './lir.ts';
+import type { Reg } from './registers.ts';
 
 /** Half-open intervals of positions in ascending order, flat: start, end, start, end, ... */
 export type Segments = readonly number[];
@@ -19,6 +20,19 @@ export function visitRegisters(inst: Inst, visit: (register: VReg, role: string)
   });
   for (const register of inst.reads ?? []) visit(register, 'r');
   for (const register of inst.writes ?? []) visit(register, 'w');
+}
+
+/** Hardware registers that code with hardware registers changes. */
+export function changedIn(blocks: readonly LirBlock[]): Set<Reg> {
+  const changed = new Set<Reg>();
+  for (const { insts } of blocks) {
+    for (const inst of insts) {
+      visitRegisters(inst, (register, role) => {
+        if (role !== 'r') changed.add(register as Reg);
+      });
+    }
+  }
+  return changed;
 }
 
 /** The live segments of every register. */
@@ -62,7 +76,7 @@ function addBefore(backwards: number[], start: number, end: number): void {
 }
 
 /** Virtual registers whose value is needed when a block begins. */
-function liveAtStart(fn: LirFunction): Map<LirBlock, Set<VReg>> {
+export function liveAtStart(fn: LirFunction): Map<LirBlock, Set<VReg>> {
   const liveIn = new Map<LirBlock, Set<VReg>>();
   const written = new Map<LirBlock, Set<VReg>>();
   const predecessors = new Map<LirBlock, LirBlock[]>();

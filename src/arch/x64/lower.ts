@@ -6,13 +6,16 @@ import type { IrFunction } from '../../ir/value.ts';
 import { ArchError } from '../errors.ts';
 import { allocate } from './allocate.ts';
 import type { Assembler, Label } from './assembler.ts';
+import { saveInColdBlocks } from './cold-saves.ts';
 import { emitBlocks, type Frame, frameOf, type Places } from './emit.ts';
-import { clobberedBy, finish } from './finish.ts';
+import { finish } from './finish.ts';
 import { layOut } from './layout.ts';
 import type { Callee, LirBlock, LirFunction } from './lir.ts';
+import { changedIn } from './liveness.ts';
 import { CALL_ARGS, Reg, SYSV_ARGS, SYSV_SCRATCH } from './registers.ts';
 import { select } from './select.ts';
 import type { Convention, Features, Target } from './selection.ts';
+import { splitAroundColdCalls } from './split.ts';
 
 export interface LowerOptions {
   /** Near where the code will lie: addresses within 1.9 GB are named relative to it. */
@@ -106,10 +109,15 @@ class Unit {
   compile(fn: IrFunction, convention: Convention, preferred: readonly Reg[]): Code {
     const lir = select(fn, this.#target, convention, (callee) => this.#callee(callee));
     layOut(lir);
-    const assignment = allocate(lir, preferred);
-    finish(lir, assignment);
-    const frame = frameOf(lir);
-    return { lir, frame, clobbered: clobberedBy(lir), stackBytes: frame.size + deepest(lir) };
+    splitAroundColdCalls(lir);
+    finish(lir, allocate(lir, preferred));
+    const { result } = convention;
+    const free = new Set(result === undefined ? preferred : [...preferred, result]);
+    const saved = saveInColdBlocks(lir, free);
+    const frame = frameOf(lir, 8 * saved.length);
+    const clobbered = changedIn(lir.blocks);
+    for (const register of saved) clobbered.delete(register);
+    return { lir, frame, clobbered, stackBytes: frame.size + frame.coldPushes + deepest(lir) };
   }
 
   #callee(fn: IrFunction): Code {

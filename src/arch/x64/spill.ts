@@ -6,7 +6,7 @@
 import { fits32 } from './assembler.ts';
 import type { Range } from './coalesce.ts';
 import { rolesOf, rowOf } from './instructions.ts';
-import { type Inst, type LirFunction, type Operand, reg, slotOperand, type VReg } from './lir.ts';
+import { type Inst, type LirFunction, type Operand, reg, slotOperand, substitute, type VReg } from './lir.ts';
 import { overlap, type Segments, union } from './liveness.ts';
 
 export function spill(fn: LirFunction, ranges: readonly Range[]): void {
@@ -33,7 +33,7 @@ function shareSlots(fn: LirFunction, ranges: readonly Range[]): { slot: number; 
 function rewrite(fn: LirFunction, inst: Inst, slots: ReadonlyMap<VReg, number>): Inst[] {
   const used = spilledIn(inst, slots);
   if (used.size === 0) return [inst];
-  if (inst.op === 'copy') return rewriteCopy(inst, slots);
+  if (inst.op === 'copy' || inst.op === 'split') return rewriteCopy(inst, slots);
   const before: Inst[] = [];
   const after: Inst[] = [];
   let { operands } = inst;
@@ -104,14 +104,4 @@ function usage(inst: Inst, register: VReg): { isRead: boolean; isWritten: boolea
   );
   const inAddress = inst.operands.some((o) => o.kind === 'mem' && (o.base === register || o.index === register));
   return { isRead: inAddress || own.some((role) => 'rm'.includes(role)), isWritten: own.some((role) => role !== 'r') };
-}
-
-function substitute(operand: Operand, from: VReg, to: VReg): Operand {
-  if (operand.kind === 'reg') return operand.reg === from ? reg(to) : operand;
-  if (operand.kind === 'imm') return operand;
-  return {
-    ...operand,
-    base: operand.base === from ? to : operand.base,
-    index: operand.index === from ? to : operand.index,
-  };
 }
