@@ -77,6 +77,12 @@ export function exitCodeOf(error: unknown): ExitCode {
 /** The error and its causes, outermost first; bounded, should they bite their own tail. */
 export function causes(error: unknown): Error[] {
   const chain: Error[] = [];
-  for (let link = error; link instanceof Error && chain.length < 8; link = link.cause) chain.push(link);
+  let link = firstOf(error);
+  for (; link instanceof Error && chain.length < 8; link = firstOf(link.cause)) chain.push(link);
   return chain;
+}
+
+/** What went wrong first: leaving a `using` block after an error can fail too. */
+function firstOf(error: unknown): unknown {
+  return error instanceof Error && 'suppressed' in error ? firstOf(error.suppressed) : error;
 }

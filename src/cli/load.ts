@@ -66,22 +66,31 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   const ended = endOfSession(output);
   const { links, pauseUs } = object.attachAll(target, options.attach);
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
-  try {
-    report.attached(pid, links, pauseUs);
-    while (!ended.signal.aborted && !target.isGone()) {
-      await sleep(POLL_INTERVAL, undefined, { signal: ended.signal }).catch(() => {});
-      // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
-      if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);
-    }
-  } finally {
-    object.detachAll();
+  report.attached(pid, links, pauseUs);
+  while (!ended.signal.aborted && !target.isGone()) {
+    await sleep(POLL_INTERVAL, undefined, { signal: ended.signal }).catch(() => {});
+    // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
+    if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);
   }
+
+  const problem = problemOf(() => object.detachAll());
   for (const text of object.readPrintk()) report.printk(text);
   for (const map of object.maps) report.map(map);
   report.stats(links, object.lostEvents);
-  object[Symbol.dispose]();
-  report.detached({ pid, links: links.length, restored: !target.isGone() });
+  if (problem === undefined) object[Symbol.dispose]();
+  report.detached({ pid, links: links.length, restored: problem === undefined && !target.isGone() });
   await output.flush();
+  if (problem !== undefined) throw problem;
+}
+
+/** What `body` throws: the reader is to get what was counted all the same. */
+function problemOf(body: () => void): unknown {
+  try {
+    body();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 /**
