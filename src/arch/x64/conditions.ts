@@ -91,7 +91,8 @@ function exchangeCode(s: Selection, value: Value): ConditionCode | undefined {
   const [x, y] = [identical(value.args[0]!), identical(value.args[1]!)];
   const [exchange, expected] = x.operation.op === 'cmpxchg' ? [x, y] : [y, x];
   if (exchange.operation.op !== 'cmpxchg' || !isSame(identical(exchange.args[1]!), expected)) return undefined;
-  const isWhole = exchange.operation.size * 8 === operation.width || isZeroExtended(expected);
+  const { size } = exchange.operation;
+  const isWhole = size * 8 === operation.width || (size === 4 && isZeroExtended(expected));
   return isWhole && s.isLastBeforeEnd(exchange, value) ? CONDITIONS[operation.condition].code : undefined;
 }
 
