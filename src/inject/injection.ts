@@ -65,15 +65,18 @@ export class Injection implements Disposable {
   }
 
   /**
-   * Makes the memory that the target shares with us, once. Its size is final.
+   * Makes the memory that the target shares with us, once, and room for code beside it. Its size is final.
    *
    * @returns where it lies in the target, and one of the target's threads as an example
    * @throws {InjectError | ProcessError | SysError} nothing is left in the target then
    */
   share(size: number): { readonly address: bigint; readonly thread: SampleThread } {
     if (this.#session !== undefined) throw new TypeError('the memory of an injection can be made only once');
-    this.#session = mapSession(this.process, this.#center(), size);
-    return { address: this.#session.sharedRegion.address, thread: this.#session.thread };
+    const sizes = { codeSize: CODE_REGION_SIZE, sharedSize: size };
+    this.#session = mapSession(this.process, this.#center(), sizes);
+    const { codeRegion, sharedRegion, thread } = this.#session;
+    this.#codeRegions.push({ ...codeRegion, used: 0 });
+    return { address: sharedRegion.address, thread };
   }
 
   /** The memory shared with the target, as we see it. */
