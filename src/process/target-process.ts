@@ -119,7 +119,7 @@ export class TargetProcess implements Disposable {
   }
 
   /**
-   * @param name a path, a soname with or without version ('libc.so.6', 'libc'), or a file's own name
+   * @param name a path, a soname with or without version ('libc.so.6', 'libc'), a file's name, or the process's own
    * @throws {ProcessError} PROCESS_MODULE_NOT_FOUND, PROCESS_EXITED
    */
   findModule(name: string): Module {

@@ -1,7 +1,7 @@
 /** Which processes can be entered, and what is found in them. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Injection } from '../../src/inject/injection.ts';
@@ -158,6 +158,16 @@ describe('modules and functions', { skip: CANNOT_TRACE }, () => {
       assert.ok(module.holdsCode(entered.process.resolveFunction(module, 'malloc').address));
     });
   }
+
+  it('finds the program by the name it was started under', () => {
+    const link = `${compileTarget('threads')}-alias`;
+    rmSync(link, { force: true });
+    symlinkSync(compileTarget('threads'), link);
+    using target = startTarget(link);
+    using entered = openProcess(target.pid);
+    assert.equal(entered.findModule('threads-alias').path, compileTarget('threads'));
+    assert.equal(entered.findModule(link).path, compileTarget('threads'));
+  });
 
   it('finds the vDSO, which is no file', () => {
     using entered = new EnteredTarget('threads');
