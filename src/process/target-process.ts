@@ -70,6 +70,8 @@ export class TargetProcess implements Disposable {
   readonly #pidFd: PidFd;
   /** By place and file, so that a module's ELF file is read once. */
   #modules = new Map<string, Module>();
+  /** What must be closed before the process is, in the order it came. */
+  readonly #tenants = new Set<Disposable>();
 
   /** @internal Use `openProcess`. */
   constructor(facts: AttachFacts, pidFd: PidFd, memory: ProcessMemory) {
@@ -173,7 +175,17 @@ export class TargetProcess implements Disposable {
     }
   }
 
+  /** Has `tenant` disposed of before the process is, unless it moves out first: users may close the two in any order. */
+  moveIn(tenant: Disposable): void {
+    this.#tenants.add(tenant);
+  }
+
+  moveOut(tenant: Disposable): void {
+    this.#tenants.delete(tenant);
+  }
+
   [Symbol.dispose](): void {
+    for (const tenant of [...this.#tenants].reverse()) tenant[Symbol.dispose]();
     this.memory[Symbol.dispose]();
     this.#pidFd[Symbol.dispose]();
   }

@@ -126,6 +126,7 @@ export class BpfObject implements Disposable {
     const session = this.#session;
     if (session === undefined) return;
     this.#session = undefined;
+    this.#target?.moveOut(this);
     this.#target = undefined;
     session.detachAll();
     for (const map of this.maps) map.moveOut();
@@ -140,11 +141,22 @@ export class BpfObject implements Disposable {
         fix: 'open the object once for each process',
       });
     }
-    const session = new Session(this.#options.inject(target), this.#spec, this.#verified, this.#options.setup);
+    const session = this.#openSession(this.#options.inject(target));
     for (const map of this.maps) map.moveTo(session.mapMemory(map.name));
     this.#session = session;
     this.#target = target;
+    target.moveIn(this);
     return session;
+  }
+
+  /** A session that cannot begin leaves nothing in the target. */
+  #openSession(injection: Injection): Session {
+    try {
+      return new Session(injection, this.#spec, this.#verified, this.#options.setup);
+    } catch (error) {
+      injection[Symbol.dispose]();
+      throw error;
+    }
   }
 }
 
