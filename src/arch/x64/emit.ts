@@ -144,11 +144,11 @@ function emitEnd(
   const reach = (target: Goal) => (short.has(target) ? 'short' : 'near');
   const labelOf = (target: Goal) => (target === 'end' ? places.end : places.blocks.get(target)!);
   if (end.op === 'branch') {
-    if (end.then === next) {
-      a.jcc(negated(end.condition), labelOf(end.otherwise), reach(end.otherwise));
+    if (end.ifSo === next) {
+      a.jcc(negated(end.condition), labelOf(end.ifNot), reach(end.ifNot));
     } else {
-      a.jcc(end.condition, labelOf(end.then), reach(end.then));
-      if (end.otherwise !== next) a.jmp(labelOf(end.otherwise), reach(end.otherwise));
+      a.jcc(end.condition, labelOf(end.ifSo), reach(end.ifSo));
+      if (end.ifNot !== next) a.jmp(labelOf(end.ifNot), reach(end.ifNot));
     }
     return;
   }

@@ -27,6 +27,7 @@ export function finish(fn: LirFunction, assignment: Assignment): void {
     shortenZeros(block);
   }
   skipEmptyBlocks(fn);
+  testAtLoopEnds(fn);
 }
 
 function assign(operand: Operand, assignment: Assignment): Operand {
@@ -103,10 +104,26 @@ function skipEmptyBlocks(fn: LirFunction): void {
     const { end } = block;
     if (end.op === 'jump') block.end = { op: 'jump', target: destination(end.target) };
     if (end.op !== 'branch') continue;
-    const [then, otherwise] = [destination(end.then), destination(end.otherwise)];
-    block.end = then === otherwise ? { op: 'jump', target: then } : { ...end, then, otherwise };
+    const [ifSo, ifNot] = [destination(end.ifSo), destination(end.ifNot)];
+    block.end = ifSo === ifNot ? { op: 'jump', target: ifSo } : { ...end, ifSo, ifNot };
   }
   const reached = new Set([fn.blocks[0]!]);
   for (const block of reached) for (const target of targets(block)) reached.add(target);
   fn.blocks = fn.blocks.filter((block) => reached.has(block));
+}
+
+/** The most instructions worth repeating to save a jump. */
+const MAX_REPEATED = 4;
+
+/** A jump back to a test becomes that test, so that each iteration jumps once. */
+function testAtLoopEnds({ blocks }: LirFunction): void {
+  const position = new Map(blocks.map((block, n) => [block, n]));
+  for (const [n, block] of blocks.entries()) {
+    const { end } = block;
+    if (end.op !== 'jump' || position.get(end.target)! > n || end.target === block) continue;
+    const { insts, end: test } = end.target;
+    if (test.op !== 'branch' || insts.length > MAX_REPEATED) continue;
+    block.insts.push(...insts);
+    block.end = test;
+  }
 }

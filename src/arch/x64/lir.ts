@@ -78,8 +78,8 @@ export type End =
   | {
       readonly op: 'branch';
       readonly condition: ConditionCode;
-      readonly then: LirBlock;
-      readonly otherwise: LirBlock;
+      readonly ifSo: LirBlock;
+      readonly ifNot: LirBlock;
     }
   | { readonly op: 'return' };
 
@@ -146,5 +146,5 @@ export function substitute(operand: Operand, from: VReg, to: VReg): Operand {
 /** The blocks control may go to from here. */
 export function targets({ end }: LirBlock): readonly LirBlock[] {
   if (end.op === 'return') return [];
-  return end.op === 'jump' ? [end.target] : [end.then, end.otherwise];
+  return end.op === 'jump' ? [end.target] : [end.ifSo, end.ifNot];
 }

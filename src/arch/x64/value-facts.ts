@@ -2,7 +2,8 @@
  * What instruction selection asks about the values of a function: who is used how often, what may move past what, and
  * whose upper half is known to be zero.
  */
-import { type Block, hasEffect, type IrFunction, type Size, successors, type Value } from '../../ir/value.ts';
+import { reversePostorder } from '../../ir/dominators.ts';
+import { type Block, hasEffect, type IrFunction, type Size, type Value } from '../../ir/value.ts';
 
 export interface Fact {
   readonly block: Block;
@@ -157,26 +158,4 @@ export function constantOf(value: Value): bigint | undefined {
 function shiftCount(value: Value): number | undefined {
   const count = constantOf(value);
   return count === undefined ? undefined : Number(count & 63n);
-}
-
-function reversePostorder(fn: IrFunction): Block[] {
-  const seen = new Set<Block>();
-  const order: Block[] = [];
-  const stack: { block: Block; next: number }[] = [];
-  const enter = (block: Block) => {
-    seen.add(block);
-    stack.push({ block, next: 0 });
-  };
-  enter(fn.blocks[0]!);
-  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-    const targets = successors(top.block);
-    const target = targets[top.next++];
-    if (target === undefined) {
-      order.push(top.block);
-      stack.pop();
-    } else if (!seen.has(target)) {
-      enter(target);
-    }
-  }
-  return order.reverse();
 }
