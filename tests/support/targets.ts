@@ -3,7 +3,7 @@
  * children and would take their ptrace stops), killed by number at the end.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './root.ts';
 
@@ -53,7 +53,10 @@ export function startTarget(path: string, args: readonly string[] = []): Running
       process.kill(pid, 'SIGKILL');
       waitUntil('the target is gone', () => !target.isRunning());
     },
-    [Symbol.dispose]: () => target.stop(),
+    [Symbol.dispose]() {
+      target.stop();
+      rmSync(log, { force: true });
+    },
   };
   return target;
 }
