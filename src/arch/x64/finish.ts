@@ -4,22 +4,14 @@
  */
 import type { Assignment } from './allocate.ts';
 import { rolesOf, rowOf } from './instructions.ts';
-import {
-  FIRST_VIRTUAL,
-  type Inst,
-  type LirBlock,
-  type LirFunction,
-  type Operand,
-  reg,
-  targets,
-  type VReg,
-} from './lir.ts';
+import { FIRST_VIRTUAL, type Inst, type LirBlock, type LirFunction, mapRegisters, targets, type VReg } from './lir.ts';
 import { sequence } from './parallel-move.ts';
 
 export function finish(fn: LirFunction, assignment: Assignment): void {
+  const hardware = (register: VReg) => (register < FIRST_VIRTUAL ? register : assignment[register]!);
   for (const block of fn.blocks) {
     block.insts = block.insts.flatMap((inst) => {
-      const placed = inst.operands.map((operand) => assign(operand, assignment));
+      const placed = inst.operands.map((operand) => mapRegisters(operand, hardware));
       const isCopy = inst.op === 'copy' || inst.op === 'split';
       return isCopy ? sequence(placed, inst.origin) : [{ ...inst, operands: placed }];
     });
@@ -28,18 +20,6 @@ export function finish(fn: LirFunction, assignment: Assignment): void {
   }
   skipEmptyBlocks(fn);
   testAtLoopEnds(fn);
-}
-
-function assign(operand: Operand, assignment: Assignment): Operand {
-  const hardware = (register: VReg): VReg => (register < FIRST_VIRTUAL ? register : assignment[register]!);
-  if (operand.kind === 'reg') return reg(hardware(operand.reg));
-  if (operand.kind === 'imm') return operand;
-  const { base, index } = operand;
-  return {
-    ...operand,
-    base: base === undefined ? undefined : hardware(base),
-    index: index === undefined ? undefined : hardware(index),
-  };
 }
 
 /** `test r, r` before "is zero" is needless if the instruction that made r has just set the zero flag. */

@@ -132,14 +132,16 @@ export function slotOperand(slot: number): MemOperand {
   return { kind: 'mem', anchor: { in: 'frame', slot }, base: undefined, index: undefined, scale: 1, disp: 0 };
 }
 
-/** An operand with one register in place of another. */
-export function substitute(operand: Operand, from: VReg, to: VReg): Operand {
-  if (operand.kind === 'reg') return operand.reg === from ? reg(to) : operand;
+/** An operand with other registers, those of its address included. */
+export function mapRegisters(operand: Operand, to: (register: VReg) => VReg): Operand {
+  if (operand.kind === 'reg') return reg(to(operand.reg));
   if (operand.kind === 'imm') return operand;
+  const { base, index } = operand;
+  if (base === undefined && index === undefined) return operand;
   return {
     ...operand,
-    base: operand.base === from ? to : operand.base,
-    index: operand.index === from ? to : operand.index,
+    base: base === undefined ? undefined : to(base),
+    index: index === undefined ? undefined : to(index),
   };
 }
 
