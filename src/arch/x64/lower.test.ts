@@ -150,6 +150,12 @@ const GOLDENS: readonly Golden[] = [
     clobbered: ['rax', 'rdx'],
   },
   {
+    title: 'a division by a constant is a multiplication',
+    body: (b, map) => out(b, map, b.binary('udiv', rdi(b), 1000)),
+    code: ['mov rdx, rdi', 'shr rdx, 3', 'mov rax, 0x20c49ba5e353f7cf', 'mul rdx', 'shr rdx, 4', 'mov [map+0], rdx'],
+    clobbered: ['rax', 'rdx'],
+  },
+  {
     title: 'a shift by a variable takes rcx',
     body: (b, map) => out(b, map, b.shl(rdi(b), b.and(rsi(b), 63))),
     code: ['mov rcx, rsi', 'mov rax, rdi', 'shl rax, cl', 'mov [map+0], rax'],

@@ -6,6 +6,7 @@ import { bytesOf } from './assembler.ts';
 import { lowerCompare, lowerCondition, negated } from './conditions.ts';
 import type { InstructionName } from './instructions.ts';
 import { imm, type MemOperand, reg, type VReg } from './lir.ts';
+import { reciprocal } from './reciprocal.ts';
 import { CALL_ARGS, Reg, SYSCALL_ARGS, SYSCALL_SCRATCH, SYSV_ARGS, SYSV_SCRATCH } from './registers.ts';
 import type { Selection } from './selection.ts';
 import { constantOf, identical, isZeroExtended, lowPart } from './value-facts.ts';
@@ -251,8 +252,26 @@ const BINARY: Readonly<Record<BinaryOperator, OperatorRule>> = {
   shl: shift('shl'),
   shr: shift('shr'),
   sar: shift('sar'),
-  udiv: divide('div', Reg.RAX),
-  umod: divide('div', Reg.RDX),
+  udiv(s, value, size) {
+    const quotient = quotientByConstant(s, value, size);
+    if (quotient === undefined) divide('div', Reg.RAX)(s, value, size);
+    else s.copy(s.result(value), quotient);
+  },
+  umod(s, value, size) {
+    const quotient = quotientByConstant(s, value, size);
+    if (quotient === undefined) return divide('div', Reg.RDX)(s, value, size);
+    const [n, divisor] = value.args as [Value, Value];
+    const multiple = reg(s.newRegister());
+    const factor = s.immediateOrRegister(divisor, size);
+    if (factor.kind === 'imm') {
+      s.emit('imul3', size, [multiple, reg(quotient), factor]);
+    } else {
+      s.copy(multiple.reg, quotient);
+      s.emit('imul', size, [multiple, factor]);
+    }
+    s.start(s.result(value), n, size);
+    s.emit('sub', size, [reg(s.result(value)), multiple]);
+  },
   sdiv: divide('idiv', Reg.RAX),
   smod: divide('idiv', Reg.RDX),
 };
@@ -339,6 +358,37 @@ function divide(op: 'div' | 'idiv', from: Reg): OperatorRule {
     s.emit(op, size, [divisor], { reads: [Reg.RAX, Reg.RDX], writes: [Reg.RAX, Reg.RDX] });
     s.copy(s.result(value), from);
   };
+}
+
+/** The register of an unsigned quotient by a constant; undefined where dividing, or shifting, is better. */
+function quotientByConstant(s: Selection, { args }: Value, size: 4 | 8): VReg | undefined {
+  const [n, by] = args as [Value, Value];
+  const constant = constantOf(identical(by));
+  const divisor = BigInt.asUintN(size * 8, constant ?? 0n);
+  if (divisor < 3n || (divisor & (divisor - 1n)) === 0n) return undefined;
+  const { multiplier, preShift, isLong, postShift } = reciprocal(divisor, size === 8 ? 64 : 32);
+
+  const dividend = s.newRegister();
+  const isWhole = size === 8 || isZeroExtended(identical(n));
+  if (isWhole) s.start(dividend, n, 8);
+  else s.emit('mov', 4, [reg(dividend), reg(s.register(lowPart(n, 4)))]);
+  const scaled = s.newRegister();
+  s.copy(scaled, dividend);
+  if (preShift > 0) s.emit('shr', 8, [reg(scaled), imm(BigInt(preShift))]);
+  s.emit('const', 8, [RAX, imm(multiplier)]);
+  s.emit('mulHigh', 8, [reg(scaled)], { reads: [Reg.RAX], writes: [Reg.RAX, Reg.RDX] });
+  const quotient = s.newRegister();
+  if (isLong) {
+    s.copy(quotient, dividend);
+    s.emit('sub', 8, [reg(quotient), RDX]);
+    s.emit('shr', 8, [reg(quotient), imm(1n)]);
+    s.emit('add', 8, [reg(quotient), RDX]);
+  } else {
+    s.copy(quotient, Reg.RDX);
+  }
+  const left = isLong ? postShift - 1 : postShift;
+  if (left > 0) s.emit('shr', 8, [reg(quotient), imm(BigInt(left))]);
+  return quotient;
 }
 
 // --- unary --------------------------------------------------------------------------------------------------------
