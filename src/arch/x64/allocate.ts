@@ -1,8 +1,8 @@
 /**
  * Register allocation: a hardware register or a frame slot for each virtual register.
  *
- * Copies are joined where their ends are never in use at the same time; what is left is placed largest first, each in
- * the register that costs least there. What finds no place drives out what is cheaper to keep in memory (uses weighted
+ * Copies are joined where their ends are never in use at the same time. What is left is placed one by one, those first
+ * that a certain register would serve best, then the largest, each in the register that costs least there. What finds no place drives out what is cheaper to keep in memory (uses weighted
  * by frequency, per length); what cannot is spilled, the code rewritten, and all of it tried again.
  */
 import { coalesce, type Range } from './coalesce.ts';
@@ -75,7 +75,8 @@ function assign(
     return best;
   };
 
-  const queue = ranges.toSorted((a, b) => Number(b.wishes.size > 0) - Number(a.wishes.size > 0) || b.size - a.size);
+  const strongestWish = ({ wishes }: Range) => Math.max(0, ...wishes.values());
+  const queue = ranges.toSorted((a, b) => strongestWish(b) - strongestWish(a) || b.size - a.size);
   for (let n = 0; n < queue.length; n++) {
     const range = queue[n]!;
     const free = cheapestFree(range);

@@ -146,9 +146,12 @@ function emitEnd(
   if (end.op === 'branch') {
     if (end.ifSo === next) {
       a.jcc(negated(end.condition), labelOf(end.ifNot), reach(end.ifNot));
-    } else {
+    } else if (end.ifNot === next || end.ifSo.frequency >= end.ifNot.frequency) {
       a.jcc(end.condition, labelOf(end.ifSo), reach(end.ifSo));
       if (end.ifNot !== next) a.jmp(labelOf(end.ifNot), reach(end.ifNot));
+    } else {
+      a.jcc(negated(end.condition), labelOf(end.ifNot), reach(end.ifNot));
+      a.jmp(labelOf(end.ifSo), reach(end.ifSo));
     }
     return;
   }
