@@ -56,7 +56,7 @@ export type Operation =
   | { readonly op: 'param'; readonly index: number }
   /** What a register or a fact of the probed site holds when the program starts; named by the context model. */
   | { readonly op: 'site'; readonly source: SiteSource }
-  /** The address of `size` bytes of the function's own stack frame, aligned to 8 (16 if `size` is a multiple of 16). */
+  /** The address of `size` bytes of the function's own stack frame, aligned to 8. */
   | { readonly op: 'stack'; readonly size: number }
   /**
    * args: address; the same address, and a promise: of what it points to, nothing is touched through this value but the

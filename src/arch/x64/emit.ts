@@ -46,18 +46,14 @@ export interface Frame {
   readonly coldPushes: number;
 }
 
-/** Lays slots out; those whose size is a multiple of 16 lie aligned to 16 as far as rsp is. */
+/** Lays slots out, one above the other. */
 export function frameOf({ slots }: LirFunction, coldPushes: number): Frame {
   const offsets: number[] = [];
   let size = 0;
-  const place = (isWide: boolean) =>
-    slots.forEach((slot, n) => {
-      if ((slot % 16 === 0) !== isWide) return;
-      offsets[n] = size;
-      size += slot;
-    });
-  place(true);
-  place(false);
+  for (const slot of slots) {
+    offsets.push(size);
+    size += slot;
+  }
   return { offsets, size, coldPushes };
 }
 

@@ -83,10 +83,13 @@ export class ValueFacts {
 /** The value behind operations that change nothing. */
 export function identical(value: Value): Value {
   let result = value;
-  while (result.operation.op === 'unary' && result.operation.operator === 'zext32' && isZeroExtended(result.args[0]!)) {
-    result = result.args[0]!;
-  }
+  while (changesNothing(result)) result = result.args[0]!;
   return result;
+}
+
+function changesNothing({ operation, args }: Value): boolean {
+  if (operation.op === 'bounded') return true;
+  return operation.op === 'unary' && operation.operator === 'zext32' && isZeroExtended(args[0]!);
 }
 
 /** True if the upper 32 bits are known to be zero. */
