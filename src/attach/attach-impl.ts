@@ -45,6 +45,8 @@ export interface AttachEntry {
   readonly target: string;
   /** Where in the target the program is reached. */
   readonly address: bigint;
+  /** All places, of an attachment that has several; `address` is the first. */
+  readonly addresses?: readonly bigint[];
   /** How: 'jump', or whatever the implementation calls its ways. */
   readonly method: string;
   detach(): void;

@@ -13,7 +13,7 @@ export class JsonReport implements LoadReport {
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
     const data = {
       pid,
-      links: links.map(({ id, program, section, kind, target, address, method }) => ({
+      links: links.map(({ id, program, section, kind, target, address, addresses, method }) => ({
         id,
         program,
         section,
@@ -21,6 +21,7 @@ export class JsonReport implements LoadReport {
         target,
         address: `0x${address.toString(16)}`,
         method,
+        ...(kind.endsWith('.multi') && { sites: addresses.length }),
       })),
       pause_us: Math.round(pauseUs),
     };

@@ -1,10 +1,9 @@
 /** `remora load`: attaches an object's programs to a running process, until something ends it, and tells what they saw. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
-import { CliError } from './errors.ts';
 import { readFile } from './input.ts';
 import { JsonReport } from './json-report.ts';
-import { shared } from './options.ts';
+import { onlyPid, shared } from './options.ts';
 import { Output } from './output.ts';
 import { paletteFor } from './text.ts';
 import { TextReport } from './text-report.ts';
@@ -45,7 +44,7 @@ export function loadCommand(): Command {
 
 async function load(file: string, options: LoadOptions): Promise<void> {
   const { openObject, openProcess } = await import('../index.ts');
-  const pid = onlyPid(options.pid);
+  const pid = onlyPid(options.pid, 'load');
   const note = (line: string): void => {
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
@@ -103,16 +102,6 @@ function endOfSession(output: Output): AbortController {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, abort);
   output.gone.then(abort);
   return end;
-}
-
-function onlyPid(pids: readonly number[]): number {
-  const [pid, ...others] = pids;
-  if (others.length > 0) {
-    throw new CliError('CLI_NOT_YET', `cannot attach to ${pids.length} processes at once: not in this version`, {
-      fix: 'run one remora load for each',
-    });
-  }
-  return pid!;
 }
 
 function parseAttach(text: string, before: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {

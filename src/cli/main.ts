@@ -6,19 +6,30 @@ import { Command, CommanderError } from 'commander';
 import { disasmCommand } from './disasm.ts';
 import { doctorCommand } from './doctor.ts';
 import { Exit, exitCodeOf } from './exit-codes.ts';
+import { explainCommand } from './explain.ts';
 import { describeFailure } from './failure.ts';
+import { listCommand } from './list.ts';
 import { loadCommand } from './load.ts';
 import { paletteFor } from './text.ts';
 import { vmCommand } from './vm.ts';
 
 /** One a command, in the order of the help. What a command needs of the library it imports when it runs. */
-const COMMANDS: readonly (() => Command)[] = [loadCommand, disasmCommand, doctorCommand, vmCommand];
+const COMMANDS: readonly (() => Command)[] = [
+  loadCommand,
+  listCommand,
+  explainCommand,
+  disasmCommand,
+  doctorCommand,
+  vmCommand,
+];
 
 const EXAMPLES = `
 Examples:
   remora doctor 4242                       may I attach to process 4242, and if not, why?
   remora load malloc-count.bpf.o -p 4242   attach, run until Ctrl-C, print the maps, detach
   remora load count-calls.bpf.o -p 4242 --attach on_call=uprobe:libc.so.6:open --duration 5s --json
+  remora list 'uprobe:libc:*alloc*' -p 4242   what could be probed
+  remora explain libc:malloc -p 4242       how it would be
   remora disasm malloc-count.bpf.o --native
 
 Exit codes: 0 ok, 1 run time, 2 usage or syntax, 3 permission, 4 target or symbol not found,

@@ -23,10 +23,10 @@ export class TextReport implements LoadReport {
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
     const { note, detail } = this.#options;
     note(`attached ${count(links.length, 'program')} to ${pid}, which paused for ${duration(pauseUs)}; Ctrl-C ends`);
-    const rows = links.map(({ program, target, method, kind, address }) =>
+    const rows = links.map(({ program, target, method, kind, address, addresses }) =>
       detail === 'usual'
-        ? [printable(program), printable(target), method]
-        : [printable(program), printable(target), method, kind, `0x${address.toString(16)}`],
+        ? [printable(program), printable(target), methodAt(method, addresses)]
+        : [printable(program), printable(target), methodAt(method, addresses), kind, `0x${address.toString(16)}`],
     );
     const titles = ['program', 'target', 'method', 'kind', 'address'].slice(0, detail === 'usual' ? 3 : 5);
     for (const line of table(titles.map(leftColumn), rows)) note(`  ${line}`);
@@ -71,6 +71,11 @@ export class TextReport implements LoadReport {
     if (shown.length < all.length) lines.push(`(${all.length - shown.length} more, all zero)`);
     return lines.length === 0 ? ['(empty)'] : lines;
   }
+}
+
+/** How the program is reached and, if it is not one, at how many places. */
+function methodAt(method: string, { length }: readonly bigint[]): string {
+  return length === 1 ? method : `${method} at ${length} sites`;
 }
 
 /** `name = value`, a line each. */

@@ -50,6 +50,8 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   readonly #functions: (IrFunction | undefined)[] = [];
   readonly #entries: (Entry | undefined)[] = [];
   readonly #shared = new Map<string, IrFunction>();
+  /** How many functions, beside the program itself, are being translated. */
+  #depth = 0;
   /** Which map a constant stands for. */
   readonly #handles = new Map<Value, EmitMap>();
 
@@ -139,7 +141,12 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   }
 
   get functionIp(): SiteSource {
-    return this.#entry.functionIp;
+    const { functionIp } = this.#entry;
+    if (this.#depth === 0 || functionIp.in === 'constant') return functionIp;
+    throw new HelperError(
+      'HELPER_SITE_UNKNOWN',
+      'which site it runs at is known to the program itself, not to a function',
+    );
   }
 
   get attachCookie(): bigint {
@@ -168,7 +175,9 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   #function(subprogram: number): IrFunction {
     const known = this.#functions[subprogram];
     if (known !== undefined) return known;
+    this.#depth++;
     const made = translateFunction(this, this.#source(subprogram), this.#paramsOf(subprogram));
+    this.#depth--;
     this.#functions[subprogram] = made;
     return made;
   }

@@ -11,8 +11,10 @@ import { isInReach } from './gaps.ts';
 import { applyPatches, type Patch } from './patch.ts';
 import { mapCode, mapSession, type Region, type SampleThread, type SessionMemory, unmap } from './regions.ts';
 
-/** Code is laid into regions of this size; pages that are not used take no memory. */
+/** Code is laid into regions, the first of this size and each further one larger; unused pages take no memory. */
 const CODE_REGION_SIZE = 256 * 1024;
+const LARGEST_CODE_REGION = 16 * 1024 * 1024;
+const REGION_GROWTH = 4;
 const CODE_ALIGNMENT = 16n;
 
 /** Threads inside our code are let run alone for a moment, which is mostly all they need to leave it: how often, how long. */
@@ -41,6 +43,8 @@ export interface Emitted<T> {
 /** Code regions are append-only: a thread may be anywhere in them. */
 interface CodeRegion extends Region {
   used: number;
+  /** Code that is written when the batch ends: all at once. */
+  staged: { readonly offset: number; readonly bytes: Uint8Array } | undefined;
 }
 
 export class Injection implements Disposable {
@@ -75,7 +79,7 @@ export class Injection implements Disposable {
     const sizes = { codeSize: CODE_REGION_SIZE, sharedSize: size };
     this.#session = mapSession(this.process, this.#center(), sizes);
     const { codeRegion, sharedRegion, thread } = this.#session;
-    this.#codeRegions.push({ ...codeRegion, used: 0 });
+    this.#codeRegions.push({ ...codeRegion, used: 0, staged: undefined });
     return { address: sharedRegion.address, thread };
   }
 
@@ -97,15 +101,17 @@ export class Injection implements Disposable {
    * @throws {InjectError} INJECT_NO_GAP, INJECT_CODE_TOO_LARGE, INJECT_BAD_ANSWER
    */
   layCode<T>(near: bigint, emit: (address: bigint) => Emitted<T>): { readonly origin: bigint; readonly result: T } {
-    for (const region of this.#codeRegions.filter(({ address, size }) => isInReach(near, address, size))) {
+    for (const region of this.#codeRegions.toReversed()) {
+      if (!isInReach(near, region.address, region.size)) continue;
       const laid = this.#layInto(region, emit);
       if (laid !== undefined) return laid;
     }
-    const region = { ...mapCode(this.process, near, CODE_REGION_SIZE), used: 0 };
+    const size = Math.min(CODE_REGION_SIZE * REGION_GROWTH ** this.#codeRegions.length, LARGEST_CODE_REGION);
+    const region = { ...mapCode(this.process, near, size), used: 0, staged: undefined };
     this.#codeRegions.push(region);
     const laid = this.#layInto(region, emit);
     if (laid !== undefined) return laid;
-    throw new InjectError('INJECT_CODE_TOO_LARGE', `cannot lay code: it is larger than ${CODE_REGION_SIZE} bytes`);
+    throw new InjectError('INJECT_CODE_TOO_LARGE', `cannot lay code: it is larger than ${size} bytes`);
   }
 
   /**
@@ -128,6 +134,8 @@ export class Injection implements Disposable {
       result = body();
     } finally {
       this.#batch = undefined;
+      // Even if it threw: what was made may be used later.
+      for (const region of this.#codeRegions) this.#writeStaged(region);
     }
     this.#apply([...batch.values()]);
     return result;
@@ -188,9 +196,21 @@ export class Injection implements Disposable {
     if (offset >= region.size) return undefined;
     const { bytes, result } = emit(origin);
     if (offset + bytes.length > region.size) return undefined;
-    this.process.memory.write(origin, bytes);
     region.used = offset + bytes.length;
+    if (this.#batch === undefined) {
+      this.process.memory.write(origin, bytes);
+    } else {
+      region.staged ??= { offset, bytes: new Uint8Array(region.size - offset) };
+      region.staged.bytes.set(bytes, offset - region.staged.offset);
+    }
     return { origin, result };
+  }
+
+  #writeStaged(region: CodeRegion): void {
+    const { staged, address, used } = region;
+    if (staged === undefined) return;
+    region.staged = undefined;
+    this.process.memory.write(address + BigInt(staged.offset), staged.bytes.subarray(0, used - staged.offset));
   }
 
   /** True if no thread is in our code, or comes back to it. */

@@ -49,7 +49,7 @@ export function applyPatches(process: TargetProcess, patches: readonly Patch[]):
   let threads: number;
   try {
     threads = held.threads.length;
-    for (const patch of patches) requireExpected(process, patch);
+    const spans = spansOf(patches).map((span) => readSpan(process, span));
     const isKnown = held.threads.every(({ registers }) => mappingAt(mappings, registers.rsp) !== undefined);
     moved = moveThreads(
       process,
@@ -57,15 +57,50 @@ export function applyPatches(process: TargetProcess, patches: readonly Patch[]):
       patches,
       isKnown || mappings.length === 0 ? mappings : process.mappings(),
     );
-    writeAll(process, patches);
+    writeAll(process, spans);
   } finally {
     held[Symbol.dispose]();
   }
   return { pauseUs: held.pauseMicroseconds, threads, moved };
 }
 
-function requireExpected({ memory }: TargetProcess, { address, expected }: Patch): void {
-  const found = memory.read(address, expected.length);
+/** Bytes that are read and written at once: every page of them holds a patch. */
+interface Span {
+  readonly address: bigint;
+  readonly before: Uint8Array;
+  readonly after: Uint8Array;
+}
+
+const PAGE = 4096n;
+
+/** Runs of patches with ascending addresses and no page between them that none of them touches. */
+function spansOf(patches: readonly Patch[]): readonly (readonly Patch[])[] {
+  const spans: Patch[][] = [];
+  let end = 0n;
+  for (const patch of patches) {
+    const isNear = patch.address >= end && patch.address / PAGE - (end - 1n) / PAGE <= 1n;
+    if (spans.length > 0 && isNear) spans.at(-1)!.push(patch);
+    else spans.push([patch]);
+    end = patch.address + BigInt(patch.expected.length);
+  }
+  return spans;
+}
+
+function readSpan({ memory }: TargetProcess, patches: readonly Patch[]): Span {
+  const { address } = patches[0]!;
+  const last = patches.at(-1)!;
+  const before = memory.read(address, Number(last.address - address) + last.expected.length);
+  const span = { address, before, after: before.slice() };
+  for (const patch of patches) {
+    const offset = Number(patch.address - address);
+    requireExpected(span, patch, offset);
+    span.after.set(patch.replacement, offset);
+  }
+  return span;
+}
+
+function requireExpected({ before }: Span, { address, expected }: Patch, offset: number): void {
+  const found = before.subarray(offset, offset + expected.length);
   if (Buffer.compare(found, expected) === 0) return;
   throw new InjectError(
     'INJECT_SITE_CHANGED',
@@ -82,16 +117,17 @@ function moveThreads(
   mappings: readonly Mapping[],
 ): number {
   let moved = 0;
+  const sorted = patches.toSorted((a, b) => (a.address < b.address ? -1 : 1));
   for (const thread of threads) {
     // A thread in a system call goes back to make it again, so that is where it is.
     const point = resumePoint(thread.registers);
-    const rip = destination(point.rip, patches);
+    const rip = destination(point.rip, sorted);
     if (rip !== undefined) {
       thread.registers = { ...point, rip };
       moved++;
     }
     for (const context of interruptedContexts(thread, mappings, process.memory, CONTEXT_LIMIT)) {
-      const back = destination(context.rip, patches);
+      const back = destination(context.rip, sorted);
       if (back === undefined) continue;
       process.memory.write(context.ripAddress, new Uint8Array(BigUint64Array.of(back).buffer));
       moved++;
@@ -100,10 +136,20 @@ function moveThreads(
   return moved;
 }
 
-/** Where an instruction pointer inside a patch goes; undefined if it is in none. Its first byte is not inside. */
+/**
+ * Where an instruction pointer inside a patch goes; undefined if it is in none. Its first byte is not inside.
+ *
+ * @param patches in ascending order of address
+ */
 function destination(rip: bigint, patches: readonly Patch[]): bigint | undefined {
-  const patch = patches.find((p) => rip > p.address && rip < p.address + BigInt(p.expected.length));
-  if (patch === undefined) return undefined;
+  let [low, high] = [0, patches.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (patches[middle]!.address < rip) low = middle + 1;
+    else high = middle;
+  }
+  const patch = patches[low - 1];
+  if (patch === undefined || rip >= patch.address + BigInt(patch.expected.length)) return undefined;
   const to = patch.moves.get(rip);
   if (to !== undefined) return to;
   throw new InjectError(
@@ -113,25 +159,30 @@ function destination(rip: bigint, patches: readonly Patch[]): bigint | undefined
   );
 }
 
-function writeAll({ memory }: TargetProcess, patches: readonly Patch[]): void {
-  const written: Patch[] = [];
+/** In the order of the patches, so that a chain can be built from its end. */
+function writeAll({ memory }: TargetProcess, spans: readonly Span[]): void {
+  const written: Span[] = [];
   try {
-    for (const patch of patches) {
-      written.push(patch);
-      memory.write(patch.address, patch.replacement);
-      const found = memory.read(patch.address, patch.replacement.length);
-      if (Buffer.compare(found, patch.replacement) !== 0) {
-        throw new InjectError(
-          'INJECT_WRITE_FAILED',
-          `cannot change code at 0x${patch.address.toString(16)}: wrote ${toHex(patch.replacement)}, read ${toHex(found)}`,
-        );
-      }
+    for (const span of spans) {
+      written.push(span);
+      memory.write(span.address, span.after);
+      const found = memory.read(span.address, span.after.length);
+      if (Buffer.compare(found, span.after) === 0) continue;
+      const at = found.findIndex((byte, index) => byte !== span.after[index]);
+      const [wanted, got] = [span.after, found].map((bytes) => toHex(bytes.subarray(at, at + SHOWN)));
+      throw new InjectError(
+        'INJECT_WRITE_FAILED',
+        `cannot change code at 0x${(span.address + BigInt(at)).toString(16)}: wrote ${wanted}, read ${got}`,
+      );
     }
   } catch (error) {
-    for (const { address, expected } of written) memory.write(address, expected);
+    for (const { address, before } of written) memory.write(address, before);
     throw error;
   }
 }
+
+/** How many bytes a message shows. */
+const SHOWN = 8;
 
 /** Without a handler no thread can be inside one. */
 function catchesSignals(pid: number): boolean {

@@ -76,6 +76,7 @@ export class Builder {
     return Array.from({ length: this.fn.paramCount }, (_, index) => this.#make({ op: 'param', index }));
   }
   site(source: SiteSource): Value {
+    if (source.in === 'stack') return this.load(8, this.site({ in: 'stackPointer', offset: 0 }), source.offset);
     return this.#make({ op: 'site', source });
   }
   /** The address of `size` fresh bytes of stack, uninitialised. Fixed place: not per loop iteration. */

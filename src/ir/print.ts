@@ -2,7 +2,7 @@
  * IR as text, for golden files and for people. Values and blocks are numbered as they are printed, so that the text
  * does not depend on what passes made and threw away; constants stand where they are used.
  */
-import type { Block, IrFunction, Operation, SiteSource, Value } from './value.ts';
+import type { Block, IrFunction, Operation, SiteFact, Value } from './value.ts';
 
 /** One line a value: `v3 = add v1, 8`, `v4 = load4 [v3 + 16]`, `store8 [v3], v4`. */
 export function printFunction(fn: IrFunction): string {
@@ -101,7 +101,7 @@ function widthSuffix(width: number): string {
   return width === 64 ? '' : `.${width}`;
 }
 
-function printSource(source: SiteSource): string {
+function printSource(source: SiteFact): string {
   switch (source.in) {
     case 'register':
       return `register ${source.register}`;

@@ -55,7 +55,7 @@ export type Operation =
   /** The function's argument `index`. */
   | { readonly op: 'param'; readonly index: number }
   /** What a register or a fact of the probed site holds when the program starts; named by the context model. */
-  | { readonly op: 'site'; readonly source: SiteSource }
+  | { readonly op: 'site'; readonly source: SiteFact }
   /** The address of `size` bytes of the function's own stack frame, aligned to 8. */
   | { readonly op: 'stack'; readonly size: number }
   /**
@@ -114,6 +114,12 @@ export type Operation =
 
 /** Where the attach implementation says a context field lives when the program starts. */
 export type SiteSource =
+  | SiteFact
+  /** In memory: the word at the stack pointer at the site plus `offset`. */
+  | { readonly in: 'stack'; readonly offset: number };
+
+/** What holds at the site without looking into memory. */
+export type SiteFact =
   /** A machine register, by the architecture's number. */
   | { readonly in: 'register'; readonly register: number }
   /** The stack pointer at the site plus `offset`. */

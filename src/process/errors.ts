@@ -20,6 +20,7 @@ export const PROCESS_ERRORS = {
   PROCESS_MODULE_NOT_FOUND: 'no library or executable of that name is mapped',
   PROCESS_MODULE_UNREADABLE: 'the file a module was mapped from cannot be opened, or is not that file any more',
   PROCESS_SYMBOL_NOT_FOUND: 'the module defines no such function',
+  PROCESS_SYMBOL_AMBIGUOUS: 'several functions of the module have that name, with different parameters',
   PROCESS_IFUNC_UNRESOLVED: 'the symbol names a resolver, and nothing in the process tells what it resolved to',
 } as const;
 

@@ -57,7 +57,7 @@ function ownName(name: string, modules: readonly Module[], procId: number): Modu
 }
 
 /** 'libc.so.6', 'libc-2.31.so', 'libc.so' and 'libc' all become 'libc'. */
-function withoutVersion(name: string): string {
+export function withoutVersion(name: string): string {
   return name.replace(/(?:-[\d.]+)?\.so(?:\.[\d.]+)?$/, '');
 }
 

@@ -1,5 +1,6 @@
 /** A library or executable mapped into a process: one file, its mappings, and what its ELF file tells. */
 import { type ElfFile, readElf } from '../elf/elf-file.ts';
+import { type ElfFunction, functionsOf } from '../elf/functions.ts';
 import { SegmentFlag, SegmentType } from '../elf/segments.ts';
 import type { Mapping } from '../sys/proc-maps.ts';
 import { ProcessError } from './errors.ts';
@@ -14,6 +15,7 @@ export class Module {
   readonly #readFile: (module: Module) => Uint8Array;
   #elf: ElfFile | undefined;
   #bias: bigint | undefined;
+  #functions: readonly ElfFunction[] | undefined;
 
   /** @param readFile gives the bytes of the file; asked once */
   constructor(mappings: readonly Mapping[], readFile: (module: Module) => Uint8Array) {
@@ -36,6 +38,12 @@ export class Module {
   get elf(): ElfFile {
     this.#elf ??= readElf(this.#readFile(this));
     return this.#elf;
+  }
+
+  /** The functions that its file defines, each name of them. @throws as `elf` */
+  get functions(): readonly ElfFunction[] {
+    this.#functions ??= [...functionsOf(this.elf)];
+    return this.#functions;
   }
 
   /**

@@ -1,12 +1,14 @@
 /** Where in a process a function begins. */
 
 import { viewOf } from '../bytes/struct.ts';
+import { demangle } from '../elf/demangle/demangle.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
 import { type Relocation, X64Relocation } from '../elf/relocations.ts';
 import { SectionFlag, SectionType } from '../elf/sections.ts';
 import { type ElfSymbol, SymbolType } from '../elf/symbols.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
 import { ProcessError } from './errors.ts';
+import { isCalled, isDemangled } from './function-name.ts';
 import type { Module } from './module.ts';
 import { didYouMean, suggest } from './suggest.ts';
 
@@ -24,7 +26,7 @@ export interface ResolvedFunction {
  * Finds a function by its symbol, in the full table or else among the dynamic ones.
  *
  * @param modules all modules of the process: what a resolver chose is read from their relocated slots
- * @throws {ProcessError} PROCESS_SYMBOL_NOT_FOUND, PROCESS_IFUNC_UNRESOLVED, PROCESS_MODULE_UNREADABLE
+ * @throws {ProcessError} PROCESS_SYMBOL_NOT_FOUND, PROCESS_SYMBOL_AMBIGUOUS, PROCESS_IFUNC_UNRESOLVED, PROCESS_MODULE_UNREADABLE
  * @throws {ElfError} if the module's file is malformed
  */
 export function resolveFunction(
@@ -33,7 +35,7 @@ export function resolveFunction(
   modules: readonly Module[],
   memory: ProcessMemory,
 ): ResolvedFunction {
-  const symbol = module.elf.findSymbol(name);
+  const symbol = module.elf.findSymbol(name) ?? findDemangled(module, name);
   if (symbol === undefined) throw notFound(module, name, 'it defines no such symbol');
   if (symbol.type === SymbolType.GNU_IFUNC) return resolveIndirect(module, symbol, name, modules, memory);
   const address = module.bias + symbol.value;
@@ -41,6 +43,26 @@ export function resolveFunction(
   if (!isCode || !module.holdsCode(address)) throw notFound(module, name, 'the symbol is not code');
   return { module, name, address, size: symbol.size };
 }
+
+/** By the name in its own language, with or without parameters: those of constructors have several symbols. */
+function findDemangled(module: Module, name: string): ElfSymbol | undefined {
+  if (!isDemangled(name)) return undefined;
+  const found = new Map<bigint, string>();
+  for (const fn of module.functions) if (!found.has(fn.value) && isCalled(fn, name)) found.set(fn.value, fn.name);
+  const names = [...found.values()];
+  if (names.length < 2) return names.length === 0 ? undefined : module.elf.findSymbol(names[0]!);
+  const shown = names.slice(0, MOST_SHOWN).map((symbol) => `${demangle(symbol)!.full} (${symbol})`);
+  throw new ProcessError(
+    'PROCESS_SYMBOL_AMBIGUOUS',
+    `cannot tell which function '${name}' of '${module.name}' is meant: there are ${names.length}`,
+    {
+      why: `it may be ${shown.join(', ')}${names.length > MOST_SHOWN ? ' or another' : ''}`,
+      fix: 'add the types of its parameters, or name the symbol',
+    },
+  );
+}
+
+const MOST_SHOWN = 4;
 
 /**
  * An indirect function: the symbol names a resolver that ran once, at load time, and the choice stands in the slots of those

@@ -20,6 +20,7 @@ export interface LiveEntry extends AttachEntry {
   readonly id: number;
   readonly kind: AttachKind;
   readonly link: Slot;
+  readonly addresses: readonly bigint[];
 }
 
 type Attacher = (event: PerfEventHandler, callback: EbpfCallback) => AttachEntry;
@@ -119,8 +120,8 @@ export class AttachContext {
     }
     const id = this.#nextId++;
     const entry = served.attach(event, this.#options.callbackOf(link.program, event.cookie, id));
-    const { target, address, method } = entry;
-    return { id, kind: served.kind, link: slot, target, address, method, detach: () => entry.detach() };
+    const { target, address, addresses = [address], method } = entry;
+    return { id, kind: served.kind, link: slot, target, address, addresses, method, detach: () => entry.detach() };
   }
 
   #handler(slot: Slot, kind: 'link'): LinkHandler;

@@ -231,6 +231,11 @@ export class BpfLink implements Disposable {
     return this.#entry.address;
   }
 
+  /** All places where the program is reached: one but for links such as `uprobe.multi`. */
+  get addresses(): readonly bigint[] {
+    return this.#entry.addresses;
+  }
+
   /** How: 'jump'. */
   get method(): string {
     return this.#entry.method;

@@ -110,6 +110,8 @@ function textBytes(texts: Iterable<string>): number {
 export class HandlerTable {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  /** No slot before it is free. */
+  #firstFree: Slot = 0;
 
   private constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
@@ -208,6 +210,7 @@ export class HandlerTable {
 
   remove(slot: Slot): void {
     this.#view.setUint32(recordAt(slot), KIND.free, true);
+    this.#firstFree = Math.min(this.#firstFree, slot);
   }
 
   /** The handler in a slot, undefined if it is free. @throws {RuntimeError} RUNTIME_BAD_TABLE if it is damaged */
@@ -254,10 +257,13 @@ export class HandlerTable {
   }
 
   #freeSlot(): Slot {
-    for (let slot = 0; slot < this.#slotCount; slot++) {
-      if (this.#view.getUint32(recordAt(slot), true) === KIND.free) return slot;
+    const count = this.#slotCount;
+    for (let slot = this.#firstFree; slot < count; slot++) {
+      if (this.#view.getUint32(recordAt(slot), true) !== KIND.free) continue;
+      this.#firstFree = slot;
+      return slot;
     }
-    throw new RuntimeError('RUNTIME_TABLE_FULL', `cannot add a handler: all ${this.#slotCount} slots are taken`);
+    throw new RuntimeError('RUNTIME_TABLE_FULL', `cannot add a handler: all ${count} slots are taken`);
   }
 
   /** Appends a text and returns its place. Texts are never freed: a table lives as long as its session. */

@@ -11,9 +11,9 @@ import { HandlerTable } from './handlers.ts';
 import { hitCountersSize } from './hit-counters.ts';
 
 /** Links one session may hold at a time. */
-export const MAX_LINKS = 1024;
+export const MAX_LINKS = 16_384;
 /** Room for what links are attached to: a path and a symbol each, as a rule the same few. */
-const PLACE_TEXT = 256 * 1024;
+const PLACE_TEXT = 128 * MAX_LINKS;
 
 const PAGE = 4096;
 const LINE = 64;

@@ -49,9 +49,12 @@ export class Session implements Disposable {
   readonly #facts: TargetFacts;
   readonly #hitPlace: HitCounterPlace;
   readonly #maps: ReadonlyMap<string, EmitMap>;
+  readonly #perfEvents = new Map<string, Slot>();
   readonly #programs = new Map<string, { readonly slot: Slot; readonly program: VerifiedProgram }>();
   /** Hit counters in use, and what they showed when their link began. */
   readonly #counters = new Map<number, { readonly index: number; readonly before: bigint }>();
+  /** Of counters that were in use: with those in use they are the first there are. */
+  readonly #freeCounterIndexes: number[] = [];
   /** Hits of the attachments that are gone. */
   readonly #finalHits = new Map<number, bigint>();
   readonly #compiled = new Map<string, LoweredProgram>();
@@ -125,7 +128,8 @@ export class Session implements Disposable {
 
   /** Takes attachments off, in one stop; ids that are not live are passed over. */
   detach(ids: readonly number[]): void {
-    const live = this.context.entries.filter(({ id }) => ids.includes(id));
+    const wanted = new Set(ids);
+    const live = this.context.entries.filter(({ id }) => wanted.has(id));
     this.context.detach(ids);
     for (const { link } of live) this.#table.remove(link);
     this.#freeCounters();
@@ -183,11 +187,12 @@ export class Session implements Disposable {
 
   /** The perf event of a place: stored once, since texts are never freed. */
   #perfEvent(attachType: number, privateData: string, cookie: bigint): Slot {
-    for (const [slot, handler] of this.#table.handlers()) {
-      if (handler.kind !== 'perf event' || handler.attachType !== attachType) continue;
-      if (handler.privateData === privateData && handler.cookie === cookie) return slot;
-    }
-    return this.#table.add({ kind: 'perf event', attachType, privateData, cookie });
+    const key = `${attachType} ${cookie} ${privateData}`;
+    const known = this.#perfEvents.get(key);
+    if (known !== undefined) return known;
+    const slot = this.#table.add({ kind: 'perf event', attachType, privateData, cookie });
+    this.#perfEvents.set(key, slot);
+    return slot;
   }
 
   #callback(slot: Slot, cookie: bigint, entryId: number): EbpfCallback {
@@ -207,7 +212,7 @@ export class Session implements Disposable {
     cookie: bigint,
     hitIndex: number,
   ): LoweredProgram {
-    const key = `${program.name} ${near} ${cookie} ${hitIndex}`;
+    const key = `${program.name} ${near} ${cookie} ${hitIndex} ${describe(model)}`;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
     const forbidden: readonly Requirement[] = this.injection.process.facts.seccomp === 'none' ? [] : ['syscall'];
@@ -238,9 +243,7 @@ export class Session implements Disposable {
   }
 
   #takeCounter(entryId: number): number {
-    const taken = new Set([...this.#counters.values()].map(({ index }) => index));
-    let index = 0;
-    while (taken.has(index)) index++;
+    const index = this.#freeCounterIndexes.pop() ?? this.#counters.size;
     if (index >= MAX_LINKS) throw new RangeError(`a session holds at most ${MAX_LINKS} links`);
     this.#counters.set(entryId, { index, before: readHits(this.#memory(this.#layout.hits), index) });
     return index;
@@ -249,10 +252,16 @@ export class Session implements Disposable {
   /** Counters of links that are gone, or never came to be, are free again. */
   #freeCounters(): void {
     const live = new Set(this.context.entries.map(({ id }) => id));
-    for (const id of this.#counters.keys()) {
+    for (const [id, counter] of this.#counters) {
       if (live.has(id)) continue;
       this.#finalHits.set(id, this.hits(id));
+      this.#freeCounterIndexes.push(counter.index);
       this.#counters.delete(id);
     }
   }
+}
+
+/** Tells contexts apart. */
+function describe({ fields, functionIp }: ContextModel): string {
+  return [...Object.values(fields), functionIp].map((source) => Object.values(source).join(' ')).join();
 }

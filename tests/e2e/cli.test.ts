@@ -19,7 +19,7 @@ describe('remora', () => {
     assert.equal(code, 0);
   });
 
-  for (const command of ['load', 'disasm', 'doctor', 'vm']) {
+  for (const command of ['load', 'list', 'explain', 'disasm', 'doctor', 'vm']) {
     it(`helps with ${command}`, async () => {
       const { code, stdout } = await remora([command, '--help']);
       assert.match(stdout, new RegExp(`^Usage: remora ${command} `));

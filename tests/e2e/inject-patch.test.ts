@@ -189,7 +189,7 @@ describe('an injection', { skip: CANNOT_TRACE }, () => {
     const lay = () => injection.layCode(near, () => ({ bytes: new Uint8Array(100_000), result: 0 })).origin;
     const origins = [lay(), lay(), lay(), lay(), lay()];
     assert.equal(new Set(origins).size, 5);
-    const tooLarge = () => injection.layCode(near, () => ({ bytes: new Uint8Array(1_000_000), result: 0 }));
+    const tooLarge = () => injection.layCode(near, () => ({ bytes: new Uint8Array(17 * 1024 * 1024), result: 0 }));
     assert.throws(tooLarge, (e) => e instanceof InjectError && e.code === 'INJECT_CODE_TOO_LARGE');
   });
 });

@@ -5,7 +5,7 @@
  */
 import { viewOf } from '../../src/bytes/struct.ts';
 import { evaluateBinary, evaluateCompare, evaluateUnary } from '../../src/ir/arithmetic.ts';
-import type { AtomicOperator, Block, IrFunction, Operation, SiteSource, Size, Value } from '../../src/ir/value.ts';
+import type { AtomicOperator, Block, IrFunction, Operation, SiteFact, Size, Value } from '../../src/ir/value.ts';
 
 /** Memory the IR may touch; `view` throws for what is not mapped. */
 export interface EvaluatorMemory {
@@ -17,7 +17,7 @@ export interface EvaluatorWorld {
   /** The function's params. */
   readonly args?: readonly bigint[];
   readonly memory?: EvaluatorMemory;
-  readonly site?: (source: SiteSource) => bigint;
+  readonly site?: (source: SiteFact) => bigint;
   /** `memory` is what the function sees, its stack included. */
   readonly syscall?: (number: number, args: readonly bigint[], memory: EvaluatorMemory) => bigint;
   readonly callAddress?: (address: bigint, args: readonly bigint[], memory: EvaluatorMemory) => bigint;

@@ -4,7 +4,6 @@
  */
 import { Kind, LengthDecoder } from './length.ts';
 import type { MovedWindow, Window } from './window.ts';
-import { JUMP_SIZE } from './window.ts';
 
 /** endbr64, as a little-endian number. */
 const ENDBR64 = 0xfa1e_0ff3 | 0;
@@ -14,12 +13,13 @@ const ENDBR64 = 0xfa1e_0ff3 | 0;
  *
  * @param code the function's bytes, and maybe more
  * @param size how many of them are the function's
+ * @param wanted bytes that the window must have at least
  */
-export function findPlainWindow(code: Uint8Array, size: number): Window | undefined {
+export function findPlainWindow(code: Uint8Array, size: number, wanted: number): Window | undefined {
   const decoder = new LengthDecoder(code.subarray(0, size));
   const skip = beginsWithEndbr64(code) ? 4 : 0;
   let end = skip;
-  while (end < skip + JUMP_SIZE) {
+  while (end < skip + wanted) {
     const length = decoder.decode(end);
     if (length === 0 || decoder.kind !== Kind.PLAIN) return undefined;
     end += length;

@@ -5,6 +5,7 @@
 import type { Instruction } from 'iced-x86';
 import { toHex } from '../../bytes/hex.ts';
 import { iced } from './iced.ts';
+import { findPlainWindow, movePlainWindow } from './plain-window.ts';
 
 /** jmp rel32 */
 export const JUMP_SIZE = 5;
@@ -33,6 +34,8 @@ export interface WindowRefusal {
  * @param size the function's size by its symbol; all of it is searched for branches into the window
  */
 export function findWindow(code: Uint8Array, address: bigint, size: number): Window | WindowRefusal {
+  const plain = findPlainWindow(code, size, JUMP_SIZE);
+  if (plain !== undefined) return plain;
   const skip = toHex(code.subarray(0, 4)) === ENDBR64 ? 4 : 0;
   const decoded = decode(code.subarray(skip), address + BigInt(skip), JUMP_SIZE, size - skip);
   if ('reason' in decoded) return decoded;
@@ -64,6 +67,10 @@ export interface MovedWindow {
  * @throws RangeError if an operand cannot reach from `to`
  */
 export function moveWindow(code: Uint8Array, from: bigint, to: bigint): MovedWindow {
+  return movePlainWindow(code, from, to) ?? moveAnyWindow(code, from, to);
+}
+
+function moveAnyWindow(code: Uint8Array, from: bigint, to: bigint): MovedWindow {
   const { Decoder, DecoderOptions, BlockEncoder, BlockEncoderOptions, FlowControl } = iced();
   const decoder = new Decoder(64, code, DecoderOptions.None);
   decoder.ip = from;

@@ -11,6 +11,11 @@ describe('parseUprobe', () => {
     ['a:f+16', 'a', 'f', 16],
     ['a:f+0x1f', 'a', 'f', 31],
     ['a:_ZN3foo3barEv', 'a', '_ZN3foo3barEv', 0],
+    ['libfoo.so:ns::f(int)', 'libfoo.so', 'ns::f(int)', 0],
+    ['/odd:path/bin:ns::A<b::C>::f+4', '/odd:path/bin', 'ns::A<b::C>::f', 4],
+    ['a:V::operator+', 'a', 'V::operator+', 0],
+    ['a:V::operator++', 'a', 'V::operator++', 0],
+    ['libc:*alloc*', 'libc', '*alloc*', 0],
   ] as const) {
     it(`reads ${text}`, () => {
       const at = parseUprobe(text);

@@ -3,23 +3,10 @@
  * leads to. A probe that comes or goes changes where the jump leads, never code that a thread may be in.
  */
 import { emitTrampoline } from '../../arch/x64/trampoline.ts';
-import { findWindow, JUMP_SIZE, type Window, type WindowRefusal } from '../../arch/x64/window.ts';
+import { JUMP_SIZE } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
 import type { Injection } from '../../inject/injection.ts';
-import type { ResolvedFunction } from '../../process/resolve-function.ts';
-import { AttachError, type AttachErrorCode } from '../errors.ts';
-
-/** An endbr64, four bytes of instructions, and the longest one there is. */
-const LONGEST_WINDOW = 4 + 4 + 15;
-/** Bytes behind a function that may be padding of it. */
-const PADDING = 16;
-
-const REFUSAL_CODES: Readonly<Record<WindowRefusal['reason'], AttachErrorCode>> = {
-  'too short': 'ATTACH_SITE_TOO_SHORT',
-  'branch into it': 'ATTACH_SITE_BRANCH',
-  'cannot be moved': 'ATTACH_SITE_INSTRUCTION',
-  'does not decode': 'ATTACH_SITE_UNREADABLE',
-};
+import type { SitePlan } from './plan.ts';
 
 /** A trampoline laid into the target. */
 interface LaidTrampoline {
@@ -38,21 +25,20 @@ export class UprobeSite {
   /** The trampoline made last, and for which programs: a probe that goes and comes back needs no second one. */
   #made: LaidTrampoline | undefined;
 
-  /** @throws {AttachError} ATTACH_SITE_* */
-  constructor(injection: Injection, target: ResolvedFunction) {
-    const { address, size } = target;
-    const code = injection.process.memory.readUpTo(address, size + PADDING);
-    requireUntouched(target, code.subarray(0, Math.min(size, LONGEST_WINDOW)));
-    const window = findWindow(code, address, size);
-    if (isRefusal(window)) {
-      throw new AttachError(REFUSAL_CODES[window.reason], `cannot attach to ${target.name}: ${window.detail}`, {
-        why: `its first bytes cannot give way to a ${JUMP_SIZE}-byte jump`,
-        fix: 'probe a function that it calls, or one that calls it',
-      });
-    }
+  constructor(injection: Injection, { at, window }: SitePlan) {
     this.#injection = injection;
-    this.#at = address + BigInt(window.skip);
-    this.#window = code.slice(window.skip, window.skip + window.length);
+    this.#at = at;
+    this.#window = window;
+  }
+
+  /** Address of the first byte that is displaced. */
+  get start(): bigint {
+    return this.#at;
+  }
+
+  /** The first address behind the displaced bytes. */
+  get end(): bigint {
+    return this.#at + BigInt(this.#window.length);
   }
 
   add(program: LoweredProgram): void {
@@ -87,25 +73,6 @@ export class UprobeSite {
     this.#made = { programs, origin, moves: result };
     return this.#made;
   }
-}
-
-/** Whoever patched the function first would have its patch taken for the original. */
-function requireUntouched({ name, module, address }: ResolvedFunction, code: Uint8Array): void {
-  const file = module.elf.bytesAt(address - module.bias, code.length);
-  const changed = code.findIndex((byte, index) => byte !== file[index]);
-  if (changed < 0) return;
-  throw new AttachError(
-    'ATTACH_SITE_PATCHED',
-    `cannot attach to ${name}: its byte ${changed} is not what the file has`,
-    {
-      why: `the code in memory differs from ${module.path}: a debugger, another tracer or another remora has patched it`,
-      fix: 'take the other probe off first',
-    },
-  );
-}
-
-function isRefusal(found: Window | WindowRefusal): found is WindowRefusal {
-  return 'reason' in found;
 }
 
 /** jmp rel32 */

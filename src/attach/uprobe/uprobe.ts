@@ -3,10 +3,13 @@
  * that runs the programs, and a 5-byte jump leads there.
  */
 
-import { PtRegs, ptRegsAtEntry } from '../../arch/x64/pt-regs.ts';
+import { PtRegs } from '../../arch/x64/pt-regs.ts';
 import type { Injection } from '../../inject/injection.ts';
+import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback } from '../attach-impl.ts';
-import { AttachError } from '../errors.ts';
+import { entryContext } from './entry-context.ts';
+import { attachMany } from './multi.ts';
+import { planSite } from './plan.ts';
 import { parseUprobe, type UprobePrivateData } from './private-data.ts';
 import { UprobeSite } from './site.ts';
 
@@ -19,33 +22,34 @@ export const UPROBE: AttachKind = {
   helpers: [],
 };
 
+/** The kernel's number for BPF_TRACE_UPROBE_MULTI, which bpftime does not have. */
+export const UPROBE_MULTI: AttachKind = { ...UPROBE, type: 48, name: 'uprobe.multi', sections: ['uprobe.multi'] };
+
 export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
-  readonly kinds = [UPROBE];
+  readonly kinds = [UPROBE, UPROBE_MULTI];
   readonly parsePrivateData = parseUprobe;
   readonly #injection: Injection;
-  /** By the function's address. A site stays known when its last program is gone: its trampoline may be used again. */
+  /** By the address that is probed. A site stays known when its last program is gone: its trampoline may be used again. */
   readonly #sites = new Map<bigint, UprobeSite>();
 
   constructor(injection: Injection) {
     this.#injection = injection;
   }
 
-  createAttach(_kind: AttachKind, at: UprobePrivateData, callback: EbpfCallback): AttachEntry {
-    if (at.offset !== 0) {
-      throw new AttachError('ATTACH_OFFSET_UNSUPPORTED', `cannot attach to ${at}: an offset inside a function`, {
-        fix: 'probe the entry of the function',
-      });
+  createAttach(kind: AttachKind, at: UprobePrivateData, callback: EbpfCallback): AttachEntry {
+    if (kind === UPROBE_MULTI) {
+      return attachMany(
+        { injection: this.#injection, siteOf: (target) => this.#siteOf(target, at.offset) },
+        at,
+        callback,
+      );
     }
     const { process } = this.#injection;
     const target = process.resolveFunction(process.findModule(at.binary), at.symbol);
     const { address } = target;
-    const site = this.#sites.get(address) ?? new UprobeSite(this.#injection, target);
-    const program = callback.compile(
-      { struct: PtRegs, fields: ptRegsAtEntry(address), functionIp: { in: 'constant', value: address } },
-      address,
-    );
+    const site = this.#siteOf(target, at.offset);
+    const program = callback.compile(entryContext(address), address);
     site.add(program);
-    this.#sites.set(address, site);
     let attached = true;
     return {
       target: `${target.module.name}:${at.symbol}`,
@@ -56,5 +60,15 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
         attached = false;
       },
     };
+  }
+
+  #siteOf(target: ResolvedFunction, offset: number): UprobeSite {
+    const address = target.address + BigInt(offset);
+    let site = this.#sites.get(address);
+    if (site === undefined) {
+      site = new UprobeSite(this.#injection, planSite(this.#injection.process, target, offset));
+      this.#sites.set(address, site);
+    }
+    return site;
   }
 }

@@ -1,0 +1,78 @@
+/** `remora explain`: how a place would be probed, or why it would not. The process is only read, never stopped. */
+import { Command } from 'commander';
+import type { UprobeExplanation } from '../index.ts';
+import { Exit, exitCodeOf } from './exit-codes.ts';
+import { describeFailure } from './failure.ts';
+import { onlyPid, shared } from './options.ts';
+import { Output } from './output.ts';
+import { uprobePlace } from './place.ts';
+import { count, type Palette, paletteFor, printable } from './text.ts';
+
+interface ExplainOptions {
+  readonly pid: readonly number[];
+  readonly json?: true;
+  readonly o?: string;
+  readonly color: boolean;
+}
+
+export function explainCommand(): Command {
+  return new Command('explain')
+    .description('Say how a place would be probed: the method, the bytes, or why not. Exit code 5 if not.')
+    .argument('<SITE>', 'BINARY:FUNCTION, such as libc.so.6:malloc')
+    .addOption(shared.pid().makeOptionMandatory())
+    .addOption(shared.json())
+    .addOption(shared.output())
+    .addOption(shared.noColor())
+    .action(explain);
+}
+
+async function explain(site: string, options: ExplainOptions): Promise<void> {
+  const { explainUprobe, openProcess } = await import('../index.ts');
+  using target = openProcess(onlyPid(options.pid, 'explain'));
+  const explanation = explainUprobe(target, uprobePlace(site));
+  const output = Output.to(options.o);
+  if (options.json) output.line(JSON.stringify(asJson(explanation)));
+  else for (const line of asText(explanation, paletteFor(output, options))) output.line(line);
+  await output.flush();
+  process.exitCode = explanation.refusal === undefined ? Exit.OK : exitCodeOf(explanation.refusal);
+}
+
+function* asText(explanation: UprobeExplanation, palette: Palette): Generator<string> {
+  const { target, path, address, functionSize, code, plan, refusal } = explanation;
+  yield palette.bold(printable(`uprobe:${target}`));
+  yield printable(`at ${hex(address)}, a function of ${count(functionSize, 'byte')} in ${path}`);
+  yield '';
+  for (const line of code) {
+    const note = plan === undefined ? '' : line.address < plan.at ? 'stays' : 'moves to the trampoline';
+    yield `  ${hex(line.address)}  ${line.text.padEnd(TEXT_WIDTH)}  ${palette.dim(note)}`.trimEnd();
+  }
+  yield '';
+  if (plan === undefined) yield describeFailure(refusal, palette);
+  else yield `${palette.bold('method:')} ${plan.method}: 5 bytes at ${hex(plan.at)} become a jump to the program`;
+}
+
+const TEXT_WIDTH = 36;
+
+function asJson({ target, path, address, functionSize, code, plan, refusal }: UprobeExplanation): object {
+  return {
+    type: 'site',
+    kind: 'uprobe',
+    target,
+    binary: path,
+    address: hex(address),
+    function_size: functionSize,
+    method: plan?.method ?? null,
+    instructions: code.map((line) => ({ address: hex(line.address), size: line.size, text: line.text })),
+    ...(plan && { window: { address: hex(plan.at), bytes: Buffer.from(plan.window).toString('hex') } }),
+    ...(refusal && {
+      code: refusal.code,
+      error: refusal.message,
+      why: refusal.why ?? null,
+      fix: refusal.fix ?? null,
+    }),
+  };
+}
+
+function hex(address: bigint): string {
+  return `0x${address.toString(16)}`;
+}
