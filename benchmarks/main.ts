@@ -18,6 +18,7 @@ import { kernelSide } from './kernel-side.ts';
 import { remoraSide } from './remora-side.ts';
 import { type Results, report } from './report.ts';
 import type { Side } from './side.ts';
+import { measureSites } from './site-cost.ts';
 import { measureStartUp } from './start-up.ts';
 import { FUNCTIONS, OBJECT_PATH, WORKLOADS } from './workloads.ts';
 
@@ -51,6 +52,7 @@ const results: Results = {
   startUp,
   calls: await measureCalls(target, sides, rounds, MEASUREMENT_MS),
   attach: await measureAttach(binary.path, sides, ATTACH_CYCLES),
+  sites: measureSites(ATTACH_CYCLES),
   memory: await measureMemory(binary.path, sides),
 };
 console.log(report(results));

@@ -1,6 +1,7 @@
 /** The results as people read them: text tables, units in the heading. */
 import type { AttachCost, MemoryCost } from './attach-cost.ts';
 import type { CallCost } from './call-cost.ts';
+import { SITE_GOALS, type SiteCost } from './site-cost.ts';
 import type { StartUp } from './start-up.ts';
 import type { Spread } from './stats.ts';
 
@@ -9,6 +10,7 @@ export interface Results {
   readonly rounds: number;
   readonly calls: readonly CallCost[];
   readonly attach: readonly AttachCost[];
+  readonly sites: readonly SiteCost[];
   readonly memory: readonly MemoryCost[];
   readonly startUp: readonly StartUp[];
 }
@@ -32,6 +34,7 @@ export function report(results: Results): string {
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.linux}, Node ${machine.node}, load ${machine.loadAverage}`,
     section(`ns added to a call (min / median of ${rounds} interleaved rounds)`, callRows(results.calls)),
     section('attach and detach (min / median)', attachRows(results.attach)),
+    section('one program at many functions (min / median)', siteRows(results.sites)),
     section('bytes the target has more (mapped, resident)', memoryRows(results.memory)),
     section('start-up of the command, ms (min / median)', startUpRows(results.startUp)),
   ].join('\n\n');
@@ -96,6 +99,22 @@ function attachRows(costs: readonly AttachCost[]): Row[] {
       pair(detachMs, 1),
       pauseUs ? pair(pauseUs, 0) : 'none',
       pair(stillUs, 0),
+    ]),
+  ];
+}
+
+function siteRows(costs: readonly SiteCost[]): Row[] {
+  const cell = ({ sites }: SiteCost, spread: Spread, goal: number, digits: number): string => {
+    const judged = sites === SITE_GOALS.sites ? ` (${spread.min <= goal ? 'ok' : 'MISSED'} <= ${goal})` : '';
+    return pair(spread, digits) + judged;
+  };
+  return [
+    ['functions', 'attach ms', 'detach ms', 'pause us'],
+    ...costs.map((cost) => [
+      String(cost.sites),
+      cell(cost, cost.attachMs, SITE_GOALS.attachMs, 1),
+      cell(cost, cost.detachMs, SITE_GOALS.detachMs, 1),
+      cell(cost, cost.pauseUs, SITE_GOALS.pauseUs, 0),
     ]),
   ];
 }

@@ -190,6 +190,11 @@ export class BpfProgram {
     return this.#attach(target, request(this, `uprobe:${place}`, options));
   }
 
+  /** Attaches to every function that a pattern matches, as one link: `libc.so.6:*alloc*`. @throws as BpfObject.attachAll */
+  attachUprobeMulti(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
+    return this.#attach(target, request(this, `uprobe.multi:${place}`, options));
+  }
+
   #attach(target: TargetProcess, request: AttachRequest): BpfLink {
     return this.#object.attach(target, [request]).links[0]!;
   }

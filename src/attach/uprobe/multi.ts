@@ -85,17 +85,38 @@ function compileForAll(
       if (error instanceof CompileError) return own();
       throw error;
     }
-    const bodies: LoweredProgram[] = [];
-    for (let from = 0; from < group.length; from += SHARING) {
-      const addresses = group.slice(from, from + SHARING).map((target) => target.address);
-      const { result } = injection.layCode(address, (origin) => {
-        const { bytes, body } = emitSharedBody(program, addresses, origin);
-        return { bytes, result: body };
-      });
-      bodies.push(...addresses.map((_, index) => callSharedBody(result, index)));
-    }
-    return bodies;
+    return callsTo(injection, program, group);
   });
+}
+
+/** By compiled program and the sites it is at: what goes and comes back needs no second copy. */
+const laid = new WeakMap<LoweredProgram, Map<string, readonly LoweredProgram[]>>();
+
+/** Lays copies of a program that all of `group` share; the result calls them, one for each target. */
+function callsTo(
+  injection: Injection,
+  program: LoweredProgram,
+  group: readonly ResolvedFunction[],
+): readonly LoweredProgram[] {
+  const known = laid.get(program) ?? new Map<string, readonly LoweredProgram[]>();
+  laid.set(program, known);
+  const key = group.map(({ address }) => address).join();
+  let calls = known.get(key);
+  if (calls !== undefined) return calls;
+  calls = chunks(group, SHARING).flatMap((sharing) => {
+    const addresses = sharing.map(({ address }) => address);
+    const { result } = injection.layCode(addresses[0]!, (origin) => {
+      const { bytes, body } = emitSharedBody(program, addresses, origin);
+      return { bytes, result: body };
+    });
+    return addresses.map((_, index) => callSharedBody(result, index));
+  });
+  known.set(key, calls);
+  return calls;
+}
+
+function chunks<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, n) => items.slice(n * size, (n + 1) * size));
 }
 
 /** Runs of targets, which are in ascending order, that one copy of a program can serve. */
