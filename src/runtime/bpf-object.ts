@@ -199,6 +199,11 @@ export class BpfProgram {
     return this.#attach(target, request(this, `uretprobe:${place}`, options));
   }
 
+  /** Attaches to a place of any kind: `uprobe.override:libc.so.6:malloc`. @throws as BpfObject.attachAll */
+  attachTo(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
+    return this.#attach(target, request(this, place, options));
+  }
+
   #attach(target: TargetProcess, request: AttachRequest): BpfLink {
     return this.#object.attach(target, [request]).links[0]!;
   }
