@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type BpfObject, openObject, openProcess, type TargetProcess } from '../../src/index.ts';
 import { codeHashes } from '../support/code-hash.ts';
+import { CANNOT_TRACE } from '../support/entered.ts';
 import { objectFile } from '../support/objects.ts';
 import { OverriddenTarget } from '../support/overridden-target.ts';
 
@@ -31,7 +32,7 @@ function withPrograms(
 const seen = (object: BpfObject, slot: number): bigint =>
   BigInt.asIntN(64, BigInt(object.map('seen').entries()[slot]!.value as number | string));
 
-describe('override', () => {
+describe('override', { skip: CANNOT_TRACE }, () => {
   it('bypasses the function where the program says so, and only there', () => {
     withPrograms({ on_override: 'uprobe.override:overridden:combine' }, (target, object) => {
       assert.equal(target.call(0xabcen, 5n), 0xabd3n);
@@ -78,7 +79,7 @@ describe('override', () => {
   });
 });
 
-describe('replace', () => {
+describe('replace', { skip: CANNOT_TRACE }, () => {
   it('never runs the function: the program returns for it', () => {
     withPrograms({ on_replace: 'uprobe.replace:overridden:combine' }, (target, object) => {
       assert.deepEqual([target.call(0xabcen, 5n), target.call(1n, 2n)], [0xabd3n, 3n]);
@@ -94,7 +95,7 @@ describe('replace', () => {
   });
 });
 
-describe('writes to the context', () => {
+describe('writes to the context', { skip: CANNOT_TRACE }, () => {
   it('change what the function gets', () => {
     withPrograms({ on_write_argument: 'uprobe:overridden:combine' }, (target) => {
       assert.deepEqual([target.call(1n, 3n), target.call(1n, 4n)], [usual(1001n, 3n), usual(1n, 4n)]);
@@ -116,7 +117,7 @@ describe('writes to the context', () => {
   });
 });
 
-describe('the arguments of a call', () => {
+describe('the arguments of a call', { skip: CANNOT_TRACE }, () => {
   it('are what bpf_get_func_arg gives', () => {
     withPrograms({ on_arguments: 'uprobe:overridden:combine' }, (target, object) => {
       target.call(11n, 22n);
@@ -127,7 +128,7 @@ describe('the arguments of a call', () => {
   });
 });
 
-describe('without the user’s word', () => {
+describe('without the user’s word', { skip: CANNOT_TRACE }, () => {
   for (const [program, place, code] of [
     ['on_override', 'uprobe.override:overridden:combine', 'ATTACH_NOT_ALLOWED'],
     ['on_replace', 'uprobe.replace:overridden:combine', 'ATTACH_NOT_ALLOWED'],

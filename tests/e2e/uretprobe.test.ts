@@ -4,8 +4,10 @@ import { describe, it } from 'node:test';
 import { type BpfLink, type BpfObject, openObject, openProcess, type TargetProcess } from '../../src/index.ts';
 import { CallsTarget } from '../support/calls-target.ts';
 import { codeHashes } from '../support/code-hash.ts';
+import { CANNOT_TRACE } from '../support/entered.ts';
 import { objectFile } from '../support/objects.ts';
 import { ReturningTarget } from '../support/returning-target.ts';
+import { compileTarget, startTarget, waitUntil } from '../support/targets.ts';
 
 /** Slots of `seen` in function-calls.bpf.c. */
 const Seen = { entries: 0, returns: 4, ax: 5, ip: 6, functionIp: 7, value: 8, retval: 9 } as const;
@@ -62,7 +64,7 @@ function withoutLate(now: Record<string, string>, before: Record<string, string>
   return Object.fromEntries(Object.entries(now).filter(([mapping]) => mapping in before));
 }
 
-describe('a uretprobe on a running process', () => {
+describe('a uretprobe on a running process', { skip: CANNOT_TRACE }, () => {
   it('sees what the function returned, where it returns to, and which it is', () => {
     using target = new CallsTarget(1);
     using process = openProcess(target.pid);
@@ -204,6 +206,18 @@ describe('a uretprobe on a running process', () => {
     target.start();
     target.finish();
     assert.equal(target.wrong, 0n);
+  });
+
+  it('refuses a Go program, whose entries can be probed', () => {
+    using target = startTarget(compileTarget('like-go'));
+    using process = openProcess(target.pid);
+    using object = openObject(objectFile('function-calls'));
+    assert.throws(() => object.program('on_return').attachUretprobe(process, 'like-go:called'), {
+      code: 'ATTACH_RETURN_REFUSED',
+      message: /written in Go/,
+    });
+    const link = object.program('on_entry').attachUprobe(process, 'like-go:called');
+    waitUntil('it is called', () => link.hits > 0n);
   });
 
   for (const name of ['setjmp', 'vfork', 'swapcontext', 'dlopen', '_Unwind_Resume']) {
