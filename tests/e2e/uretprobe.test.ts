@@ -120,6 +120,14 @@ describe('a uretprobe on a running process', { skip: CANNOT_TRACE }, () => {
     });
   });
 
+  it('follows functions that jump to each other, on a return stack that fills up', () => {
+    const functions = ['probed_before_jumps', 'probed_first', 'probed_middle', 'probed_last'];
+    runProbed('returning', 'tail', functions, ({ returns }, calls) => {
+      assert.equal(sum(returns, 'hits') + sum(returns, 'missed'), calls);
+      assert.ok(sum(returns, 'missed') > 0n);
+    });
+  });
+
   it('drops what longjmp leaves behind', () => {
     runProbed('returning', 'longjmp', ['probed_jumping', 'probed_around', 'probed_sum'], ({ returns }) => {
       assert.deepEqual(
@@ -198,7 +206,7 @@ describe('a uretprobe on a running process', { skip: CANNOT_TRACE }, () => {
     const before = codeHashes(target.pid);
     using process = openProcess(target.pid);
     {
-      using probes = probe(process, 'returning', ['probed_staying']);
+      using probes = probe(process, 'returning', ['probed_staying', 'probed_jumping_to_staying']);
       target.start();
       while (probes.entries[0]!.hits === 0n);
     }

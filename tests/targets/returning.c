@@ -365,9 +365,49 @@ PROBED long probed_staying(long n)
 	return n + 1;
 }
 
+#define JUMPING __attribute__((noipa, optimize("O2")))
+
+/* Its last act is a jump to another probed function: both return from the same place on the stack. */
+JUMPING long probed_jumping_to_staying(long n)
+{
+	count_call();
+	return probed_staying(n + 1);
+}
+
 static void staying(void)
 {
-	check(probed_staying(1) == 2);
+	check(probed_jumping_to_staying(1) == 3);
+}
+
+JUMPING long probed_last(long n)
+{
+	count_call();
+	return n + 1;
+}
+
+JUMPING long probed_middle(long n)
+{
+	count_call();
+	return probed_last(n + 1);
+}
+
+JUMPING long probed_first(long n)
+{
+	count_call();
+	return probed_middle(n + 1);
+}
+
+PROBED long probed_before_jumps(long n)
+{
+	count_call();
+	return n == 0 ? probed_first(1) - 4 : 1 + probed_before_jumps(n - 1);
+}
+
+/* With room on the return stack, with room for one or two more, and with none. */
+static void tail_calls(void)
+{
+	for (long n = 0; n < 200; n++)
+		check(probed_before_jumps(n) == n);
 }
 
 int main(int argc, char **argv)
@@ -376,7 +416,8 @@ int main(int argc, char **argv)
 		{"recursion", recursion},     {"depth", depth},         {"longjmp", jumps},
 		{"pthread_exit", thread_exits}, {"cancel", cancellation}, {"swapcontext", coroutines},
 		{"migration", migration},     {"backtrace", backtraces}, {"signals", signals},
-		{"fork", forks},	      {"registers", registers}, {"staying", staying}, {0, 0},
+		{"fork", forks},	      {"registers", registers}, {"staying", staying},
+		{"tail", tail_calls}, {0, 0},
 	};
 	return run_scenarios(argc, argv, scenarios);
 }

@@ -10,7 +10,7 @@
  * A signal handler may call probed functions at any instruction. So an entry is taken first and filled then, its slot last; and
  * it is given back after the return address stands in its slot again. A slot of 0 is an entry just being filled, or never
  * used; HOLE is one given back while others lay above it. Of two entries with one slot the higher is the newer: the lower was
- * left behind by a longjmp.
+ * left behind by a longjmp, or is that of a function whose last act was a jump to the other.
  */
 
 import { Syscall } from '../../helpers/linux.ts';
@@ -108,8 +108,16 @@ export function slowPushCode(place: Pick<ReturnStackPlace, 'index' | 'rows'>): I
       fill(b, top, slot!, hook!);
       b.return(1);
     });
-    // An entry for this very slot was left behind: what stands there now is a newer return address.
+    // An entry for this very slot was left behind: what stands there now is a newer return address. Unless that leads to us:
+    // then a probed function has jumped to this one, and both will return from there.
     const stale = findEntry(b, row, slot!);
+    b.when(b.compare('ne', stale, 0), () => {
+      const label = b.load(8, b.load(8, stale, Entry.hook), Hook.label);
+      b.when(b.compare('eq', b.load(8, slot!), label), () => {
+        countMissed(b, hook!);
+        b.return(0);
+      });
+    });
     const entry = b.choose(
       b.compare('ne', stale, 0),
       () => stale,

@@ -13,6 +13,7 @@ import {
   Entry,
   HOLE,
   Hook,
+  LAST_ENTRY,
   PAGE,
   popCode,
   pushCode,
@@ -116,7 +117,7 @@ export class ReturnStack {
     }
   }
 
-  /** Entries whose slot is known; what the target wrote there is not to be trusted. */
+  /** Entries whose slot is known, the newest of each thread first; what the target wrote there is not to be trusted. */
   *#entries(): Generator<PendingReturn> {
     const { memory } = this.#injection.process;
     const { index, rows } = this.#place;
@@ -126,7 +127,7 @@ export class ReturnStack {
       const row = known.getBigUint64(8 * n, true);
       if (row < rows || row >= rows + BigInt(ROWS * PAGE)) continue;
       const view = viewOf(memory.read(row, PAGE));
-      for (let at: number = Row.entries; at + Entry.size <= PAGE; at += Entry.size) {
+      for (let at: number = LAST_ENTRY; at >= Row.entries; at -= Entry.size) {
         const slot = view.getBigUint64(at + Entry.slot, true);
         if (slot <= BigInt(HOLE)) continue;
         const label = this.#word(view.getBigUint64(at + Entry.hook, true) + BigInt(Hook.label));
