@@ -128,6 +128,12 @@ describe('a uretprobe on a running process', { skip: CANNOT_TRACE }, () => {
     });
   });
 
+  it('misses nothing of threads that come and go', () => {
+    runProbed('returning', 'threads', ['probed_sum'], ({ returns }, calls) => {
+      assert.deepEqual([sum(returns, 'hits'), sum(returns, 'missed')], [calls, 0n]);
+    });
+  });
+
   it('drops what longjmp leaves behind', () => {
     runProbed('returning', 'longjmp', ['probed_jumping', 'probed_around', 'probed_sum'], ({ returns }) => {
       assert.deepEqual(

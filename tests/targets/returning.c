@@ -356,6 +356,25 @@ static void registers(void)
 	}
 }
 
+static void *sum_thread(void *seed)
+{
+	for (long i = 0; i < 50; i++)
+		check(probed_sum((long)seed, i) == 2 * (long)seed + i);
+	return 0;
+}
+
+/* Threads that come and go, 32 at a time. */
+static void threads(void)
+{
+	pthread_t running[32];
+	for (long round = 0; round < 100; round++) {
+		for (long t = 0; t < 32; t++)
+			check(pthread_create(&running[t], 0, sum_thread, (void *)(round + t)) == 0);
+		for (int t = 0; t < 32; t++)
+			pthread_join(running[t], 0);
+	}
+}
+
 /* Stays inside until the test lets it go. */
 PROBED long probed_staying(long n)
 {
@@ -417,7 +436,7 @@ int main(int argc, char **argv)
 		{"pthread_exit", thread_exits}, {"cancel", cancellation}, {"swapcontext", coroutines},
 		{"migration", migration},     {"backtrace", backtraces}, {"signals", signals},
 		{"fork", forks},	      {"registers", registers}, {"staying", staying},
-		{"tail", tail_calls}, {0, 0},
+		{"tail", tail_calls},	      {"threads", threads},	{0, 0},
 	};
 	return run_scenarios(argc, argv, scenarios);
 }
