@@ -1,36 +1,32 @@
 /**
- * Entry probes: the seed's uprobe implementation. The first instructions of a function are displaced into a trampoline
- * that runs the programs, and a 5-byte jump leads there.
+ * Probes of function calls: the seed's uprobe implementation. The first instructions of a function are displaced into a
+ * trampoline that runs the programs, and a 5-byte jump leads there.
  */
-
-import { PtRegs, ptRegsAtEntry } from '../../arch/x64/pt-regs.ts';
 import type { Injection } from '../../inject/injection.ts';
+import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
+import { UPROBE_KINDS, type UprobeKind } from './kinds.ts';
 import { parseUprobe, type UprobePrivateData } from './private-data.ts';
-import { UprobeSite } from './site.ts';
-
-/** bpftime's number for UPROBE. */
-export const UPROBE: AttachKind = {
-  type: 6,
-  name: 'uprobe',
-  sections: ['uprobe'],
-  context: PtRegs,
-  helpers: [],
-};
+import { requireReturnProbeable } from './return-refusals.ts';
+import { ReturnStack } from './return-stack.ts';
+import { type SiteProgram, UprobeSite } from './site.ts';
+import { findUnwinders } from './unwinders.ts';
 
 export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
-  readonly kinds = [UPROBE];
+  readonly kinds = UPROBE_KINDS;
   readonly parsePrivateData = parseUprobe;
   readonly #injection: Injection;
   /** By the function's address. A site stays known when its last program is gone: its trampoline may be used again. */
   readonly #sites = new Map<bigint, UprobeSite>();
+  #returnStack: ReturnStack | undefined;
+  #known: { readonly modules: string; readonly unwinders: readonly ResolvedFunction[] } | undefined;
 
   constructor(injection: Injection) {
     this.#injection = injection;
   }
 
-  createAttach(_kind: AttachKind, at: UprobePrivateData, callback: EbpfCallback): AttachEntry {
+  createAttach(kind: AttachKind, at: UprobePrivateData, callback: EbpfCallback): AttachEntry {
     if (at.offset !== 0) {
       throw new AttachError('ATTACH_OFFSET_UNSUPPORTED', `cannot attach to ${at}: an offset inside a function`, {
         fix: 'probe the entry of the function',
@@ -39,13 +35,12 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
     const { process } = this.#injection;
     const target = process.resolveFunction(process.findModule(at.binary), at.symbol);
     const { address } = target;
-    const site = this.#sites.get(address) ?? new UprobeSite(this.#injection, target);
-    const program = callback.compile(
-      { struct: PtRegs, fields: ptRegsAtEntry(address), functionIp: { in: 'constant', value: address } },
-      address,
-    );
+    const { when, model } = kindOf(kind);
+    if (when === 'return') this.#prepareReturns(target);
+    const site = this.#siteAt(target);
+    const code = callback.compile(model(address), address);
+    const program: SiteProgram = { when, code, missedCell: callback.missedCell };
     site.add(program);
-    this.#sites.set(address, site);
     let attached = true;
     return {
       target: `${target.module.name}:${at.symbol}`,
@@ -57,4 +52,43 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
       },
     };
   }
+
+  #siteAt(target: ResolvedFunction): UprobeSite {
+    const known = this.#sites.get(target.address);
+    if (known !== undefined) return known;
+    const site = new UprobeSite(this.#injection, target, () => this.#returnsFor(target));
+    this.#sites.set(target.address, site);
+    return site;
+  }
+
+  #returnsFor({ name }: ResolvedFunction): ReturnStack {
+    this.#returnStack ??= new ReturnStack(this.#injection, name);
+    return this.#returnStack;
+  }
+
+  /** Looked for again whenever a library came or went. */
+  #unwinders(): readonly ResolvedFunction[] {
+    const { process } = this.#injection;
+    const modules = process
+      .modules()
+      .map(({ path, start }) => `${path} ${start}`)
+      .join();
+    if (this.#known?.modules !== modules) this.#known = { modules, unwinders: findUnwinders(process) };
+    return this.#known.unwinders;
+  }
+
+  /** Unwinders must never meet a return address that we put away: from now on they have them all put back first. */
+  #prepareReturns(target: ResolvedFunction): void {
+    requireReturnProbeable(target);
+    const stack = this.#returnsFor(target);
+    for (const unwinder of this.#unwinders()) {
+      this.#siteAt(unwinder).guard(() => stack.restoring(unwinder.address));
+    }
+  }
+}
+
+function kindOf({ type }: AttachKind): UprobeKind {
+  const kind = UPROBE_KINDS.find((one) => one.type === type);
+  if (kind !== undefined) return kind;
+  throw new AttachError('ATTACH_NO_IMPL', `cannot attach: attach type ${type} is none of function calls`);
 }
