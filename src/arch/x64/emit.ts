@@ -96,6 +96,7 @@ function findShortJumps(
   places: Places,
   next: 'end' | undefined,
 ): ShortJumps {
+  if (blocks.length < 2) return new Map();
   const trial = new Assembler(a.address);
   const labels = new Map([...places.blocks.keys()].map((block) => [block, trial.label()]));
   const elsewhere = trial.label();
