@@ -12,6 +12,8 @@ export const ATTACH_ERRORS = {
   ATTACH_SITE_INSTRUCTION: 'an instruction at the site cannot be moved elsewhere',
   ATTACH_SITE_PATCHED: 'the code in memory is not the code in the file: another tool has patched it',
   ATTACH_SITE_UNREADABLE: 'the bytes at the site do not decode as instructions',
+  ATTACH_NOT_ALLOWED: 'programs of this kind change what the target does, and that was not allowed',
+  ATTACH_RETURN_REFUSED: 'the return of this function cannot be probed safely',
   ATTACH_OFFSET_UNSUPPORTED: 'only the first instruction of a function can be probed yet',
 } as const;
 

@@ -1,6 +1,7 @@
 /** `remora load`: attaches an object's programs to a running process, until something ends it, and tells what they saw. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
+import type { Permission } from '../index.ts';
 import { readFile } from './input.ts';
 import { JsonReport } from './json-report.ts';
 import { onlyPid, shared } from './options.ts';
@@ -10,6 +11,7 @@ import { TextReport } from './text-report.ts';
 
 interface LoadOptions {
   readonly pid: readonly number[];
+  readonly allow?: readonly Permission[];
   readonly attach?: ReadonlyMap<string, string>;
   readonly duration?: number;
   readonly json?: true;
@@ -50,7 +52,7 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   };
   // Whatever fails, the object leaves the target before the target is closed.
   using target = openProcess(pid);
-  using object = openObject(readFile(file));
+  using object = openObject(readFile(file), { allow: options.allow ?? [] });
   note('note: the programs passed a structural check only, not yet the full verifier');
   const output = Output.to(options.o);
   const report = options.json

@@ -44,17 +44,19 @@ export function applyPatches(process: TargetProcess, patches: readonly Patch[]):
   if (patches.length === 0) return { pauseUs: 0, threads: 0, moved: 0 };
   // Read before the stop: with thousands of mappings it takes longer than the stop itself.
   const mappings = catchesSignals(process.pid) ? process.mappings() : [];
+  const sorted = patches.toSorted((a, b) => (a.address < b.address ? -1 : 1));
+  const runs = runsOf(patches, sorted);
   const held = process.stopThreads();
   let moved: number;
   let threads: number;
   try {
     threads = held.threads.length;
-    const spans = spansOf(patches).map((span) => readSpan(process, span));
+    const spans = runs.map((run) => readSpan(process, run));
     const isKnown = held.threads.every(({ registers }) => mappingAt(mappings, registers.rsp) !== undefined);
     moved = moveThreads(
       process,
       held.threads,
-      patches,
+      sorted,
       isKnown || mappings.length === 0 ? mappings : process.mappings(),
     );
     writeAll(process, spans);
@@ -73,17 +75,22 @@ interface Span {
 
 const PAGE = 4096n;
 
-/** Runs of patches with ascending addresses and no page between them that none of them touches. */
-function spansOf(patches: readonly Patch[]): readonly (readonly Patch[])[] {
-  const spans: Patch[][] = [];
-  let end = 0n;
+/** Runs of patches that follow one another in memory too, with no page between them that none of them touches. */
+function runsOf(patches: readonly Patch[], sorted: readonly Patch[]): readonly (readonly Patch[])[] {
+  const next = new Map(sorted.map((patch, n) => [patch, sorted[n + 1]]));
+  const runs: Patch[][] = [];
   for (const patch of patches) {
-    const isNear = patch.address >= end && patch.address / PAGE - (end - 1n) / PAGE <= 1n;
-    if (spans.length > 0 && isNear) spans.at(-1)!.push(patch);
-    else spans.push([patch]);
-    end = patch.address + BigInt(patch.expected.length);
+    const run = runs.at(-1);
+    const last = run?.at(-1);
+    if (last !== undefined && next.get(last) === patch && isNear(last, patch)) run!.push(patch);
+    else runs.push([patch]);
   }
-  return spans;
+  return runs;
+}
+
+function isNear({ address, expected }: Patch, next: Patch): boolean {
+  const end = address + BigInt(expected.length);
+  return next.address >= end && next.address / PAGE - (end - 1n) / PAGE <= 1n;
 }
 
 function readSpan({ memory }: TargetProcess, patches: readonly Patch[]): Span {
@@ -113,11 +120,10 @@ function requireExpected({ before }: Span, { address, expected }: Patch, offset:
 function moveThreads(
   process: TargetProcess,
   threads: readonly StoppedThread[],
-  patches: readonly Patch[],
+  sorted: readonly Patch[],
   mappings: readonly Mapping[],
 ): number {
   let moved = 0;
-  const sorted = patches.toSorted((a, b) => (a.address < b.address ? -1 : 1));
   for (const thread of threads) {
     // A thread in a system call goes back to make it again, so that is where it is.
     const point = resumePoint(thread.registers);

@@ -103,6 +103,20 @@ export function mapSession(
   });
 }
 
+/**
+ * Maps `size` bytes that only the target sees; each child it forks gets a copy.
+ *
+ * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
+ * @throws {ProcessError}
+ */
+export function mapInherited(process: TargetProcess, near: bigint, size: number): Region {
+  return mapWhereFree(process, near, size, {
+    protection: PROT_READ_WRITE,
+    fill: (_, address) => ({ address, size }),
+    expect: (region) => [{ region, permissions: 'rw-p', inode: 0n }],
+  });
+}
+
 /** Unmaps regions in one stop of one thread. They must be ours still: after an exec other things lie there. */
 export function unmap(process: TargetProcess, regions: readonly Region[]): void {
   process.withRemoteCalls((calls) => {

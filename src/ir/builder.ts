@@ -76,8 +76,12 @@ export class Builder {
     return Array.from({ length: this.fn.paramCount }, (_, index) => this.#make({ op: 'param', index }));
   }
   site(source: SiteSource): Value {
-    if (source.in === 'stack') return this.load(8, this.site({ in: 'stackPointer', offset: 0 }), source.offset);
+    if (source.in === 'stack') return this.load(8, this.site({ in: 'stackPointer', offset: source.offset }));
     return this.#make({ op: 'site', source });
+  }
+  /** Changes a register of the site, given by the architecture's number: it goes on with `value`. */
+  siteStore(register: number, value: Operand): void {
+    this.#make({ op: 'siteStore', register }, [this.#operand(value)]);
   }
   /** The address of `size` fresh bytes of stack, uninitialised. Fixed place: not per loop iteration. */
   stack(size: number): Value {

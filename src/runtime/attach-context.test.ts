@@ -24,6 +24,7 @@ function recordingImpl(log: string[]): AttachImpl<string> {
 function callback(name: string): EbpfCallback {
   return {
     name,
+    missedCell: 0n,
     compile: () => {
       throw new Error('nothing is compiled here');
     },

@@ -3,6 +3,7 @@
  * makes. Until something is attached no process is touched.
  */
 import type { Btf } from '../btf/btf.ts';
+import type { Permission } from '../helpers/helper.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import { readObject } from '../object/read-object.ts';
@@ -19,6 +20,8 @@ export interface ObjectOptions {
   /** Registers the attach implementations. */
   readonly setup: AttachSetup;
   readonly inject: (process: TargetProcess) => Injection;
+  /** What programs may do that is refused by default. */
+  readonly allow: readonly Permission[];
 }
 
 /** What an attach did, all links of it in one stop of the target. */
@@ -152,7 +155,8 @@ export class BpfObject implements Disposable {
   /** A session that cannot begin leaves nothing in the target. */
   #openSession(injection: Injection): Session {
     try {
-      return new Session(injection, this.#spec, this.#verified, this.#options.setup);
+      const { setup, allow } = this.#options;
+      return new Session(injection, this.#spec, this.#verified, setup, new Set(allow));
     } catch (error) {
       injection[Symbol.dispose]();
       throw error;
@@ -193,6 +197,16 @@ export class BpfProgram {
   /** Attaches to every function that a pattern matches, as one link: `libc.so.6:*alloc*`. @throws as BpfObject.attachAll */
   attachUprobeMulti(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
     return this.#attach(target, request(this, `uprobe.multi:${place}`, options));
+  }
+
+  /** Attaches to the return of a function: `libc.so.6:malloc`. @throws as BpfObject.attachAll */
+  attachUretprobe(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
+    return this.#attach(target, request(this, `uretprobe:${place}`, options));
+  }
+
+  /** Attaches to a place of any kind: `uprobe.override:libc.so.6:malloc`. @throws as BpfObject.attachAll */
+  attachTo(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
+    return this.#attach(target, request(this, place, options));
   }
 
   #attach(target: TargetProcess, request: AttachRequest): BpfLink {
@@ -251,9 +265,9 @@ export class BpfLink implements Disposable {
     return this.#session.hits(this.id);
   }
 
-  /** How often the place was reached and the program did not run: entry probes always run. */
+  /** How often the place was reached and the program did not run; still told after detach. */
   get missed(): bigint {
-    return 0n;
+    return this.#session.missed(this.id);
   }
 
   /** Puts the target's bytes back. A second time does nothing. */

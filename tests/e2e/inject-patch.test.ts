@@ -1,6 +1,7 @@
 /** Changing code while threads are in it. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { toHex } from '../../src/bytes/hex.ts';
 import { InjectError } from '../../src/inject/errors.ts';
 import { Injection } from '../../src/inject/injection.ts';
 import { ADD_WINDOW, countingPatch, jump } from '../support/counting-patch.ts';
@@ -56,6 +57,24 @@ describe('patching a function that threads call', { skip: CANNOT_TRACE }, () => 
       (e) => e instanceof InjectError && e.code === 'INJECT_SITE_CHANGED',
     );
     assert.deepEqual(entered.process.memory.read(site, 16), code);
+  });
+
+  it('changes the sites of a batch whatever their order is', () => {
+    using entered = new EnteredTarget('sites', ['call', '4']);
+    using injection = new Injection(entered.process);
+    const { address: start } = injection.share(4096);
+    const patches = [8n, 0n, 12n, 4n].map((offset) => {
+      const [original, wanted] = [Uint8Array.of(0, 0), Uint8Array.of(1, 2)];
+      return { address: start + offset, original, wanted, moves: new Map() };
+    });
+    const change = (all: typeof patches) =>
+      injection.batch(() => {
+        for (const patch of all) injection.patch(patch);
+      });
+    change(patches);
+    assert.equal(toHex(entered.process.memory.read(start, 16)), '01020000'.repeat(4));
+    change(patches.map((patch) => ({ ...patch, wanted: patch.original })));
+    assert.deepEqual(entered.process.memory.read(start, 16), new Uint8Array(16));
   });
 
   it('takes the last of two patches of one site in a batch', () => {

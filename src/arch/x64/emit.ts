@@ -29,6 +29,8 @@ export interface Places {
   labelOf(callee: Callee): Label;
   /** Bytes from the function's frame to the stack pointer at the site. */
   readonly siteStack: number;
+  /** Bytes from the function's frame to where each register was saved that the function changes for the site. */
+  readonly saved: ReadonlyMap<Reg, number>;
 }
 
 /** Where jumps go: to a block, or to the end of the function. */
@@ -94,6 +96,7 @@ function findShortJumps(
   places: Places,
   next: 'end' | undefined,
 ): ShortJumps {
+  if (blocks.length < 2) return new Map();
   const trial = new Assembler(a.address);
   const labels = new Map([...places.blocks.keys()].map((block) => [block, trial.label()]));
   const elsewhere = trial.label();
@@ -160,7 +163,7 @@ function placed(operand: Operand, frame: Frame, places: Places, pushed: number):
   return operand.kind === 'imm' ? operand.value : placedMemory(operand, frame, places, pushed);
 }
 
-function placedMemory(operand: MemOperand, frame: Frame, { siteStack }: Places, pushed: number): Mem {
+function placedMemory(operand: MemOperand, frame: Frame, { siteStack, saved }: Places, pushed: number): Mem {
   const { anchor, scale, disp } = operand;
   const [base, index] = [operand.base as Reg | undefined, operand.index as Reg | undefined];
   switch (anchor.in) {
@@ -174,5 +177,10 @@ function placedMemory(operand: MemOperand, frame: Frame, { siteStack }: Places, 
       return { base: Reg.RSP, index, scale, disp: disp + pushed + frame.offsets[anchor.slot]!, segment: undefined };
     case 'site':
       return { base: Reg.RSP, index, scale, disp: disp + pushed + frame.size + siteStack, segment: undefined };
+    case 'saved': {
+      const place = saved.get(anchor.register);
+      if (place === undefined) throw new RangeError(`register ${anchor.register} is not saved: nothing to change`);
+      return { base: Reg.RSP, index, scale, disp: disp + pushed + frame.size + place, segment: undefined };
+    }
   }
 }

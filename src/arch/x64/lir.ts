@@ -42,7 +42,9 @@ export type Anchor =
   /** A slot of the function's frame; takes no base. */
   | { readonly in: 'frame'; readonly slot: number }
   /** The stack pointer at the site; takes no base. */
-  | { readonly in: 'site' };
+  | { readonly in: 'site' }
+  /** Where a register of the site was saved before the body; takes no base, index or disp. */
+  | { readonly in: 'saved'; readonly register: Reg };
 
 export type Operand = RegOperand | ImmOperand | MemOperand;
 

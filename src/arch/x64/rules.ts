@@ -37,6 +37,19 @@ const RULES: { readonly [O in Operation['op']]: Rule<O> } = {
   // Its users see through it: `identical`.
   bounded: nothing,
 
+  siteStore(s, value, { register }) {
+    if (!s.convention.atSite) throw new ArchError('ARCH_UNSUPPORTED', 'only the body itself can change the site');
+    const place: MemOperand = {
+      kind: 'mem',
+      anchor: { in: 'saved', register: register as Reg },
+      base: undefined,
+      index: undefined,
+      scale: 1,
+      disp: 0,
+    };
+    s.emit('mov', 8, [place, s.immediateOrRegister(value.args[0]!, 8)]);
+  },
+
   binary(s, value, { operator, width }) {
     BINARY[operator](s, value, bytesOf(width));
   },

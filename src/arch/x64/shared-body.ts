@@ -33,7 +33,7 @@ export function emitSharedBody(program: LoweredProgram, sites: readonly bigint[]
   const a = new Assembler(origin);
   const saved: readonly Reg[] = [...program.clobbered];
   for (const reg of saved) a.push(reg);
-  program.emitBody(a, { siteStack: (2 + saved.length) * WORD });
+  program.emitBody(a, { siteStack: (2 + saved.length) * WORD, saved });
   for (const reg of saved.toReversed()) a.pop(reg);
   a.ret();
   program.emitFunctions(a);
@@ -52,6 +52,7 @@ export function callSharedBody({ entry, table, stackBytes }: SharedBody, index: 
   return {
     clobbered: NOTHING,
     stackBytes,
+    result: undefined,
     emitBody(a, { siteStack }) {
       if (siteStack !== 0) throw new TypeError('a shared body is called with the stack pointer as the site has it');
       a.push(absolute(table + BigInt(index * WORD)));

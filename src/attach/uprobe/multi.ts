@@ -10,9 +10,9 @@ import { functionsMatching } from '../../process/functions.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import type { AttachEntry, EbpfCallback } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
-import { entryContext, SHARED_ENTRY_CONTEXT } from './entry-context.ts';
+import { SHARED_ENTRY, UPROBE_MULTI } from './kinds.ts';
 import type { UprobePrivateData } from './private-data.ts';
-import type { UprobeSite } from './site.ts';
+import type { SiteProgram, UprobeSite } from './site.ts';
 
 /** Sites that share one copy of the program: their addresses lie behind it. */
 const SHARING = 4096;
@@ -43,7 +43,10 @@ export function attachMany(
     }
   });
   requireApart(targets, sites);
-  const programs = compileForAll(injection, targets, callback);
+  const { missedCell } = callback;
+  const programs = compileForAll(injection, targets, callback).map(
+    (code): SiteProgram => ({ when: 'entry', code, missedCell }),
+  );
   let attached = 0;
   const detach = (): void => {
     for (let n = 0; n < attached; n++) sites[n]!.remove(programs[n]!);
@@ -75,11 +78,11 @@ function compileForAll(
 ): LoweredProgram[] {
   return groups(targets).flatMap((group) => {
     const { address } = group[0]!;
-    const own = () => group.map((target) => callback.compile(entryContext(target.address), target.address));
+    const own = () => group.map((target) => callback.compile(UPROBE_MULTI.model(target.address), target.address));
     if (group.length === 1) return own();
     let program: LoweredProgram;
     try {
-      program = callback.compile(SHARED_ENTRY_CONTEXT, address);
+      program = callback.compile(SHARED_ENTRY, address);
     } catch (error) {
       // A function of the program may ask for the site; if it is anything else, compiling once more says it again.
       if (error instanceof CompileError) return own();

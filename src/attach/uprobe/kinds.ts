@@ -1,0 +1,87 @@
+/** The attach kinds of function calls, and what each of them lets a program see. The numbers are bpftime's. */
+import { PtRegs, ptRegsAtEntry } from '../../arch/x64/pt-regs.ts';
+import { SHARED_SITE_ADDRESS } from '../../arch/x64/shared-body.ts';
+import type { ContextModel } from '../../compile/context-model.ts';
+import type { SiteSource } from '../../ir/value.ts';
+import type { AttachKind } from '../attach-impl.ts';
+
+export interface UprobeKind extends AttachKind {
+  /** When its programs run. */
+  readonly when: 'entry' | 'return';
+  /** The context of a program at the function that begins at `address`. */
+  model(address: bigint): ContextModel;
+}
+
+/** Integer arguments in order, as fields of pt_regs. System V ABI, AMD64 supplement 3.2.3. */
+const ARGUMENTS = ['di', 'si', 'dx', 'cx', 'r8', 'r9'] as const;
+const GENERAL = ['ax', 'bx', 'cx', 'dx', 'si', 'di', 'bp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+
+/** At the entry of a function. */
+export const UPROBE: UprobeKind = {
+  type: 6,
+  name: 'uprobe',
+  sections: ['uprobe', 'uprobe.s'],
+  context: PtRegs,
+  helpers: [],
+  when: 'entry',
+  model: (address) => atEntry(constant(address)),
+};
+
+/** At the entries of all functions that a pattern matches. The kernel's number, BPF_TRACE_UPROBE_MULTI: bpftime has none. */
+export const UPROBE_MULTI: UprobeKind = { ...UPROBE, type: 48, name: 'uprobe.multi', sections: ['uprobe.multi'] };
+
+/** What a program is compiled for that many entries share. */
+export const SHARED_ENTRY: ContextModel = atEntry(SHARED_SITE_ADDRESS);
+
+/** When a function has returned: `ax` is what it returned, `ip` where it returns to. */
+export const URETPROBE: UprobeKind = {
+  type: 7,
+  name: 'uretprobe',
+  sections: ['uretprobe', 'uretprobe.s'],
+  context: PtRegs,
+  helpers: [],
+  when: 'return',
+  model: (address) => ({
+    ...common(constant(address), { in: 'stack', offset: -8 }),
+    result: { field: 'ax', is: 'returned' },
+  }),
+};
+
+/** At the entry; a program that sets a value to return bypasses the function. */
+export const UPROBE_OVERRIDE: UprobeKind = {
+  type: 1008,
+  name: 'override',
+  sections: ['uprobe.override'],
+  context: PtRegs,
+  helpers: [],
+  requires: ['override'],
+  when: 'entry',
+  model: (address) => ({ ...atEntry(constant(address)), result: { field: 'ax', is: 'to return' }, bypass: 'ifSet' }),
+};
+
+/** Instead of the function, which returns what the program set or else returned. */
+export const UPROBE_REPLACE: UprobeKind = {
+  type: 1009,
+  name: 'replace',
+  sections: ['uprobe.replace'],
+  context: PtRegs,
+  helpers: [],
+  requires: ['override'],
+  when: 'entry',
+  model: (address) => ({ ...atEntry(constant(address)), result: { field: 'ax', is: 'to return' }, bypass: 'always' }),
+};
+
+export const UPROBE_KINDS: readonly UprobeKind[] = [UPROBE, UPROBE_MULTI, URETPROBE, UPROBE_OVERRIDE, UPROBE_REPLACE];
+
+/** @param site the address of the function */
+function atEntry(site: SiteSource): ContextModel {
+  return { ...common(site, site), arguments: ARGUMENTS };
+}
+
+function common(functionIp: SiteSource, ip: SiteSource): ContextModel {
+  return { struct: PtRegs, fields: { ...ptRegsAtEntry(0n), ip }, functionIp, writable: GENERAL };
+}
+
+function constant(value: bigint): SiteSource {
+  return { in: 'constant', value };
+}
