@@ -3,6 +3,7 @@
  * registered here and nowhere else. Nothing here loads koffi or iced-x86 before it is needed.
  */
 import { readFileSync } from 'node:fs';
+import { UprobeSites } from './attach/uprobe/sites.ts';
 import { UprobeAttachImpl } from './attach/uprobe/uprobe.ts';
 import { Injection } from './inject/injection.ts';
 import { BpfObject } from './runtime/bpf-object.ts';
@@ -23,7 +24,7 @@ export function openObject(file: string | Uint8Array, { setup }: OpenObjectOptio
   return new BpfObject(typeof file === 'string' ? readFileSync(file) : file, {
     inject: (process) => new Injection(process),
     setup(context, injection) {
-      context.register(new UprobeAttachImpl(injection));
+      context.register(new UprobeAttachImpl(injection.process, new UprobeSites(injection)));
       setup?.(context, injection);
     },
   });

@@ -12,7 +12,9 @@ export const ATTACH_ERRORS = {
   ATTACH_SITE_INSTRUCTION: 'an instruction at the site cannot be moved elsewhere',
   ATTACH_SITE_PATCHED: 'the code in memory is not the code in the file: another tool has patched it',
   ATTACH_SITE_UNREADABLE: 'the bytes at the site do not decode as instructions',
-  ATTACH_OFFSET_UNSUPPORTED: 'only the first instruction of a function can be probed yet',
+  ATTACH_SITE_OUTSIDE: 'the offset lies behind the end of the function',
+  ATTACH_SITE_BOUNDARY: 'no instruction begins at the offset',
+  ATTACH_SITE_OVERLAP: 'the jump would lie over that of another probe',
 } as const;
 
 export type AttachErrorCode = keyof typeof ATTACH_ERRORS;

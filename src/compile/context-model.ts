@@ -3,6 +3,7 @@
  * field by field, and the passes do the rest: what is loaded from known places becomes the register that holds it, what
  * is never loaded is never stored, and only where the context's address escapes is the struct there in memory.
  */
+import { CONSTANT_FLAGS, type FlagsSource, LAHF_FLAGS, OVERFLOW_BIT } from '../arch/x64/pt-regs.ts';
 import type { AnyStruct } from '../bytes/struct.ts';
 import type { Builder } from '../ir/builder.ts';
 import type { SiteSource, Size, Value } from '../ir/value.ts';
@@ -11,7 +12,7 @@ import type { SiteSource, Size, Value } from '../ir/value.ts';
 export interface ContextModel {
   readonly struct: AnyStruct;
   /** One for every field of `struct`. */
-  readonly fields: Readonly<Record<string, SiteSource>>;
+  readonly fields: Readonly<Record<string, SiteSource | FlagsSource>>;
   /** What bpf_get_func_ip gives. */
   readonly functionIp: SiteSource;
 }
@@ -22,7 +23,20 @@ export function emitContext(b: Builder, { struct, fields }: ContextModel): Value
   for (const [field, offset] of Object.entries(struct.offsetOf)) {
     const source = fields[field];
     if (source === undefined) throw new RangeError(`the context model lacks ${struct.name}.${field}`);
-    b.store(struct.sizeOf[field] as Size, context, offset, b.site(source));
+    b.store(
+      struct.sizeOf[field] as Size,
+      context,
+      offset,
+      source.in === 'savedFlags' ? emitFlags(b, source) : b.site(source),
+    );
   }
   return context;
+}
+
+/** The flags register, put together again. */
+function emitFlags(b: Builder, { offset }: FlagsSource): Value {
+  const word = b.load(8, b.site({ in: 'stackPointer', offset: 0 }), offset);
+  const flags = b.and(b.shr(word, 8), LAHF_FLAGS);
+  const overflow = b.shl(b.and(word, 1), OVERFLOW_BIT);
+  return b.or(b.or(flags, overflow), CONSTANT_FLAGS);
 }

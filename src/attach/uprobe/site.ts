@@ -1,115 +1,132 @@
 /**
- * One probed function: its original bytes, the programs that run there, and the trampoline that the jump at its entry
- * leads to. A probe that comes or goes changes where the jump leads, never code that a thread may be in.
+ * One patched place: its original bytes, the programs that run there, and the trampoline that the jump leads to. A probe
+ * that comes or goes changes where the jump leads, never code that a thread may be in.
  */
 import { emitTrampoline } from '../../arch/x64/trampoline.ts';
-import { findWindow, JUMP_SIZE, type Window, type WindowRefusal } from '../../arch/x64/window.ts';
+import { JUMP_SIZE, SHORT_JUMP_SIZE } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
-import type { Injection } from '../../inject/injection.ts';
-import type { ResolvedFunction } from '../../process/resolve-function.ts';
-import { AttachError, type AttachErrorCode } from '../errors.ts';
+import type { Injection, SitePatch } from '../../inject/injection.ts';
+import { AttachError } from '../errors.ts';
 
-/** An endbr64, four bytes of instructions, and the longest one there is. */
-const LONGEST_WINDOW = 4 + 4 + 15;
-/** Bytes behind a function that may be padding of it. */
-const PADDING = 16;
+/** Where a site lies and what stands there. */
+export interface SitePlace {
+  /** What to call it in messages. */
+  readonly name: string;
+  /** Address of the window's first byte. */
+  readonly at: bigint;
+  /** The window's original bytes. */
+  readonly window: Uint8Array;
+  /** Padding that a short jump leads to, where five bytes were not to be had. */
+  readonly island: { readonly at: bigint; readonly original: Uint8Array } | undefined;
+}
 
-const REFUSAL_CODES: Readonly<Record<WindowRefusal['reason'], AttachErrorCode>> = {
-  'too short': 'ATTACH_SITE_TOO_SHORT',
-  'branch into it': 'ATTACH_SITE_BRANCH',
-  'cannot be moved': 'ATTACH_SITE_INSTRUCTION',
-  'does not decode': 'ATTACH_SITE_UNREADABLE',
-};
+/** A program at an instruction of the window. */
+export interface SiteProbe {
+  readonly at: bigint;
+  /** 'entry': compiled for the first instruction of a function, where flags and the red zone are free. */
+  readonly where: 'entry' | 'inside';
+  readonly program: LoweredProgram;
+}
 
 /** A trampoline laid into the target. */
 interface LaidTrampoline {
-  readonly programs: readonly LoweredProgram[];
+  readonly probes: readonly SiteProbe[];
   readonly origin: bigint;
   readonly moves: ReadonlyMap<bigint, bigint>;
 }
 
 export class UprobeSite {
+  readonly place: SitePlace;
   readonly #injection: Injection;
-  /** Address of the window's first byte. */
-  readonly #at: bigint;
-  readonly #window: Uint8Array;
   /** In the order they were attached. */
-  #programs: readonly LoweredProgram[] = [];
-  /** The trampoline made last, and for which programs: a probe that goes and comes back needs no second one. */
+  #probes: readonly SiteProbe[] = [];
+  /** The trampoline made last, and for which probes: one that goes and comes back needs no second. */
   #made: LaidTrampoline | undefined;
 
-  /** @throws {AttachError} ATTACH_SITE_* */
-  constructor(injection: Injection, target: ResolvedFunction) {
-    const { address, size } = target;
-    const code = injection.process.memory.readUpTo(address, size + PADDING);
-    requireUntouched(target, code.subarray(0, Math.min(size, LONGEST_WINDOW)));
-    const window = findWindow(code, address, size);
-    if (isRefusal(window)) {
-      throw new AttachError(REFUSAL_CODES[window.reason], `cannot attach to ${target.name}: ${window.detail}`, {
-        why: `its first bytes cannot give way to a ${JUMP_SIZE}-byte jump`,
-        fix: 'probe a function that it calls, or one that calls it',
-      });
-    }
+  constructor(injection: Injection, place: SitePlace) {
     this.#injection = injection;
-    this.#at = address + BigInt(window.skip);
-    this.#window = code.slice(window.skip, window.skip + window.length);
+    this.place = place;
   }
 
-  add(program: LoweredProgram): void {
-    this.#set([...this.#programs, program]);
+  /** How threads come from here to the programs. */
+  get method(): string {
+    return this.place.island === undefined ? 'jump' : 'short jump';
   }
 
-  remove(program: LoweredProgram): void {
-    const last = this.#programs.lastIndexOf(program);
-    this.#set(this.#programs.filter((_, index) => index !== last));
+  /** True while a jump stands there. */
+  get isPatched(): boolean {
+    return this.#probes.length > 0;
   }
 
-  #set(programs: readonly LoweredProgram[]): void {
-    const original = this.#window.subarray(0, JUMP_SIZE);
-    if (programs.length === 0) {
-      this.#injection.patch({ address: this.#at, original, wanted: original, moves: new Map() });
-    } else {
-      const { origin, moves } = this.#trampolineFor(programs);
-      this.#injection.patch({ address: this.#at, original, wanted: jump(this.#at, origin), moves });
-    }
-    this.#programs = programs;
+  /** Every byte that is its, patched or displaced. */
+  *bytes(): Generator<bigint> {
+    const { at, window, island } = this.place;
+    for (let n = 0n; n < window.length; n++) yield at + n;
+    if (island !== undefined) for (let n = 0n; n < JUMP_SIZE; n++) yield island.at + n;
   }
 
-  #trampolineFor(programs: readonly LoweredProgram[]): LaidTrampoline {
+  /** @throws {AttachError} ATTACH_SITE_INSTRUCTION */
+  add(probe: SiteProbe): void {
+    this.#set([...this.#probes, probe]);
+  }
+
+  remove(probe: SiteProbe): void {
+    this.#set(this.#probes.filter((known) => known !== probe));
+  }
+
+  #set(probes: readonly SiteProbe[]): void {
+    const trampoline = probes.length === 0 ? undefined : this.#trampolineFor(probes);
+    const patches = this.#patches(trampoline?.origin, trampoline?.moves ?? new Map());
+    // The way is built from its end, and taken down from its beginning.
+    if (trampoline === undefined) patches.reverse();
+    for (const patch of patches) this.#injection.patch(patch);
+    this.#probes = probes;
+  }
+
+  /** What leads to `origin`, or nowhere; the last link of the chain first. */
+  #patches(origin: bigint | undefined, moves: ReadonlyMap<bigint, bigint>): SitePatch[] {
+    const { at, window, island } = this.place;
+    const link = (address: bigint, bytes: Uint8Array, jump: Uint8Array, moved = moves): SitePatch => {
+      const original = bytes.subarray(0, jump.length);
+      return { address, original, wanted: origin === undefined ? original : jump, moves: moved };
+    };
+    if (island === undefined) return [link(at, window, nearJump(at, origin ?? at))];
+    return [
+      link(island.at, island.original, nearJump(island.at, origin ?? at), new Map()),
+      link(at, window, Uint8Array.of(0xeb, Number(island.at - at) - SHORT_JUMP_SIZE)),
+    ];
+  }
+
+  #trampolineFor(probes: readonly SiteProbe[]): LaidTrampoline {
     const made = this.#made;
-    if (made?.programs.length === programs.length && made.programs.every((program, i) => program === programs[i]))
+    if (made?.probes.length === probes.length && made.probes.every(({ program }, i) => program === probes[i]!.program))
       return made;
-    const { origin, result } = this.#injection.layCode(this.#at, (address) => {
-      const place = { origin: address, window: this.#window, site: this.#at };
-      const { bytes, moves } = emitTrampoline(programs, place);
-      return { bytes, result: moves };
-    });
-    this.#made = { programs, origin, moves: result };
-    return this.#made;
+    const { at: site, window, name } = this.place;
+    const entry = probes.filter(({ where }) => where === 'entry').map(({ program }) => program);
+    const inside = pointsOf(probes.filter(({ where }) => where === 'inside'));
+    try {
+      const { origin, result } = this.#injection.layCode(site, (address) => {
+        const { bytes, moves } = emitTrampoline(entry, { origin: address, window, site, inside });
+        return { bytes, result: moves };
+      });
+      this.#made = { probes, origin, moves: result };
+      return this.#made;
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new AttachError('ATTACH_SITE_INSTRUCTION', `cannot attach to ${name}: ${cause.message}`, { cause });
+    }
   }
 }
 
-/** Whoever patched the function first would have its patch taken for the original. */
-function requireUntouched({ name, module, address }: ResolvedFunction, code: Uint8Array): void {
-  const file = module.elf.bytesAt(address - module.bias, code.length);
-  const changed = code.findIndex((byte, index) => byte !== file[index]);
-  if (changed < 0) return;
-  throw new AttachError(
-    'ATTACH_SITE_PATCHED',
-    `cannot attach to ${name}: its byte ${changed} is not what the file has`,
-    {
-      why: `the code in memory differs from ${module.path}: a debugger, another tracer or another remora has patched it`,
-      fix: 'take the other probe off first',
-    },
-  );
-}
-
-function isRefusal(found: Window | WindowRefusal): found is WindowRefusal {
-  return 'reason' in found;
+/** By address; the programs of each in the order they were attached. */
+function pointsOf(probes: readonly SiteProbe[]) {
+  const points = new Map<bigint, LoweredProgram[]>();
+  for (const { at, program } of probes) points.set(at, [...(points.get(at) ?? []), program]);
+  return [...points].map(([at, programs]) => ({ at, programs })).sort((a, b) => Number(a.at - b.at));
 }
 
 /** jmp rel32 */
-function jump(from: bigint, to: bigint): Uint8Array {
+function nearJump(from: bigint, to: bigint): Uint8Array {
   const bytes = Uint8Array.of(0xe9, 0, 0, 0, 0);
   new DataView(bytes.buffer).setInt32(1, Number(to - from) - JUMP_SIZE, true);
   return bytes;

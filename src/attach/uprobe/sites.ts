@@ -1,0 +1,134 @@
+/**
+ * All sites of one target, and which bytes are whose: two jumps must not lie over each other. A probe at an instruction
+ * that another site has displaced joins that site.
+ */
+import type { Window, WindowRefusal } from '../../arch/x64/window.ts';
+import { findWindow, JUMP_SIZE } from '../../arch/x64/window.ts';
+import type { Injection } from '../../inject/injection.ts';
+import { codeMapOf } from '../../process/module-code.ts';
+import type { ResolvedFunction } from '../../process/resolve-function.ts';
+import { AttachError, type AttachErrorCode } from '../errors.ts';
+import { type SitePlace, type SiteProbe, UprobeSite } from './site.ts';
+
+const REFUSAL_CODES: Readonly<Record<WindowRefusal['reason'], AttachErrorCode>> = {
+  'too short': 'ATTACH_SITE_TOO_SHORT',
+  'branch into it': 'ATTACH_SITE_BRANCH',
+  'cannot be moved': 'ATTACH_SITE_INSTRUCTION',
+  'does not decode': 'ATTACH_SITE_UNREADABLE',
+  'not in the function': 'ATTACH_SITE_OUTSIDE',
+  'not an instruction': 'ATTACH_SITE_BOUNDARY',
+};
+
+/** Where a probe is to be. */
+export interface ProbePlace {
+  readonly target: ResolvedFunction;
+  /** In bytes from the function's first. */
+  readonly offset: number;
+}
+
+/** A probe that is in place. */
+export interface PlacedProbe {
+  readonly site: UprobeSite;
+  remove(): void;
+}
+
+export class UprobeSites {
+  readonly #injection: Injection;
+  /** By address of the window. A site stays known when its last program is gone: its trampoline may be used again. */
+  readonly #sites = new Map<bigint, UprobeSite>();
+  /** Of every byte that a patched site has. */
+  readonly #owners = new Map<bigint, UprobeSite>();
+
+  constructor(injection: Injection) {
+    this.#injection = injection;
+  }
+
+  /**
+   * Has a program run at a place.
+   *
+   * @throws {AttachError} ATTACH_SITE_*
+   */
+  add(place: ProbePlace, { where, program }: Pick<SiteProbe, 'where' | 'program'>): PlacedProbe {
+    const { site, at } = this.#siteFor(place);
+    const probe = { at, where, program };
+    site.add(probe);
+    for (const byte of site.bytes()) this.#owners.set(byte, site);
+    this.#sites.set(site.place.at, site);
+    return { site, remove: () => this.#remove(site, probe) };
+  }
+
+  #remove(site: UprobeSite, probe: SiteProbe): void {
+    site.remove(probe);
+    if (site.isPatched) return;
+    for (const byte of site.bytes()) this.#owners.delete(byte);
+  }
+
+  /** The site that a probe belongs to, and the address of the instruction at which it runs. */
+  #siteFor({ target, offset }: ProbePlace): { readonly site: UprobeSite; readonly at: bigint } {
+    const window = planWindow(target, offset);
+    const at = target.address + BigInt(offset + window.skip);
+    const owner = this.#owners.get(at);
+    // Its jump is in the place of this instruction, so the two are run by one trampoline.
+    if (owner !== undefined) return { site: owner, at };
+    const known = this.#sites.get(at);
+    const place = known?.place ?? this.#placeOf(target, at, window);
+    const site = known ?? new UprobeSite(this.#injection, place);
+    for (const byte of site.bytes()) {
+      const other = this.#owners.get(byte);
+      if (other === undefined) continue;
+      const lies = `the jump would lie over the one at ${other.place.name}`;
+      throw new AttachError('ATTACH_SITE_OVERLAP', `cannot attach to ${place.name}: ${lies}`, {
+        fix: 'attach the one at the lower address first: the other then joins it',
+      });
+    }
+    this.#requireUntouched(target, place);
+    return { site, at };
+  }
+
+  #placeOf({ module, name, address }: ResolvedFunction, at: bigint, { length, islands }: Window): SitePlace {
+    const bytesAt = (from: bigint, size: number): Uint8Array => module.elf.bytesAt(from - module.bias, size);
+    const offset = Number(at - address);
+    const place = { name: offset === 0 ? name : `${name}+${offset}`, at, window: bytesAt(at, length) };
+    if (islands === undefined) return { ...place, island: undefined };
+    const free = islands.map((island) => BigInt(island) + module.bias).find((island) => this.#isFree(island));
+    if (free === undefined) {
+      throw new AttachError('ATTACH_SITE_TOO_SHORT', `cannot attach to ${name}: other probes took the padding near it`);
+    }
+    return { ...place, island: { at: free, original: bytesAt(free, JUMP_SIZE) } };
+  }
+
+  #isFree(island: bigint): boolean {
+    for (let n = 0n; n < JUMP_SIZE; n++) if (this.#owners.has(island + n)) return false;
+    return true;
+  }
+
+  /** Whoever patched the place first would have its patch taken for the original. */
+  #requireUntouched({ module }: ResolvedFunction, { name, at, window, island }: SitePlace): void {
+    const { memory } = this.#injection.process;
+    for (const [address, file] of [[at, window] as const, ...(island ? [[island.at, island.original] as const] : [])]) {
+      const found = memory.readUpTo(address, file.length);
+      const changed = file.findIndex((byte, index) => byte !== found[index]);
+      if (changed < 0) continue;
+      throw new AttachError(
+        'ATTACH_SITE_PATCHED',
+        `cannot attach to ${name}: its byte ${changed} is not what the file has`,
+        {
+          why: `the code in memory differs from ${module.path}: a debugger, another tracer or another remora has patched it`,
+          fix: 'take the other probe off first',
+        },
+      );
+    }
+  }
+}
+
+/** @throws {AttachError} ATTACH_SITE_* if no jump can be laid there */
+export function planWindow({ module, name, address, size }: ResolvedFunction, offset: number): Window {
+  const start = Number(address - module.bias);
+  const window = findWindow(codeMapOf(module.elf), start + offset, { start, end: start + size });
+  if (!('reason' in window)) return window;
+  const place = offset === 0 ? name : `${name}+${offset}`;
+  throw new AttachError(REFUSAL_CODES[window.reason], `cannot attach to ${place}: ${window.detail}`, {
+    why: 'its instructions cannot give way to a jump',
+    fix: 'probe another instruction of it, a function that it calls, or one that calls it',
+  });
+}
