@@ -32,7 +32,7 @@ function find(hex: string, { offset = 0, size, pointers = [], others = [], front
   return findWindow(map, AT + offset, range);
 }
 
-const near = (skip: number, length: number) => ({ skip, length, islands: undefined });
+const near = (skip: number, length: number) => ({ skip, length, islands: undefined, readsFlags: false });
 
 describe('findWindow', () => {
   for (const [why, code, window] of [
@@ -99,12 +99,12 @@ describe('findWindow', () => {
 
     it('uses what lies behind the next function', () => {
       const found = find(`${SHORT} 660f1f840000000000 55 c3`, { size: 3, others: [NEXT, [23, 25]] });
-      assert.deepEqual(found, { skip: 0, length: 2, islands: [AT + 14] });
+      assert.deepEqual(found, { skip: 0, length: 2, islands: [AT + 14], readsFlags: false });
     });
 
     it('uses what lies in front', () => {
       const around = { size: 3, others: [[-14, -8], NEXT] as const, front: '55 4889e5 5d c3 0f1f840000000000' };
-      assert.deepEqual(find(SHORT, around), { skip: 0, length: 2, islands: [AT - 8] });
+      assert.deepEqual(find(SHORT, around), { skip: 0, length: 2, islands: [AT - 8], readsFlags: false });
     });
 
     it('leaves two bytes alone that something leads between', () => {
@@ -124,6 +124,12 @@ describe('findWindow', () => {
         assert.equal('reason' in found && found.reason, 'too short');
       });
     }
+  });
+
+  it('says that flags are made use of', () => {
+    // adc rax,rdi; adc rdx,rsi; ret   and   add rax,rdi; adc rdx,rsi; ret
+    assert.deepEqual(find('4811f8 4811f2 c3'), { ...near(0, 6), readsFlags: true });
+    assert.deepEqual(find('4801f8 4811f2 c3'), near(0, 6));
   });
 
   it('goes by instructions, not by bytes that look like a branch', () => {

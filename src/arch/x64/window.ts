@@ -33,6 +33,8 @@ export interface Window {
   readonly length: number;
   /** Where the jump goes by way of padding: places for the long jump, the nearest first. Undefined if it goes straight. */
   readonly islands: readonly number[] | undefined;
+  /** Its instructions make use of flags that were set in front of it. */
+  readonly readsFlags: boolean;
 }
 
 /** Why there is no window. */
@@ -62,20 +64,27 @@ export function findWindow(code: CodeMap, at: number, within: FunctionRange): Wi
     return { reason: 'not an instruction', detail: `no instruction begins at +${at - range.start}` };
   }
   const skip = toHex(code.bytesAt(at, 4)) === ENDBR64 ? 4 : 0;
-  const length = measure(code, at + skip, range, JUMP_SIZE);
-  if (typeof length === 'number') return { skip, length, islands: undefined };
+  const long = measure(code, at + skip, range, JUMP_SIZE);
+  if (!('reason' in long)) return { ...long, skip, islands: undefined };
   const short = measure(code, at + skip, range, SHORT_JUMP_SIZE);
-  if (typeof short !== 'number') return length;
+  if ('reason' in short) return long;
   const islands = findIslands(code, at + skip);
-  if (islands.length === 0) return { ...length, detail: `${length.detail}; no padding is near for a shorter jump` };
-  return { skip, length: short, islands };
+  if (islands.length === 0) return { ...long, detail: `${long.detail}; no padding is near for a shorter jump` };
+  return { ...short, skip, islands };
 }
 
-/** Counts whole instructions from `at` until `size` bytes are covered, if a jump may replace them. */
-function measure(code: CodeMap, at: number, range: FunctionRange, size: number): number | WindowRefusal {
+/** Takes whole instructions from `at` until `size` bytes are covered, if a jump may replace them. */
+function measure(
+  code: CodeMap,
+  at: number,
+  range: FunctionRange,
+  size: number,
+): Pick<Window, 'length' | 'readsFlags'> | WindowRefusal {
   const bytes = code.bytesAt(at, size + LONGEST_INSTRUCTION);
   let length = 0;
   let ended = false;
+  let readsFlags = false;
+  let flagsWritten = 0;
   let refusal: WindowRefusal | undefined;
   /** Where in the window control could arrive, if anything led there. */
   const doors = new Set<number>();
@@ -94,6 +103,8 @@ function measure(code: CodeMap, at: number, range: FunctionRange, size: number):
       const obstacle = whyImmovable(instruction, isLast);
       if (obstacle !== undefined) refusal ??= { reason: 'cannot be moved', detail: obstacle };
     }
+    readsFlags ||= (instruction.rflagsRead & ~flagsWritten) !== 0;
+    flagsWritten |= instruction.rflagsModified;
     for (const door of doorsOf(bytes, length, instruction.length)) doors.add(at + door);
     ended ||= endsRun(instruction);
     length += instruction.length;
@@ -107,7 +118,7 @@ function measure(code: CodeMap, at: number, range: FunctionRange, size: number):
     return { reason: 'branch into it', detail };
   }
   const branch = findShortBranch(code, doors);
-  if (branch === undefined) return length;
+  if (branch === undefined) return { length, readsFlags };
   const place = branch - range.start;
   const detail = `the branch at ${place < 0 ? '' : '+'}${place} leads into the ${length} bytes that the jump would replace`;
   return { reason: 'branch into it', detail };

@@ -4,6 +4,7 @@
  */
 import type { Window, WindowRefusal } from '../../arch/x64/window.ts';
 import { findWindow, JUMP_SIZE } from '../../arch/x64/window.ts';
+import type { LoweredProgram } from '../../compile/compile.ts';
 import type { Injection } from '../../inject/injection.ts';
 import { codeMapOf } from '../../process/module-code.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
@@ -26,10 +27,13 @@ export interface ProbePlace {
   readonly offset: number;
 }
 
-/** A probe that is in place. */
-export interface PlacedProbe {
+/** Where a probe would run, and how it would be reached. */
+export interface LocatedProbe {
   readonly site: UprobeSite;
-  remove(): void;
+  /** Address of the instruction in front of which the program runs: behind an endbr64. */
+  readonly at: bigint;
+  /** 'entry' where flags and what lies below the stack pointer are nobody's. */
+  readonly where: SiteProbe['where'];
 }
 
 export class UprobeSites {
@@ -44,32 +48,18 @@ export class UprobeSites {
   }
 
   /**
-   * Has a program run at a place.
+   * Finds out how a place can be probed; nothing is changed.
    *
    * @throws {AttachError} ATTACH_SITE_*
    */
-  add(place: ProbePlace, { where, program }: Pick<SiteProbe, 'where' | 'program'>): PlacedProbe {
-    const { site, at } = this.#siteFor(place);
-    const probe = { at, where, program };
-    site.add(probe);
-    for (const byte of site.bytes()) this.#owners.set(byte, site);
-    this.#sites.set(site.place.at, site);
-    return { site, remove: () => this.#remove(site, probe) };
-  }
-
-  #remove(site: UprobeSite, probe: SiteProbe): void {
-    site.remove(probe);
-    if (site.isPatched) return;
-    for (const byte of site.bytes()) this.#owners.delete(byte);
-  }
-
-  /** The site that a probe belongs to, and the address of the instruction at which it runs. */
-  #siteFor({ target, offset }: ProbePlace): { readonly site: UprobeSite; readonly at: bigint } {
+  locate({ target, offset }: ProbePlace): LocatedProbe {
     const window = planWindow(target, offset);
     const at = target.address + BigInt(offset + window.skip);
-    const owner = this.#owners.get(at);
+    // Only what a symbol calls a function, with a size, keeps to the convention; hand-written code may not even then.
+    const where = offset === 0 && target.size > 0 && !window.readsFlags ? 'entry' : 'inside';
     // Its jump is in the place of this instruction, so the two are run by one trampoline.
-    if (owner !== undefined) return { site: owner, at };
+    const owner = this.#owners.get(at);
+    if (owner !== undefined) return { site: owner, at, where };
     const known = this.#sites.get(at);
     const place = known?.place ?? this.#placeOf(target, at, window);
     const site = known ?? new UprobeSite(this.#injection, place);
@@ -82,7 +72,25 @@ export class UprobeSites {
       });
     }
     this.#requireUntouched(target, place);
-    return { site, at };
+    return { site, at, where };
+  }
+
+  /**
+   * Has a program run at a place that was just located.
+   *
+   * @returns what takes it off again
+   * @throws {AttachError} ATTACH_SITE_INSTRUCTION
+   */
+  add({ site, at, where }: LocatedProbe, program: LoweredProgram): () => void {
+    const probe = { at, where, program };
+    site.add(probe);
+    this.#sites.set(site.place.at, site);
+    for (const byte of site.bytes()) this.#owners.set(byte, site);
+    return () => {
+      site.remove(probe);
+      if (site.isPatched) return;
+      for (const byte of site.bytes()) this.#owners.delete(byte);
+    };
   }
 
   #placeOf({ module, name, address }: ResolvedFunction, at: bigint, { length, islands }: Window): SitePlace {

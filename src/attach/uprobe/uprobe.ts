@@ -7,7 +7,8 @@ import type { ContextModel } from '../../compile/context-model.ts';
 import type { TargetProcess } from '../../process/target-process.ts';
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback } from '../attach-impl.ts';
 import { parseUprobe, type UprobePrivateData } from './private-data.ts';
-import type { ProbePlace, UprobeSites } from './sites.ts';
+import type { SiteProbe } from './site.ts';
+import type { UprobeSites } from './sites.ts';
 
 /** bpftime's number for UPROBE. */
 export const UPROBE: AttachKind = {
@@ -32,30 +33,24 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
   createAttach(_kind: AttachKind, at: UprobePrivateData, callback: EbpfCallback): AttachEntry {
     const target = this.#process.resolveFunction(this.#process.findModule(at.binary), at.symbol);
     const { offset } = at;
-    const where = whereIs({ target, offset });
+    const located = this.#sites.locate({ target, offset });
     const address = target.address + BigInt(offset);
-    const program = callback.compile(contextAt(address, where), address);
-    const probe = this.#sites.add({ target, offset }, { where, program });
+    const remove = this.#sites.add(located, callback.compile(contextAt(address, located.where), address));
     let attached = true;
     return {
       target: `${target.module.name}:${at.symbol}${offset === 0 ? '' : `+${offset}`}`,
       address,
-      method: probe.site.method,
+      method: located.site.method,
       detach: () => {
-        if (attached) probe.remove();
+        if (attached) remove();
         attached = false;
       },
     };
   }
 }
 
-/** Only what a symbol calls a function, with a size, keeps to the convention that no flag is live at its entry. */
-function whereIs({ target, offset }: ProbePlace): 'entry' | 'inside' {
-  return offset === 0 && target.size > 0 ? 'entry' : 'inside';
-}
-
 /** pt_regs of a thread that arrives at `address`. */
-export function contextAt(address: bigint, where: 'entry' | 'inside'): ContextModel {
+export function contextAt(address: bigint, where: SiteProbe['where']): ContextModel {
   const fields = where === 'entry' ? ptRegsAtEntry(address) : ptRegsInside(address);
   return { struct: PtRegs, fields, functionIp: { in: 'constant', value: address } };
 }
