@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { UprobeSites } from './attach/uprobe/sites.ts';
 import { UprobeAttachImpl } from './attach/uprobe/uprobe.ts';
+import { UsdtAttachImpl } from './attach/uprobe/usdt.ts';
 import { Injection } from './inject/injection.ts';
 import { BpfObject } from './runtime/bpf-object.ts';
 import type { AttachSetup } from './runtime/session.ts';
@@ -24,7 +25,9 @@ export function openObject(file: string | Uint8Array, { setup }: OpenObjectOptio
   return new BpfObject(typeof file === 'string' ? readFileSync(file) : file, {
     inject: (process) => new Injection(process),
     setup(context, injection) {
-      context.register(new UprobeAttachImpl(injection.process, new UprobeSites(injection)));
+      const sites = new UprobeSites(injection);
+      context.register(new UprobeAttachImpl(injection.process, sites));
+      context.register(new UsdtAttachImpl(injection.process, sites));
       setup?.(context, injection);
     },
   });

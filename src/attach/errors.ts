@@ -14,6 +14,8 @@ export const ATTACH_ERRORS = {
   ATTACH_SITE_UNREADABLE: 'the bytes at the site do not decode as instructions',
   ATTACH_SITE_OUTSIDE: 'the offset lies behind the end of the function',
   ATTACH_SITE_BOUNDARY: 'no instruction begins at the offset',
+  ATTACH_NO_USDT: 'the binary has no static probe of this name',
+  ATTACH_USDT_ARGUMENT: 'an argument of a static probe is in no place that is known',
   ATTACH_SITE_OVERLAP: 'the jump would lie over that of another probe',
 } as const;
 

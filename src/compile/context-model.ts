@@ -15,6 +15,8 @@ export interface ContextModel {
   readonly fields: Readonly<Record<string, SiteSource | FlagsSource>>;
   /** What bpf_get_func_ip gives. */
   readonly functionIp: SiteSource;
+  /** Tells models apart that an implementation makes for one and the same place. */
+  readonly variant?: string;
 }
 
 /** Writes the context into memory; the result is its address. */

@@ -14,6 +14,8 @@ import { mapCode, mapSession, type Region, type SampleThread, type SessionMemory
 /** Code is laid into regions of this size; pages that are not used take no memory. */
 const CODE_REGION_SIZE = 256 * 1024;
 const CODE_ALIGNMENT = 16n;
+/** Bytes of the longest patch of a site. */
+const LONGEST_PATCH = 16;
 
 /** Threads inside our code are let run alone for a moment, which is mostly all they need to leave it: how often, how long. */
 const RUNS_ALONE = 4;
@@ -154,7 +156,9 @@ export class Injection implements Disposable {
   }
 
   #apply(patches: readonly SitePatch[]): void {
-    const changes = patches
+    // What goes makes room for what comes.
+    const ordered = [...patches.filter(isUndo), ...patches.filter((patch) => !isUndo(patch))];
+    const changes = ordered
       .map((patch) => this.#toPatch(patch))
       .filter(({ expected, replacement }) => Buffer.compare(expected, replacement) !== 0);
     try {
@@ -176,7 +180,19 @@ export class Injection implements Disposable {
   }
 
   #toPatch({ address, original, wanted, moves }: SitePatch): Patch {
-    return { address, expected: this.#sites.get(address)?.wanted ?? original, replacement: wanted, moves };
+    return { address, expected: this.#asPatched(address, original), replacement: wanted, moves };
+  }
+
+  /** The original bytes of a place with the patches over them that are there now. */
+  #asPatched(address: bigint, original: Uint8Array): Uint8Array {
+    const bytes = Uint8Array.from(original);
+    for (let distance = 1 - LONGEST_PATCH; distance < bytes.length; distance++) {
+      const wanted = this.#sites.get(address + BigInt(distance))?.wanted;
+      if (wanted === undefined || distance + wanted.length <= 0) continue;
+      const visible = wanted.subarray(Math.max(0, -distance), bytes.length - distance);
+      bytes.set(visible, Math.max(0, distance));
+    }
+    return bytes;
   }
 
   #layInto<T>(region: CodeRegion, emit: (address: bigint) => Emitted<T>) {

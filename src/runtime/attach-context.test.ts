@@ -24,9 +24,11 @@ function recordingImpl(log: string[]): AttachImpl<string> {
 function callback(name: string): EbpfCallback {
   return {
     name,
+    cookie: 0n,
     compile: () => {
       throw new Error('nothing is compiled here');
     },
+    updateMap: () => undefined,
   };
 }
 

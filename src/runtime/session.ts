@@ -14,6 +14,7 @@ import { PrintkReader } from '../helpers/printk-ring.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import { mapMemory } from '../maps/memory.ts';
+import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
 import { processorFlags } from '../sys/processor.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
@@ -195,8 +196,18 @@ export class Session implements Disposable {
     const index = this.#takeCounter(entryId);
     return {
       name: program.name,
-      compile: (model, near) => this.#compile(program, model, near, cookie, index),
+      cookie,
+      compile: (model, near, given = cookie) => this.#compile(program, model, near, given, index),
+      updateMap: (map, key, value) => this.#updateMap(map, key, value),
     };
+  }
+
+  #updateMap(name: string, key: Uint8Array, value: Uint8Array): number | undefined {
+    const spec = this.#maps.get(name)?.spec;
+    if (spec === undefined) return undefined;
+    return mapTypeOf(spec)
+      .host(mapMemory(this.mapMemory(name)), spec)
+      .update(key, value, 0n);
   }
 
   /** Compiles once for each place: a probe that goes and comes back finds its code. */
@@ -207,7 +218,7 @@ export class Session implements Disposable {
     cookie: bigint,
     hitIndex: number,
   ): LoweredProgram {
-    const key = `${program.name} ${near} ${cookie} ${hitIndex}`;
+    const key = `${program.name} ${model.variant} ${near} ${cookie} ${hitIndex}`;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
     const forbidden: readonly Requirement[] = this.injection.process.facts.seccomp === 'none' ? [] : ['syscall'];

@@ -22,6 +22,7 @@ import { ANIMALS, ARITHMETIC_FLAGS, ZooTarget } from '../support/zoo-target.ts';
 const COUNT = 5000;
 const ALL = { count: COUNT, seed: 1n, flags: ARITHMETIC_FLAGS };
 const FLAGLESS = { ...ALL, flags: 0n };
+const FEW = { ...FLAGLESS, count: 200 };
 
 /** Calls out of line, changes every register it may and most flags. */
 const OBJECT = join(ROOT, 'examples/malloc-count.bpf.o');
@@ -53,7 +54,9 @@ describe('probes at every instruction of the zoo', () => {
   const instructionsOf = (symbol: string): number[] => {
     const { address, size } = target.resolveFunction(target.findModule('zoo'), symbol);
     const lines = disassembleX64(target.memory.read(address, size), address);
-    return lines.filter(({ text }) => text !== '(bad)').map((line) => Number(line.address - address));
+    return lines
+      .filter(({ text }) => text !== '(bad)' && text !== 'int3')
+      .map((line) => Number(line.address - address));
   };
 
   const attach = (symbol: string, offset: number) => {
@@ -83,14 +86,23 @@ describe('probes at every instruction of the zoo', () => {
     });
   }
 
-  it('takes all places of one function at a time, in ascending order', () => {
-    for (const symbol of ANIMALS) {
-      const flagless = zoo.run(symbol, FLAGLESS);
-      const links = instructionsOf(symbol).map((offset) => attach(symbol, offset));
-      assert.equal(zoo.run(symbol, FLAGLESS), flagless, symbol);
-      for (const link of links) link?.detach();
-    }
-  });
+  for (const [order, arrange] of [
+    ['ascending', (offsets: number[]) => offsets],
+    ['descending', (offsets: number[]) => offsets.toReversed()],
+    ['inside out', (offsets: number[]) => offsets.toSorted((a, b) => (a % 4) - (b % 4))],
+  ] as const) {
+    it(`takes all places of one function at a time, in ${order} order`, () => {
+      for (const symbol of ANIMALS) {
+        const flagless = zoo.run(symbol, FEW);
+        const links = arrange(instructionsOf(symbol)).map((offset) => attach(symbol, offset));
+        assert.equal(zoo.run(symbol, FEW), flagless, symbol);
+        for (const link of links) {
+          link?.detach();
+          assert.equal(zoo.run(symbol, FEW), flagless, `${symbol} without ${link?.target}`);
+        }
+      }
+    });
+  }
 
   it('leaves the code as it was', () => {
     object[Symbol.dispose]();
@@ -101,6 +113,6 @@ describe('probes at every instruction of the zoo', () => {
     const entries = Object.entries(refused).filter(([place]) => !place.includes('+'));
     assert.deepEqual(Object.fromEntries(entries), REFUSED);
     assert.ok(!Object.values(refused).includes('ATTACH_SITE_BOUNDARY'));
-    assert.ok(Object.keys(refused).length < places / 3, `${JSON.stringify(refused, null, 1)} of ${places}`);
+    assert.ok(Object.keys(refused).length < places / 4, `${JSON.stringify(refused, null, 1)} of ${places}`);
   });
 });

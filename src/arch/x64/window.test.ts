@@ -32,7 +32,7 @@ function find(hex: string, { offset = 0, size, pointers = [], others = [], front
   return findWindow(map, AT + offset, range);
 }
 
-const near = (skip: number, length: number) => ({ skip, length, islands: undefined, readsFlags: false });
+const near = (skip: number, length: number) => ({ skip, lead: 0, length, islands: undefined, readsFlags: false });
 
 describe('findWindow', () => {
   for (const [why, code, window] of [
@@ -55,6 +55,15 @@ describe('findWindow', () => {
   ] as const) {
     it(why, () => assert.deepEqual(find(code), window));
   }
+
+  it('begins in front where something leads right behind', () => {
+    // test sil,1; je +1 (behind the nop); nop; lea rax,[rdi+rsi]; ret
+    const code = '40f6c601 7401 90 488d0437 c3';
+    assert.deepEqual(find(code, { offset: 6 }), { ...near(0, 7), lead: 6 });
+    // nothing may lead to the place itself then
+    const found = find(code, { offset: 6, pointers: [6] });
+    assert.equal('reason' in found && found.reason, 'branch into it');
+  });
 
   it('uses the padding behind a short function', () => {
     // lea rax,[rdi+rsi]; ret; nop word [cs:rax+rax+0]
@@ -99,12 +108,12 @@ describe('findWindow', () => {
 
     it('uses what lies behind the next function', () => {
       const found = find(`${SHORT} 660f1f840000000000 55 c3`, { size: 3, others: [NEXT, [23, 25]] });
-      assert.deepEqual(found, { skip: 0, length: 2, islands: [AT + 14], readsFlags: false });
+      assert.deepEqual(found, { skip: 0, lead: 0, length: 2, islands: [AT + 14], readsFlags: false });
     });
 
     it('uses what lies in front', () => {
       const around = { size: 3, others: [[-14, -8], NEXT] as const, front: '55 4889e5 5d c3 0f1f840000000000' };
-      assert.deepEqual(find(SHORT, around), { skip: 0, length: 2, islands: [AT - 8], readsFlags: false });
+      assert.deepEqual(find(SHORT, around), { skip: 0, lead: 0, length: 2, islands: [AT - 8], readsFlags: false });
     });
 
     it('leaves two bytes alone that something leads between', () => {

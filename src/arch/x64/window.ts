@@ -3,7 +3,8 @@
  * cannot be proven movable is refused with a reason.
  *
  * A 5-byte jump is the rule. Where its bytes are not free - the function is shorter, a branch leads between them, a call
- * returns there - two bytes may be: a short jump to five bytes of padding between functions, and from there the long one.
+ * returns there - the window may begin at an instruction in front, or two bytes may be free: for a short jump to five bytes
+ * of padding between functions, and from there the long one.
  */
 import type { Decoder, Instruction } from 'iced-x86';
 import { toHex } from '../../bytes/hex.ts';
@@ -18,6 +19,8 @@ export const SHORT_JUMP_SIZE = 2;
 /** endbr64: stays in place, since indirect branches must find it there. */
 const ENDBR64 = 'f30f1efa';
 const LONGEST_INSTRUCTION = 15;
+/** How many instructions in front of a place its window may begin. */
+const LONGEST_LEAD = 4;
 /** How far a branch of one byte reaches, in both directions, from behind it. */
 const SHORT_REACH = { back: 128, ahead: 127 } as const;
 /** Code longer than this is not decoded to see where its instructions begin. */
@@ -29,6 +32,8 @@ const PREFIXES: ReadonlySet<number> = new Set([0xf0, 0xf2, 0xf3, 0x2e, 0x3e, 0x6
 export interface Window {
   /** Bytes from the place asked for to the window: 4 behind an endbr64, else 0. */
   readonly skip: number;
+  /** Bytes of instructions in front of the probe's own that the window takes too. */
+  readonly lead: number;
   /** Bytes of the whole instructions in it: at least as many as its jump has. */
   readonly length: number;
   /** Where the jump goes by way of padding: places for the long jump, the nearest first. Undefined if it goes straight. */
@@ -60,21 +65,26 @@ export function findWindow(code: CodeMap, at: number, within: FunctionRange): Wi
   if (at < range.start || at >= range.end) {
     return { reason: 'not in the function', detail: `it has ${range.end - range.start} bytes` };
   }
-  if (!beginsInstruction(code, range.start, at)) {
+  const before = instructionsBefore(code, range.start, at);
+  if (before === undefined) {
     return { reason: 'not an instruction', detail: `no instruction begins at +${at - range.start}` };
   }
   const skip = toHex(code.bytesAt(at, 4)) === ENDBR64 ? 4 : 0;
-  const long = measure(code, at + skip, range, JUMP_SIZE);
-  if (!('reason' in long)) return { ...long, skip, islands: undefined };
-  const short = measure(code, at + skip, range, SHORT_JUMP_SIZE);
+  const long = measureWindow(code, at + skip, range, JUMP_SIZE);
+  if (!('reason' in long)) return { ...long, skip, lead: 0, islands: undefined };
+  for (const start of before) {
+    const shifted = measureWindow(code, start, range, Math.max(JUMP_SIZE, at + skip + 1 - start));
+    if (!('reason' in shifted)) return { ...shifted, skip, lead: at + skip - start, islands: undefined };
+  }
+  const short = measureWindow(code, at + skip, range, SHORT_JUMP_SIZE);
   if ('reason' in short) return long;
   const islands = findIslands(code, at + skip);
   if (islands.length === 0) return { ...long, detail: `${long.detail}; no padding is near for a shorter jump` };
-  return { ...short, skip, islands };
+  return { ...short, skip, lead: 0, islands };
 }
 
-/** Takes whole instructions from `at` until `size` bytes are covered, if a jump may replace them. */
-function measure(
+/** Takes whole instructions from `at` until `size` bytes are covered, if a jump may replace them all. */
+export function measureWindow(
   code: CodeMap,
   at: number,
   range: FunctionRange,
@@ -150,7 +160,7 @@ function findShortBranch(code: CodeMap, places: ReadonlySet<number>): number | u
   return undefined;
 }
 
-/** As `beginsInstruction`, but an instruction's prefixes may be left out: the processor does not mind. */
+/** True if an instruction begins at `address`, or behind prefixes of one: the processor does not mind. */
 function mayBeginInstruction(code: CodeMap, start: number, address: number): boolean {
   if (address - start > LONGEST_RUN) return true;
   let last = start;
@@ -166,14 +176,19 @@ function mayBeginInstruction(code: CodeMap, start: number, address: number): boo
   return length === 0 || prefixes.every((byte) => PREFIXES.has(byte) || byte >> 4 === 4);
 }
 
-function beginsInstruction(code: CodeMap, start: number, address: number): boolean {
-  if (address - start > LONGEST_RUN) return false;
+/** Where the instructions in front of `address` begin, a few, the nearest first; undefined if none begins at `address`. */
+function instructionsBefore(code: CodeMap, start: number, address: number): readonly number[] | undefined {
+  if (address - start > LONGEST_RUN) return undefined;
+  const before: number[] = [];
   let at = start;
   for (const instruction of decode(code.bytesAt(start, address - start), start)) {
-    if (instruction.isInvalid) return false;
+    if (instruction.isInvalid) return undefined;
+    // An endbr64 must stay where it is.
+    if (toHex(code.bytesAt(at, 4)) === ENDBR64) before.length = 0;
+    else before.push(at);
     at += instruction.length;
   }
-  return at === address;
+  return at === address ? before.slice(-LONGEST_LEAD).reverse() : undefined;
 }
 
 /** Every place near enough for a short jump at `from` where a long jump fits between functions. */

@@ -58,6 +58,16 @@ export class UprobeSite {
     return this.#probes.length > 0;
   }
 
+  /** The first address behind the window. */
+  get end(): bigint {
+    return this.place.at + BigInt(this.place.window.length);
+  }
+
+  /** True if the instruction at `address` is one that its jump takes the place of. */
+  displaces(address: bigint): boolean {
+    return address >= this.place.at && address < this.end;
+  }
+
   /** Every byte that is its, patched or displaced. */
   *bytes(): Generator<bigint> {
     const { at, window, island } = this.place;
@@ -72,6 +82,13 @@ export class UprobeSite {
 
   remove(probe: SiteProbe): void {
     this.#set(this.#probes.filter((known) => known !== probe));
+  }
+
+  /** Puts the original bytes back; the result is what ran here. */
+  clear(): readonly SiteProbe[] {
+    const probes = this.#probes;
+    this.#set([]);
+    return probes;
   }
 
   #set(probes: readonly SiteProbe[]): void {

@@ -1,9 +1,8 @@
 /**
  * All sites of one target, and which bytes are whose: two jumps must not lie over each other. A probe at an instruction
- * that another site has displaced joins that site.
+ * that another site has displaced joins that site; sites whose windows would overlap become one.
  */
-import type { Window, WindowRefusal } from '../../arch/x64/window.ts';
-import { findWindow, JUMP_SIZE } from '../../arch/x64/window.ts';
+import { findWindow, JUMP_SIZE, measureWindow, type Window, type WindowRefusal } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
 import type { Injection } from '../../inject/injection.ts';
 import { codeMapOf } from '../../process/module-code.ts';
@@ -30,6 +29,8 @@ export interface ProbePlace {
 /** Where a probe would run, and how it would be reached. */
 export interface LocatedProbe {
   readonly site: UprobeSite;
+  /** Sites whose jumps that of `site` replaces. */
+  readonly absorbed: readonly UprobeSite[];
   /** Address of the instruction in front of which the program runs: behind an endbr64. */
   readonly at: bigint;
   /** 'entry' where flags and what lies below the stack pointer are nobody's. */
@@ -42,6 +43,8 @@ export class UprobeSites {
   readonly #sites = new Map<bigint, UprobeSite>();
   /** Of every byte that a patched site has. */
   readonly #owners = new Map<bigint, UprobeSite>();
+  /** Where each probe is: a site may have been absorbed by another since it was added. */
+  readonly #homes = new Map<SiteProbe, UprobeSite>();
 
   constructor(injection: Injection) {
     this.#injection = injection;
@@ -59,20 +62,13 @@ export class UprobeSites {
     const where = offset === 0 && target.size > 0 && !window.readsFlags ? 'entry' : 'inside';
     // Its jump is in the place of this instruction, so the two are run by one trampoline.
     const owner = this.#owners.get(at);
-    if (owner !== undefined) return { site: owner, at, where };
-    const known = this.#sites.get(at);
-    const place = known?.place ?? this.#placeOf(target, at, window);
-    const site = known ?? new UprobeSite(this.#injection, place);
-    for (const byte of site.bytes()) {
-      const other = this.#owners.get(byte);
-      if (other === undefined) continue;
-      const lies = `the jump would lie over the one at ${other.place.name}`;
-      throw new AttachError('ATTACH_SITE_OVERLAP', `cannot attach to ${place.name}: ${lies}`, {
-        fix: 'attach the one at the lower address first: the other then joins it',
-      });
-    }
-    this.#requireUntouched(target, place);
-    return { site, at, where };
+    if (owner !== undefined) return { site: owner, absorbed: [], at, where };
+    const known = this.#sites.get(at - BigInt(window.lead));
+    const site = known?.displaces(at) ? known : new UprobeSite(this.#injection, this.#placeOf(target, at, window));
+    const absorbed = this.#ownersOf(site);
+    if (absorbed.length > 0) return { ...this.#merge(target, site, absorbed, at), at, where };
+    this.#requireUntouched(target, site.place);
+    return { site, absorbed, at, where };
   }
 
   /**
@@ -81,22 +77,71 @@ export class UprobeSites {
    * @returns what takes it off again
    * @throws {AttachError} ATTACH_SITE_INSTRUCTION
    */
-  add({ site, at, where }: LocatedProbe, program: LoweredProgram): () => void {
+  add({ site, absorbed, at, where }: LocatedProbe, program: LoweredProgram): () => void {
     const probe = { at, where, program };
-    site.add(probe);
-    this.#sites.set(site.place.at, site);
-    for (const byte of site.bytes()) this.#owners.set(byte, site);
+    for (const other of absorbed) {
+      const probes = other.clear();
+      this.#disown(other);
+      for (const moved of probes) this.#place(site, moved);
+    }
+    this.#place(site, probe);
     return () => {
-      site.remove(probe);
-      if (site.isPatched) return;
-      for (const byte of site.bytes()) this.#owners.delete(byte);
+      const home = this.#homes.get(probe)!;
+      home.remove(probe);
+      this.#homes.delete(probe);
+      if (!home.isPatched) this.#disown(home);
     };
   }
 
-  #placeOf({ module, name, address }: ResolvedFunction, at: bigint, { length, islands }: Window): SitePlace {
+  #place(site: UprobeSite, probe: SiteProbe): void {
+    site.add(probe);
+    this.#homes.set(probe, site);
+    this.#sites.set(site.place.at, site);
+    for (const byte of site.bytes()) this.#owners.set(byte, site);
+  }
+
+  #disown(site: UprobeSite): void {
+    for (const byte of site.bytes()) this.#owners.delete(byte);
+  }
+
+  #ownersOf(site: UprobeSite): readonly UprobeSite[] {
+    return [...new Set([...site.bytes()].map((byte) => this.#owners.get(byte)).filter((owner) => owner !== undefined))];
+  }
+
+  /** One site in the place of several whose windows lie over each other; `at` is to be in it. */
+  #merge(target: ResolvedFunction, wanted: UprobeSite, overlapping: readonly UprobeSite[], at: bigint) {
+    const { module, address, size } = target;
+    const { name } = wanted.place;
+    const inFile = (there: bigint): number => Number(there - module.bias);
+    const start = Math.min(...[wanted, ...overlapping].map(({ place }) => inFile(place.at)));
+    const end = Math.max(inFile(at) + 1, ...overlapping.map((site) => inFile(site.end)));
+    const range = { start: inFile(address), end: inFile(address) + size };
+    const window = measureWindow(codeMapOf(module.elf), start, range, end - start);
+    const refuse = (why: string): never => {
+      const others = overlapping.map(({ place }) => place.name).join(', ');
+      throw new AttachError(
+        'ATTACH_SITE_OVERLAP',
+        `cannot attach to ${name}: its jump would lie over that at ${others}`,
+        {
+          why,
+        },
+      );
+    };
+    if ('reason' in window) return refuse(window.detail);
+    if (overlapping.some(({ place }) => place.island !== undefined))
+      return refuse('one of them is reached by way of padding');
+    const bytes = module.elf.bytesAt(BigInt(start), window.length);
+    const place = { name, at: BigInt(start) + module.bias, window: bytes, island: undefined };
+    const site = new UprobeSite(this.#injection, place);
+    const absorbed = this.#ownersOf(site);
+    return absorbed.length === overlapping.length ? { site, absorbed } : refuse('a third jump is in the way');
+  }
+
+  #placeOf({ module, name, address }: ResolvedFunction, at: bigint, { lead, length, islands }: Window): SitePlace {
     const bytesAt = (from: bigint, size: number): Uint8Array => module.elf.bytesAt(from - module.bias, size);
     const offset = Number(at - address);
-    const place = { name: offset === 0 ? name : `${name}+${offset}`, at, window: bytesAt(at, length) };
+    const start = at - BigInt(lead);
+    const place = { name: offset === 0 ? name : `${name}+${offset}`, at: start, window: bytesAt(start, length) };
     if (islands === undefined) return { ...place, island: undefined };
     const free = islands.map((island) => BigInt(island) + module.bias).find((island) => this.#isFree(island));
     if (free === undefined) {

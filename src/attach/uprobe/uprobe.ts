@@ -52,5 +52,5 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
 /** pt_regs of a thread that arrives at `address`. */
 export function contextAt(address: bigint, where: SiteProbe['where']): ContextModel {
   const fields = where === 'entry' ? ptRegsAtEntry(address) : ptRegsInside(address);
-  return { struct: PtRegs, fields, functionIp: { in: 'constant', value: address } };
+  return { struct: PtRegs, fields, functionIp: { in: 'constant', value: address }, variant: where };
 }
