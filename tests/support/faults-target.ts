@@ -37,12 +37,10 @@ export class FaultsTarget implements Disposable {
     this.stop();
   }
 
-  /** Executable mappings that are not as they were at the beginning, by name. */
+  /** Executable mappings of the beginning that are not as they were, by name; new ones may be libraries. */
   changedCode(): string[] {
     const now = codeHashes(this.running.pid);
-    return [...new Set([...Object.keys(now), ...Object.keys(this.#code)])].filter(
-      (key) => now[key] !== this.#code[key],
-    );
+    return Object.keys(this.#code).filter((key) => now[key] !== this.#code[key]);
   }
 
   [Symbol.dispose](): void {

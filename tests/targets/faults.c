@@ -120,8 +120,8 @@ static void *work(void *seed)
 				sched_setaffinity(0, sizeof(set), &set);
 			}
 			one(i);
+			count(&made, 1);
 		}
-		count(&made, n);
 		count(&working, -1);
 	}
 	return 0;
