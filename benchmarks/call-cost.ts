@@ -19,7 +19,7 @@ export interface SideCost {
   readonly call: Spread;
   /** What of it is the probe. min: the quietest call less the quietest bare call; median: of the rounds' differences. */
   readonly added: Spread;
-  /** How far the sum in the program's map is from what the calls must leave there, over all rounds. */
+  /** How far the hits, and the sum in the program's map, are from what the calls must leave, over all rounds. */
   readonly miscounted: number;
 }
 
@@ -68,7 +68,9 @@ async function measureRound(
 }
 
 function miscount({ leaves }: Workload, attachment: Attachment, calls: number): number {
-  return leaves ? Math.abs(Number(attachment.sum(leaves.map)) - leaves.sum(calls)) : 0;
+  const inHits = Math.abs(Number(attachment.hits() ?? calls) - calls);
+  const inMap = leaves ? Math.abs(Number(attachment.sum(leaves.map)) - leaves.sum(calls)) : 0;
+  return inHits + inMap;
 }
 
 function summarise(rounds: readonly Round[], sides: readonly Side[]): Pick<CallCost, 'bare' | 'sides'> {

@@ -26,6 +26,7 @@ export function kernelSide(object: ObjectSpec): Side {
         keep(openUprobe(loaded, target.pid, target.path, fileOffsetOf(symbol, target.path)));
         return {
           pauseUs: undefined,
+          hits: () => undefined,
           sum: (map) => sumOf(mapValues(maps.get(map)!, object.maps.find(({ name }) => name === map)!)),
           [Symbol.dispose]: close,
         };

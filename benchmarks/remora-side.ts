@@ -18,6 +18,7 @@ export function remoraSide(path: string): Side {
         const link = object.program(program).attachUprobe(process, `${basename(target.path)}:${symbol}`);
         return {
           pauseUs: link.pauseUs,
+          hits: () => link.hits,
           sum: (map) => sumOf(Array.from(object.map(map).rawEntries(), ([, value]) => value)),
           [Symbol.dispose]: close,
         };

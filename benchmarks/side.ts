@@ -11,6 +11,8 @@ export interface Side {
 export interface Attachment extends Disposable {
   /** How long the target's threads stood still, in microseconds; undefined if the side does not stop them. */
   readonly pauseUs: number | undefined;
+  /** How often the program ran, if the side tells: the only proof that an empty one did. */
+  hits(): bigint | undefined;
   /** The sum of all values of a map: how many hits a counting program counted. */
   sum(map: string): bigint;
 }

@@ -25,6 +25,7 @@ for (const side of [remoraSide(OBJECT_PATH), kernelSide(readObject(readFileSync(
           }
           using _ = attachment;
           const { calls } = await target.measure(symbol, 1);
+          assert.equal(attachment.hits() ?? BigInt(calls), BigInt(calls));
           if (leaves) assert.equal(attachment.sum(leaves.map), BigInt(leaves.sum(calls)));
         }
       });

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { UprobeSites } from './attach/uprobe/sites.ts';
 import { UprobeAttachImpl } from './attach/uprobe/uprobe.ts';
 import { UsdtAttachImpl } from './attach/uprobe/usdt.ts';
+import type { Permission } from './helpers/helper.ts';
 import { Injection } from './inject/injection.ts';
 import { BpfObject } from './runtime/bpf-object.ts';
 import type { AttachSetup } from './runtime/session.ts';
@@ -13,6 +14,8 @@ import type { AttachSetup } from './runtime/session.ts';
 export interface OpenObjectOptions {
   /** Registers attach implementations of your own, beside the built-in ones. */
   readonly setup?: AttachSetup;
+  /** What programs may do that is refused by default: `override` changes what functions of the target get and return. */
+  readonly allow?: readonly Permission[];
 }
 
 /**
@@ -21,9 +24,10 @@ export interface OpenObjectOptions {
  * @param file a path, or the file's bytes
  * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
  */
-export function openObject(file: string | Uint8Array, { setup }: OpenObjectOptions = {}): BpfObject {
+export function openObject(file: string | Uint8Array, { setup, allow = [] }: OpenObjectOptions = {}): BpfObject {
   return new BpfObject(typeof file === 'string' ? readFileSync(file) : file, {
     inject: (process) => new Injection(process),
+    allow,
     setup(context, injection) {
       const sites = new UprobeSites(injection);
       context.register(new UprobeAttachImpl(injection.process, sites));
@@ -41,6 +45,7 @@ export { AttachError } from './attach/errors.ts';
 export type { JsonValue } from './btf/decode-value.ts';
 export type { ContextModel } from './compile/context-model.ts';
 export { BpfError } from './errors.ts';
+export type { Permission } from './helpers/helper.ts';
 export { HELPERS } from './helpers/table.ts';
 export { Injection, type SitePatch } from './inject/injection.ts';
 export { decode } from './insn/decode.ts';

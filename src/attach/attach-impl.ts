@@ -5,7 +5,7 @@
 import type { AnyStruct } from '../bytes/struct.ts';
 import type { LoweredProgram } from '../compile/compile.ts';
 import type { ContextModel } from '../compile/context-model.ts';
-import type { Helper } from '../helpers/helper.ts';
+import type { Helper, Permission } from '../helpers/helper.ts';
 
 /** One attach type: all that the loader, the verifier and the command line need to know about it. */
 export interface AttachKind {
@@ -19,6 +19,8 @@ export interface AttachKind {
   readonly context: AnyStruct;
   /** Helpers that only programs of this kind may call. */
   readonly helpers: readonly Helper[];
+  /** What the user must have allowed for programs of this kind; nothing if not given. */
+  readonly requires?: readonly Permission[];
 }
 
 /** The attach-specific half of a perf event: where to attach, in the implementation's own terms. */
@@ -32,6 +34,8 @@ export interface EbpfCallback {
   readonly name: string;
   /** The cookie given with the attach. */
   readonly cookie: bigint;
+  /** Address of a u64 in the target: to be stepped, by a locked add, whenever the program should have run and did not. */
+  readonly missedCell: bigint;
   /**
    * Compiles the program for one site.
    *

@@ -27,6 +27,7 @@ describe('exitCodeOf', () => {
     ['the outermost that is known', new Failure('PROCESS_PERMISSION', new Failure('SYS_ESRCH')), 3],
     ['an exception to the rule of a folder', new Failure('OBJECT_CORE_UNSUPPORTED'), 5],
     ['the rule of a folder', new Failure('OBJECT_BAD_MAP'), 2],
+    ['what went wrong first', Object.assign(new Error(), { suppressed: new Failure('PROCESS_EXITED') }), 4],
     ['what has no row', new Failure('X'), 1],
     ['a bug', new TypeError(), 1],
     ['what is no error at all', 'text', 1],

@@ -34,6 +34,7 @@ export const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
   MAP_: Exit.UNSUPPORTED,
   HELPER_: Exit.UNSUPPORTED,
   COMPILE_: Exit.UNSUPPORTED,
+  COMPILE_NOT_ALLOWED: Exit.USAGE,
   PROCESS_NOT_FOUND: Exit.NOT_FOUND,
   PROCESS_NOT_A_PROCESS: Exit.NOT_FOUND,
   PROCESS_EXITED: Exit.NOT_FOUND,
@@ -54,6 +55,9 @@ export const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
   ATTACH_NO_USDT: Exit.NOT_FOUND,
   ATTACH_USDT_ARGUMENT: Exit.UNSUPPORTED,
   ATTACH_SITE_: Exit.UNSUPPORTED,
+  ATTACH_ENTRY_ONLY: Exit.UNSUPPORTED,
+  ATTACH_NOT_ALLOWED: Exit.USAGE,
+  ATTACH_RETURN_REFUSED: Exit.UNSUPPORTED,
   RUNTIME_NO_PROGRAM: Exit.NOT_FOUND,
   RUNTIME_NO_SECTION_TARGET: Exit.USAGE,
   RUNTIME_SECCOMP: Exit.UNSUPPORTED,
@@ -78,6 +82,12 @@ export function exitCodeOf(error: unknown): ExitCode {
 /** The error and its causes, outermost first; bounded, should they bite their own tail. */
 export function causes(error: unknown): Error[] {
   const chain: Error[] = [];
-  for (let link = error; link instanceof Error && chain.length < 8; link = link.cause) chain.push(link);
+  let link = firstOf(error);
+  for (; link instanceof Error && chain.length < 8; link = firstOf(link.cause)) chain.push(link);
   return chain;
+}
+
+/** What went wrong first: leaving a `using` block after an error can fail too. */
+function firstOf(error: unknown): unknown {
+  return error instanceof Error && 'suppressed' in error ? firstOf(error.suppressed) : error;
 }

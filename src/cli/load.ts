@@ -1,6 +1,7 @@
 /** `remora load`: attaches an object's programs to a running process, until something ends it, and tells what they saw. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
+import type { Permission } from '../index.ts';
 import { CliError } from './errors.ts';
 import { readFile } from './input.ts';
 import { JsonReport } from './json-report.ts';
@@ -11,6 +12,7 @@ import { TextReport } from './text-report.ts';
 
 interface LoadOptions {
   readonly pid: readonly number[];
+  readonly allow?: readonly Permission[];
   readonly attach?: ReadonlyMap<string, string>;
   readonly duration?: number;
   readonly json?: true;
@@ -51,7 +53,7 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   };
   // Whatever fails, the object leaves the target before the target is closed.
   using target = openProcess(pid);
-  using object = openObject(readFile(file));
+  using object = openObject(readFile(file), { allow: options.allow ?? [] });
   note('note: the programs passed a structural check only, not yet the full verifier');
   const output = Output.to(options.o);
   const report = options.json
@@ -66,22 +68,31 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   const ended = endOfSession(output);
   const { links, pauseUs } = object.attachAll(target, options.attach);
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
-  try {
-    report.attached(pid, links, pauseUs);
-    while (!ended.signal.aborted && !target.isGone()) {
-      await sleep(POLL_INTERVAL, undefined, { signal: ended.signal }).catch(() => {});
-      // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
-      if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);
-    }
-  } finally {
-    object.detachAll();
+  report.attached(pid, links, pauseUs);
+  while (!ended.signal.aborted && !target.isGone()) {
+    await sleep(POLL_INTERVAL, undefined, { signal: ended.signal }).catch(() => {});
+    // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
+    if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);
   }
+
+  const problem = problemOf(() => object.detachAll());
   for (const text of object.readPrintk()) report.printk(text);
   for (const map of object.maps) report.map(map);
   report.stats(links, object.lostEvents);
-  object[Symbol.dispose]();
-  report.detached({ pid, links: links.length, restored: !target.isGone() });
+  if (problem === undefined) object[Symbol.dispose]();
+  report.detached({ pid, links: links.length, restored: problem === undefined && !target.isGone() });
   await output.flush();
+  if (problem !== undefined) throw problem;
+}
+
+/** What `body` throws: the reader is to get what was counted all the same. */
+function problemOf(body: () => void): unknown {
+  try {
+    body();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Options that mean the same in every command, and how their arguments are read. */
 import { InvalidArgumentError, Option } from 'commander';
+import type { Permission } from '../index.ts';
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 /** The longest delay a timer takes, in milliseconds: almost 25 days. */
@@ -22,11 +23,12 @@ export function parsePid(text: string): number {
   return pid;
 }
 
-const PERMISSIONS = ['override', 'write-user', 'signal'];
+const PERMISSIONS: readonly Permission[] = ['override', 'write-user', 'signal'];
 
-function parsePermission(text: string, before: readonly string[] = []): readonly string[] {
-  if (!PERMISSIONS.includes(text)) throw new InvalidArgumentError(`Wanted ${PERMISSIONS.join(', ')}.`);
-  return [...before, text];
+function parsePermission(text: string, before: readonly Permission[] = []): readonly Permission[] {
+  const name = PERMISSIONS.find((known) => known === text);
+  if (name === undefined) throw new InvalidArgumentError(`Wanted ${PERMISSIONS.join(', ')}.`);
+  return [...before, name];
 }
 
 /** The shared options, made anew for each command. */

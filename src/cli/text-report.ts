@@ -59,7 +59,7 @@ export class TextReport implements LoadReport {
   }
 
   detached({ pid, links, restored }: Detached): void {
-    const outcome = restored ? 'its code is what it was' : 'it has ended, or become another program';
+    const outcome = restored ? 'its code is what it was' : 'it has ended, or others have changed its code';
     this.#options.note(`detached ${count(links, 'program')} from ${pid}: ${outcome}`);
   }
 

@@ -8,37 +8,61 @@ import type { AnyStruct } from '../bytes/struct.ts';
 import type { Builder } from '../ir/builder.ts';
 import type { SiteSource, Size, Value } from '../ir/value.ts';
 
+/** Where a field of the context is found: as any value of the site, or in memory, counted from its stack pointer. */
+export type FieldSource = SiteSource | FlagsSource | { readonly in: 'stack'; readonly offset: number };
+
 /** Where each field of the program's context lives when the site is reached. */
 export interface ContextModel {
   readonly struct: AnyStruct;
   /** One for every field of `struct`. */
-  readonly fields: Readonly<Record<string, SiteSource | FlagsSource>>;
+  readonly fields: Readonly<Record<string, FieldSource>>;
   /** What bpf_get_func_ip gives. */
   readonly functionIp: SiteSource;
-  /** Tells models apart that an implementation makes for one and the same place. */
+  /** Tells models apart that an implementation makes for one kind at one and the same place. */
   readonly variant?: string;
+  /** Fields that a program which may change the target can write: registers, with which the site goes on. */
+  readonly writable?: readonly string[];
+  /** Fields that hold the arguments of the function, where they are there. */
+  readonly arguments?: readonly string[];
+  /** The field that holds what the function returned, or is to return. */
+  readonly result?: { readonly field: string; readonly is: 'returned' | 'to return' };
+  /**
+   * Whether the program decides if the function runs: `ifSet` bypasses it if a value to return was set; `always`
+   * does, with that value or else what the program returns. The body's result is 1 if it is bypassed, else 0.
+   */
+  readonly bypass?: 'ifSet' | 'always';
 }
 
+/** Behind the context: whether a value to return was set, and which. */
+export const OUTCOME_SIZE = 16;
+
 /** Writes the context into memory; the result is its address. */
-export function emitContext(b: Builder, { struct, fields }: ContextModel): Value {
-  const context = b.stack(struct.size);
+export function emitContext(b: Builder, { struct, fields, bypass }: ContextModel): Value {
+  const context = b.stack(struct.size + (bypass === undefined ? 0 : OUTCOME_SIZE));
+  if (bypass !== undefined) b.store(8, context, struct.size, 0);
   for (const [field, offset] of Object.entries(struct.offsetOf)) {
     const source = fields[field];
     if (source === undefined) throw new RangeError(`the context model lacks ${struct.name}.${field}`);
-    b.store(
-      struct.sizeOf[field] as Size,
-      context,
-      offset,
-      source.in === 'savedFlags' ? emitFlags(b, source) : b.site(source),
-    );
+    b.store(struct.sizeOf[field] as Size, context, offset, emitField(b, source));
   }
   return context;
 }
 
+function emitField(b: Builder, source: FieldSource): Value {
+  if (source.in === 'savedFlags') return emitFlags(b, source);
+  if (source.in !== 'stack') return b.site(source);
+  return emitStackLoad(b, source.offset);
+}
+
 /** The flags register, put together again. */
 function emitFlags(b: Builder, { offset }: FlagsSource): Value {
-  const word = b.load(8, b.site({ in: 'stackPointer', offset: 0 }), offset);
+  const word = emitStackLoad(b, offset);
   const flags = b.and(b.shr(word, 8), LAHF_FLAGS);
   const overflow = b.shl(b.and(word, 1), OVERFLOW_BIT);
   return b.or(b.or(flags, overflow), CONSTANT_FLAGS);
+}
+
+/** What lies at `offset` from the stack pointer of the site. */
+function emitStackLoad(b: Builder, offset: number): Value {
+  return b.load(8, b.site({ in: 'stackPointer', offset: 0 }), offset);
 }

@@ -1,28 +1,91 @@
-/** The ways a program can begin: at a site, with a context there, or as a function of memory. */
+/** The ways a program can begin and end: at a site, with a context there, or as a function of memory. */
+import type { CallModel } from '../helpers/helper.ts';
 import type { Builder } from '../ir/builder.ts';
-import type { Value } from '../ir/value.ts';
+import type { IrFunction, Size, Value } from '../ir/value.ts';
 import { type ContextModel, emitContext } from './context-model.ts';
 import type { ProgramEntry } from './program.ts';
 
 /** r1 is the context of a site. @param prologue writes what runs before the program's first instruction */
 export function siteEntry(model: ContextModel, prologue?: (b: Builder) => void): ProgramEntry {
-  let context: Value | undefined;
-  return {
-    paramCount: 0,
-    functionIp: model.functionIp,
-    emit(b) {
-      prologue?.(b);
-      context = emitContext(b, model);
-      return [context];
-    },
-    isContext: (value) => value === context,
-  };
+  return new SiteEntry(model, prologue);
 }
 
 /** r1 and r2 are params: the address of memory and its size. For `vm` and for tests. */
 export const MEMORY_ENTRY: ProgramEntry = {
   paramCount: 2,
   functionIp: { in: 'constant', value: 0n },
+  call: { arguments: undefined, result: undefined, outcome: undefined },
   emit: (b) => b.params(),
-  isContext: () => false,
+  contextIn: () => undefined,
+  write: () => 'allowed',
 };
+
+class SiteEntry implements ProgramEntry {
+  readonly paramCount = 0;
+  readonly call: CallModel;
+  readonly #model: ContextModel;
+  readonly #prologue: ((b: Builder) => void) | undefined;
+  readonly #written = new Set<string>();
+  #context: { readonly fn: IrFunction; readonly address: Value } | undefined;
+
+  constructor(model: ContextModel, prologue: ((b: Builder) => void) | undefined) {
+    const { struct, result, bypass } = model;
+    this.#model = model;
+    this.#prologue = prologue;
+    this.call = {
+      arguments: model.arguments?.map((field) => struct.offsetOf[field]!),
+      result: result?.is === 'returned' ? struct.offsetOf[result.field] : undefined,
+      outcome: bypass === undefined ? undefined : struct.size,
+    };
+  }
+
+  get functionIp(): ContextModel['functionIp'] {
+    return this.#model.functionIp;
+  }
+
+  emit(b: Builder): readonly Value[] {
+    this.#prologue?.(b);
+    const address = emitContext(b, this.#model);
+    this.#context = { fn: b.fn, address };
+    return [address];
+  }
+
+  contextIn(fn: IrFunction): Value | undefined {
+    return this.#context?.fn === fn ? this.#context.address : undefined;
+  }
+
+  write(offset: number, size: Size): 'allowed' | 'read only' {
+    const { struct, writable = [] } = this.#model;
+    const field = writable.find((name) => {
+      const from = struct.offsetOf[name]!;
+      return offset >= from && offset + size <= from + struct.sizeOf[name]!;
+    });
+    if (field === undefined) return 'read only';
+    this.#written.add(field);
+    return 'allowed';
+  }
+
+  leave(b: Builder, r0: Value): Value {
+    const { struct, bypass } = this.#model;
+    const context = this.#context!.address;
+    for (const field of this.#written) {
+      b.siteStore(this.#register(field), b.load(struct.sizeOf[field] as Size, context, struct.offsetOf[field]!));
+    }
+    if (bypass === undefined) return r0;
+    const result = this.#register(this.#model.result!.field);
+    const isSet = b.load(8, context, struct.size);
+    const value = b.load(8, context, struct.size + 8);
+    if (bypass === 'always') {
+      b.siteStore(result, b.select(isSet, value, r0));
+      return b.const(1);
+    }
+    b.when(isSet, () => b.siteStore(result, value));
+    return isSet;
+  }
+
+  #register(field: string): number {
+    const source = this.#model.fields[field];
+    if (source?.in !== 'register') throw new RangeError(`${this.#model.struct.name}.${field} is in no register`);
+    return source.register;
+  }
+}

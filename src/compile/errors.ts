@@ -4,10 +4,11 @@ import { BpfError, type BpfErrorOptions } from '../errors.ts';
 /** Why a program could not be compiled. The keys are the error codes, the values the line the docs print. */
 export const COMPILE_ERRORS = {
   COMPILE_BAD_HELPER_CALL: 'a helper cannot be compiled with these arguments',
-  COMPILE_CONTEXT_WRITE: 'the program writes to its context, which would have to change the target',
+  COMPILE_CONTEXT_WRITE: 'the program writes to a part of its context that cannot be changed',
   COMPILE_DYNAMIC_CALL: 'callx needs a helper number that is known when the program is compiled',
   COMPILE_FORBIDDEN_HELPER: 'the target does not allow what a helper needs',
   COMPILE_FUNCTION_REFERENCE: 'the address of a function cannot be taken: no helper here calls one',
+  COMPILE_NOT_ALLOWED: 'the program changes what the target does, and that was not allowed',
   COMPILE_UNKNOWN_HELPER: 'no helper has this number',
   COMPILE_UNKNOWN_MAP: 'the program refers to a map that was not laid out',
 } as const;

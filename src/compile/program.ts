@@ -1,12 +1,21 @@
 /** A whole program as IR: its functions, what its lddw load, and what helpers may ask when they write themselves. */
 import { BpfError, type BpfErrorOptions } from '../errors.ts';
 import { HelperError } from '../helpers/errors.ts';
-import type { ArgType, EmitContext, EmitMap, Helper, Requirement, TargetFacts } from '../helpers/helper.ts';
+import type {
+  ArgType,
+  CallModel,
+  EmitContext,
+  EmitMap,
+  Helper,
+  Permission,
+  Requirement,
+  TargetFacts,
+} from '../helpers/helper.ts';
 import { operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
 import { SlotMap } from '../insn/layout.ts';
 import { Builder } from '../ir/builder.ts';
-import type { IrFunction, Operation, SiteSource, Value } from '../ir/value.ts';
+import type { IrFunction, Operation, SiteSource, Size, Value } from '../ir/value.ts';
 import { arrayValueOffset } from '../maps/array.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
@@ -22,7 +31,7 @@ export interface CompileOptions {
   readonly helpers: ReadonlyMap<number, Helper>;
   readonly facts: TargetFacts;
   readonly attachCookie: bigint;
-  /** What the target does not allow; a helper that requires it is refused. */
+  /** What the target or the user does not allow; a helper that requires it is refused. */
   readonly forbid: ReadonlySet<Requirement>;
   /** Writes what runs at a site before the program: the counting of hits. */
   readonly prologue?: (b: Builder) => void;
@@ -31,8 +40,11 @@ export interface CompileOptions {
 /** What a program begins with. */
 export interface ProgramEntry extends Entry {
   readonly functionIp: SiteSource;
-  /** True for the address of the context that `emit` wrote: the program may not write there. */
-  isContext(value: Value): boolean;
+  readonly call: CallModel;
+  /** The address of the context that `emit` wrote, if it did so in `fn`. */
+  contextIn(fn: IrFunction): Value | undefined;
+  /** Notes that the program writes there in the context, or says that it may not. */
+  write(offset: number, size: Size): 'allowed' | 'read only';
 }
 
 /** Translates the main function and, through its calls, every other. @throws {CompileError} each of its codes */
@@ -118,12 +130,15 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     }
   }
 
-  checkWrite(index: number, address: Value): void {
-    if (this.#entry.isContext(baseOf(address))) {
+  checkWrite(b: Builder, index: number, address: Value, offset: number, size: Size): void {
+    const [base, moved] = baseOf(address);
+    if (base !== this.#entry.contextIn(b.fn)) return;
+    if (this.#entry.write(moved + offset, size) === 'read only') {
       throw this.#error(index, 'COMPILE_CONTEXT_WRITE', 'the context may only be read', {
         fix: 'copy the field to a variable of your own and change that',
       });
     }
+    this.#require('override', index, 'it writes to its context');
   }
 
   // --- for helpers ----------------------------------------------------------------------------------------------
@@ -140,6 +155,16 @@ class ProgramTranslator implements ProgramAround, EmitContext {
 
   get functionIp(): SiteSource {
     return this.#entry.functionIp;
+  }
+
+  get call(): CallModel {
+    return this.#entry.call;
+  }
+
+  contextIn(fn: IrFunction): Value {
+    const context = this.#entry.contextIn(fn);
+    if (context !== undefined) return context;
+    throw new HelperError('HELPER_NO_CONTEXT', 'it works in the program itself only, not in a function of it');
   }
 
   get attachCookie(): bigint {
@@ -193,11 +218,13 @@ class ProgramTranslator implements ProgramAround, EmitContext {
 
   #emitHelper(b: Builder, index: number, id: number, args: readonly Value[]): Value {
     const helper = this.#helper(index, id);
-    const missing = helper.requires.find((requirement) => this.#options.forbid.has(requirement));
-    if (missing !== undefined) {
-      throw this.#error(index, 'COMPILE_FORBIDDEN_HELPER', `${helper.name} needs what the target does not allow`, {
-        why: FORBIDDEN[missing],
-      });
+    for (const requirement of helper.requires) {
+      if (requirement !== 'syscall') this.#require(requirement, index, `it calls ${helper.name}`);
+      else if (this.#options.forbid.has(requirement)) {
+        throw this.#error(index, 'COMPILE_FORBIDDEN_HELPER', `${helper.name} needs what the target does not allow`, {
+          why: 'it makes a system call, and the target runs under a seccomp filter',
+        });
+      }
     }
     try {
       return helper.emit(b, this.#bounded(b, helper, args), this);
@@ -223,6 +250,14 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     return map;
   }
 
+  #require(permission: Permission, index: number, what: string): void {
+    if (!this.#options.forbid.has(permission)) return;
+    throw this.#error(index, 'COMPILE_NOT_ALLOWED', `${what}, and ${permission} was not allowed`, {
+      why: 'it changes what the target does',
+      fix: `if that is meant to be: --allow ${permission}`,
+    });
+  }
+
   #error(index: number, code: CompileErrorCode, reason: string, options?: BpfErrorOptions): CompileError {
     const { name, insns } = this.#program;
     return new CompileError(code, `cannot compile program ${name}: insn ${insns[index]!.slot}: ${reason}`, options);
@@ -238,6 +273,7 @@ const BOUNDS: Partial<Record<ArgType, (map: MapSpec | undefined, next: Operation
     mapValue: (map) => map?.valueSize,
     memRead: (_, size) => constantSize(size),
     memWrite: (_, size) => constantSize(size),
+    wordWrite: () => 8,
   };
 
 function constantSize(size: Operation | undefined): number | undefined {
@@ -247,13 +283,11 @@ function constantSize(size: Operation | undefined): number | undefined {
 /** Larger memory is no stack, and only there bounds matter. */
 const MAX_STACK = 512n;
 
-const FORBIDDEN: Readonly<Record<Requirement, string>> = {
-  syscall: 'it makes a system call, and the target runs under a seccomp filter',
-};
-
-/** What a pointer was before numbers were added to it. */
-function baseOf(pointer: Value): Value {
+/** What a pointer was before numbers were added to it, and their sum. */
+function baseOf(pointer: Value): [base: Value, moved: number] {
   const { operation, args } = pointer;
-  const isMoved = operation.op === 'binary' && operation.operator === 'add' && args[1]!.operation.op === 'const';
-  return isMoved ? baseOf(args[0]!) : pointer;
+  const by = args[1]?.operation;
+  if (operation.op !== 'binary' || operation.operator !== 'add' || by?.op !== 'const') return [pointer, 0];
+  const [base, moved] = baseOf(args[0]!);
+  return [base, moved + Number(BigInt.asIntN(64, by.value))];
 }

@@ -8,7 +8,7 @@ import type { Insn } from '../insn/insn.ts';
 import { FRAME_POINTER } from '../insn/opcode.ts';
 import { Builder } from '../ir/builder.ts';
 import { Renaming, type Variables } from '../ir/renaming.ts';
-import { type Block, IrFunction, type Value } from '../ir/value.ts';
+import { type Block, IrFunction, type Size, type Value } from '../ir/value.ts';
 import { emitCondition, emitPlain, isPlain, type Registers } from './instructions.ts';
 import { liveAtStart, type RegisterSet } from './liveness.ts';
 
@@ -21,8 +21,8 @@ export interface ProgramAround {
   emitCall(b: Builder, index: number, args: readonly Value[], registers: Registers): Value;
   /** Writes what the lddw loads. */
   emitConstant(b: Builder, index: number): Value;
-  /** @throws {CompileError} COMPILE_CONTEXT_WRITE */
-  checkWrite(index: number, address: Value): void;
+  /** @throws {CompileError} COMPILE_CONTEXT_WRITE, COMPILE_NOT_ALLOWED */
+  checkWrite(b: Builder, index: number, address: Value, offset: number, size: Size): void;
 }
 
 /** One function of the program. */
@@ -38,6 +38,8 @@ export interface Entry {
   readonly paramCount: number;
   /** Writes what the function begins with; the result is r1 and on. */
   emit(b: Builder): readonly Value[];
+  /** Writes what the function ends with; the result is what it returns. */
+  leave?(b: Builder, r0: Value): Value;
 }
 
 /** A function that takes as many params as it may read of r1 to r5. */
@@ -67,11 +69,15 @@ class FunctionTranslator implements Registers {
   /** Where each block of bytecode begins. */
   readonly #heads: readonly Block[];
   readonly #framePointer: Value;
+  readonly #entry: Entry;
+  /** Where the function ends, if something is written there, and r0 for each way to it. */
+  #end: { readonly block: Block; readonly results: Value[] } | undefined;
   #variables: Variables;
 
   constructor(program: ProgramAround, source: FunctionSource, entry: Entry) {
     this.#program = program;
     this.#source = source;
+    this.#entry = entry;
     this.#live = liveAtStart(program.insns, source.flow, (index) => program.argumentCount(index));
     this.#b = new Builder(new IrFunction(source.name, entry.paramCount));
     this.#renaming = new Renaming(this.#b.fn);
@@ -103,6 +109,7 @@ class FunctionTranslator implements Registers {
       this.#translate(block, isJoin ? 'join' : 'loop');
       left.add(block);
     }
+    this.#writeEnd();
     this.#renaming.finish();
     return this.#b.fn;
   }
@@ -140,15 +147,35 @@ class FunctionTranslator implements Registers {
         this.#branch(emitCondition(this.#b, this, operation, insn), block);
         break;
       case 'exit':
-        this.#b.return(this.get(0));
+        this.#exit(this.get(0));
         break;
       default:
         if (!isPlain(operation)) throw new RangeError(`no row for ${operation satisfies never}`);
         if (operation.kind === 'store' || operation.kind === 'atomic') {
-          this.#program.checkWrite(index, this.get(insn.dst));
+          this.#program.checkWrite(this.#b, index, this.get(insn.dst), insn.offset, operation.size);
         }
         emitPlain(this.#b, this, operation, insn);
     }
+  }
+
+  /** All ways out meet, where something is to be written: only then is all that came before known. */
+  #exit(r0: Value): void {
+    if (this.#entry.leave === undefined) {
+      this.#b.return(r0);
+      return;
+    }
+    this.#end ??= { block: this.#b.newBlock(), results: [] };
+    this.#end.results.push(r0);
+    this.#b.jump(this.#end.block);
+  }
+
+  #writeEnd(): void {
+    if (this.#end === undefined) return;
+    this.#b.origin = undefined;
+    this.#b.at(this.#end.block);
+    const r0 = this.#b.phi();
+    r0.args.push(...this.#end.results);
+    this.#b.return(this.#entry.leave!(this.#b, r0));
   }
 
   #goTo(block: number): void {

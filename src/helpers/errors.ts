@@ -2,6 +2,7 @@ import { BpfError, type BpfErrorOptions } from '../errors.ts';
 
 /** Why a helper call was refused. The keys are the error codes, the values the line the docs print. */
 export const HELPER_ERRORS = {
+  HELPER_NO_CONTEXT: 'a helper without a context argument works only where the context is known',
   HELPER_NOT_A_MAP: 'a helper needs to know its map when the program is compiled',
 } as const;
 

@@ -17,15 +17,21 @@ export type ArgType =
   | 'memWrite'
   | 'memSize'
   | 'memSizeOrZero'
+  /** Eight bytes to be written. */
+  | 'wordWrite'
   | 'any'
   /** Of a variadic helper: may be left out, and nobody checks it. */
   | 'optional';
 export type ReturnType = 'scalar' | 'mapValueOrNull' | 'void';
 
-/** What a helper may need of the machine or the target that not every place has. */
+/** What a program may do only if the user says so: change what functions get and return, write memory, send signals. */
+export const PERMISSIONS = ['override', 'write-user', 'signal'] as const;
+export type Permission = (typeof PERMISSIONS)[number];
+
+/** What a helper may need of the machine, the target or the user that not every place has. */
 export type Requirement =
   /** It makes a system call in the target: refused under a seccomp filter. */
-  'syscall';
+  'syscall' | Permission;
 
 /** An eBPF address space as the interpreter sees it: every access is checked. */
 export interface InterpreterMemory {
@@ -78,6 +84,16 @@ export interface TargetFacts {
   readonly randomState: bigint;
 }
 
+/** What a program can learn and decide about the call it was attached to. Offsets count from its context. */
+export interface CallModel {
+  /** Of the arguments that registers hold, in order; undefined where they are gone. */
+  readonly arguments: readonly number[] | undefined;
+  /** Of what the function returned; undefined before it did. */
+  readonly result: number | undefined;
+  /** Of two words: 1 once a value to return was set, and that value; undefined if the function cannot be bypassed. */
+  readonly outcome: number | undefined;
+}
+
 /** What an emitter may ask of its surroundings. */
 export interface EmitContext {
   /** @throws {HelperError} HELPER_NOT_A_MAP if `map` is not a constant that lddw loaded */
@@ -85,6 +101,9 @@ export interface EmitContext {
   readonly facts: TargetFacts;
   /** bpf_get_func_ip of this site. */
   readonly functionIp: SiteSource;
+  readonly call: CallModel;
+  /** The program's context, for helpers that do not get it. @throws {HelperError} HELPER_NO_CONTEXT */
+  contextIn(fn: IrFunction): Value;
   readonly attachCookie: bigint;
   /** An out-of-line function, made once per compiled program and name. */
   shared(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction;

@@ -1,5 +1,6 @@
 /** Every helper there is: a new one is a row in its family's file and a name here. */
 import { getSmpProcessorId } from './cpu.ts';
+import { getFuncArg, getFuncArgCnt, getFuncRet, getRetval, overrideReturn, setRetval } from './function-call.ts';
 import type { Helper } from './helper.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
 import { mapDeleteElem, mapLookupElem, mapUpdateElem } from './map-elem.ts';
@@ -24,6 +25,12 @@ const ROWS: readonly Helper[] = [
   probeReadKernel,
   getFuncIp,
   getAttachCookie,
+  overrideReturn,
+  getFuncArg,
+  getFuncRet,
+  getFuncArgCnt,
+  getRetval,
+  setRetval,
 ];
 
 /** By the kernel's number. */

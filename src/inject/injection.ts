@@ -9,7 +9,15 @@ import { sleepMicroseconds } from '../sys/scheduling.ts';
 import { InjectError } from './errors.ts';
 import { isInReach } from './gaps.ts';
 import { applyPatches, type Patch } from './patch.ts';
-import { mapCode, mapSession, type Region, type SampleThread, type SessionMemory, unmap } from './regions.ts';
+import {
+  mapCode,
+  mapInherited,
+  mapSession,
+  type Region,
+  type SampleThread,
+  type SessionMemory,
+  unmap,
+} from './regions.ts';
 
 /** Code is laid into regions of this size; pages that are not used take no memory. */
 const CODE_REGION_SIZE = 256 * 1024;
@@ -32,6 +40,8 @@ export interface SitePatch {
   readonly wanted: Uint8Array;
   /** Instructions that begin inside the original bytes: the same ones in the trampoline. */
   readonly moves: ReadonlyMap<bigint, bigint>;
+  /** It keeps threads safe that are still on their way through the other sites: undone when they have left. */
+  readonly isGuard?: boolean;
 }
 
 /** Code made for the address it is laid at, and what else its maker wants back. */
@@ -48,6 +58,9 @@ interface CodeRegion extends Region {
 export class Injection implements Disposable {
   readonly process: TargetProcess;
   readonly #codeRegions: CodeRegion[] = [];
+  readonly #inherited: Region[] = [];
+  /** Undo what would bring threads back to our code that are elsewhere. */
+  readonly #letGo: (() => void)[] = [];
   #session: SessionMemory | undefined;
   /** Sites whose bytes are not the original ones. */
   readonly #sites = new Map<bigint, SitePatch>();
@@ -67,15 +80,18 @@ export class Injection implements Disposable {
   }
 
   /**
-   * Makes the memory that the target shares with us, once. Its size is final.
+   * Makes the memory that the target shares with us, once, and room for code beside it. Its size is final.
    *
    * @returns where it lies in the target, and one of the target's threads as an example
    * @throws {InjectError | ProcessError | SysError} nothing is left in the target then
    */
   share(size: number): { readonly address: bigint; readonly thread: SampleThread } {
     if (this.#session !== undefined) throw new TypeError('the memory of an injection can be made only once');
-    this.#session = mapSession(this.process, this.#center(), size);
-    return { address: this.#session.sharedRegion.address, thread: this.#session.thread };
+    const sizes = { codeSize: CODE_REGION_SIZE, sharedSize: size };
+    this.#session = mapSession(this.process, this.#center(), sizes);
+    const { codeRegion, sharedRegion, thread } = this.#session;
+    this.#codeRegions.push({ ...codeRegion, used: 0 });
+    return { address: sharedRegion.address, thread };
   }
 
   /** The memory shared with the target, as we see it. */
@@ -87,6 +103,24 @@ export class Injection implements Disposable {
   get privateCells(): { readonly processNumber: bigint; readonly pid: bigint } {
     const { address } = this.#requireSession().privateRegion;
     return { processNumber: address, pid: address + 8n };
+  }
+
+  /** A thread of the target as the session found it. */
+  get sampleThread(): SampleThread {
+    return this.#requireSession().thread;
+  }
+
+  /**
+   * Maps zeroed memory that only the target sees; each child it forks gets a copy.
+   *
+   * @param letGo called before it is unmapped, with all threads stopped and none in our code: undoes what would bring one back
+   * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
+   */
+  mapInherited(size: number, letGo: () => void): bigint {
+    const region = mapInherited(this.process, this.#center(), size);
+    this.#inherited.push(region);
+    this.#letGo.push(letGo);
+    return region.address;
   }
 
   /**
@@ -139,8 +173,10 @@ export class Injection implements Disposable {
    *   someone else and may still lead there
    */
   release(): boolean {
-    const undo = [...this.#sites.values()].map((site) => ({ ...site, wanted: site.original, moves: new Map() }));
-    this.#apply(undo.filter((site) => this.#isAsWeLeftIt(site)));
+    const isGuarded = [...this.#sites.values()].some(({ isGuard }) => isGuard);
+    this.#undo((site) => !site.isGuard);
+    const isSafe = !isGuarded || this.process.isGone() || LEAVE_WAITS_US.some((wait) => this.#isLeft(wait));
+    if (isSafe) this.#undo(() => true);
     const isUnused =
       this.process.isGone() || (this.#sites.size === 0 && LEAVE_WAITS_US.some((wait) => this.#isLeft(wait)));
     if (isUnused) this.#unmapAll();
@@ -148,11 +184,18 @@ export class Injection implements Disposable {
     this.#session = undefined;
     this.#sites.clear();
     this.#codeRegions.length = 0;
+    this.#inherited.length = 0;
+    this.#letGo.length = 0;
     return isUnused;
   }
 
   [Symbol.dispose](): void {
     this.release();
+  }
+
+  #undo(isMeant: (site: SitePatch) => boolean): void {
+    const sites = [...this.#sites.values()].filter((site) => isMeant(site) && this.#isAsWeLeftIt(site));
+    this.#apply(sites.map((site) => ({ ...site, wanted: site.original, moves: new Map() })));
   }
 
   #apply(patches: readonly SitePatch[]): void {
@@ -215,14 +258,20 @@ export class Injection implements Disposable {
     const mappings = this.process.mappings();
     for (let runs = 0; ; runs++) {
       const inside = held.threads.filter((t) => mayReturnInto(ranges, t, mappings, this.process.memory));
-      if (inside.length === 0 || runs === RUNS_ALONE) return inside.length === 0;
+      if (inside.length === 0) {
+        for (const letGo of this.#letGo) letGo();
+        return true;
+      }
+      if (runs === RUNS_ALONE) return false;
       held.runAlone(inside, RUN_ALONE_US);
     }
   }
 
   #unmapAll(): void {
     const { privateRegion, sharedRegion } = this.#session ?? {};
-    const regions = [...this.#codeRegions, privateRegion, sharedRegion].filter((region) => region !== undefined);
+    const regions = [...this.#codeRegions, ...this.#inherited, privateRegion, sharedRegion].filter(
+      (region) => region !== undefined,
+    );
     if (regions.length > 0 && !this.process.isGone()) unmap(this.process, regions);
   }
 

@@ -7,6 +7,7 @@ import { ProcessError } from '../process/errors.ts';
 import type { RemoteCalls } from '../process/remote-calls.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { isSysError } from '../sys/errors.ts';
+import { readStatus } from '../sys/proc.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
 import { mapSharedFile, type SharedMapping } from '../sys/shared-mapping.ts';
 import { InjectError } from './errors.ts';
@@ -26,8 +27,9 @@ export interface SampleThread {
   readonly tid: number;
 }
 
-/** What a session needs besides code. */
+/** What a session begins with. */
 export interface SessionMemory {
+  readonly codeRegion: Region;
   /** Zero in every child that the target forks. */
   readonly privateRegion: Region;
   readonly sharedRegion: Region;
@@ -67,27 +69,51 @@ export function mapCode(process: TargetProcess, near: bigint, size: number): Reg
 }
 
 /**
- * Maps `sharedSize` bytes that both processes see, and a page that only the target sees, behind one another and within reach of
- * `near`; all in one stop of one thread.
+ * Maps what a session needs, behind one another and within reach of `near`, all in one stop of one thread:
+ *
+ *     | code, `codeSize` bytes | a page that only the target sees | `sharedSize` bytes that we see too |
  *
  * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
  * @throws {ProcessError | SysError}
  */
-export function mapSession(process: TargetProcess, near: bigint, sharedSize: number): SessionMemory {
+export function mapSession(
+  process: TargetProcess,
+  near: bigint,
+  { codeSize, sharedSize }: { readonly codeSize: number; readonly sharedSize: number },
+): SessionMemory {
   const size = alignUp(sharedSize, PAGE_SIZE);
-  return mapWhereFree(process, near, PAGE_SIZE + size, {
-    protection: PROT_READ_WRITE,
+  return mapWhereFree(process, near, codeSize + PAGE_SIZE + size, {
+    protection: PROT_READ_EXEC,
     fill(calls, address) {
-      const privateRegion = { address, size: PAGE_SIZE };
-      const sharedRegion = { address: address + BigInt(PAGE_SIZE), size };
-      calls.call('madvise', address, PAGE_SIZE, MADV_WIPEONFORK);
-      const thread = { fsBase: calls.registers.fsBase, tid: Number(calls.call('gettid')) };
-      return { privateRegion, sharedRegion, mapping: shareRegion(process, calls, sharedRegion), thread };
+      const codeRegion = { address, size: codeSize };
+      const privateRegion = { address: address + BigInt(codeSize), size: PAGE_SIZE };
+      const sharedRegion = { address: privateRegion.address + BigInt(PAGE_SIZE), size };
+      const fixed = MAP_PRIVATE_ANONYMOUS | MAP_FIXED;
+      calls.call('mmap', privateRegion.address, PAGE_SIZE, PROT_READ_WRITE, fixed, -1, 0);
+      calls.call('madvise', privateRegion.address, PAGE_SIZE, MADV_WIPEONFORK);
+      const mapping = shareRegion(process, calls, sharedRegion);
+      const thread = { fsBase: calls.registers.fsBase, tid: readStatus(calls.tid).namespacePids.at(-1) ?? calls.tid };
+      return { codeRegion, privateRegion, sharedRegion, mapping, thread };
     },
-    expect: ({ privateRegion, sharedRegion, mapping }) => [
+    expect: ({ codeRegion, privateRegion, sharedRegion, mapping }) => [
+      { region: codeRegion, permissions: 'r-xp', inode: 0n },
       { region: privateRegion, permissions: 'rw-p', inode: 0n },
       { region: sharedRegion, permissions: 'rw-s', inode: mapping.inode },
     ],
+  });
+}
+
+/**
+ * Maps `size` bytes that only the target sees; each child it forks gets a copy.
+ *
+ * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
+ * @throws {ProcessError}
+ */
+export function mapInherited(process: TargetProcess, near: bigint, size: number): Region {
+  return mapWhereFree(process, near, size, {
+    protection: PROT_READ_WRITE,
+    fill: (_, address) => ({ address, size }),
+    expect: (region) => [{ region, permissions: 'rw-p', inode: 0n }],
   });
 }
 

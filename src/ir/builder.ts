@@ -78,6 +78,10 @@ export class Builder {
   site(source: SiteSource): Value {
     return this.#make({ op: 'site', source });
   }
+  /** Changes a register of the site, given by the architecture's number: it goes on with `value`. */
+  siteStore(register: number, value: Operand): void {
+    this.#make({ op: 'siteStore', register }, [this.#operand(value)]);
+  }
   /** The address of `size` fresh bytes of stack, uninitialised. Fixed place: not per loop iteration. */
   stack(size: number): Value {
     return this.#make({ op: 'stack', size });

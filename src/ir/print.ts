@@ -46,7 +46,7 @@ function hasResult(operation: Operation): boolean {
   return !RESULTLESS.has(operation.op) && !(operation.op === 'atomic' && !operation.fetch);
 }
 
-const RESULTLESS: ReadonlySet<Operation['op']> = new Set(['const', 'store', 'increment'] as const);
+const RESULTLESS: ReadonlySet<Operation['op']> = new Set(['const', 'siteStore', 'store', 'increment'] as const);
 
 function printValue(value: Value, names: Names): string {
   const { operation } = value;
@@ -72,6 +72,8 @@ function mnemonic(operation: Operation): string {
     case 'bounded':
     case 'stack':
       return `${operation.op} ${operation.size}`;
+    case 'siteStore':
+      return `site register ${operation.register} =`;
     case 'binary':
     case 'unary':
       return operation.operator + widthSuffix(operation.width);

@@ -39,6 +39,11 @@ export class RemoteCalls implements Disposable {
     this.#restored = this.#layStub();
   }
 
+  /** The thread that was lent. */
+  get tid(): number {
+    return this.#thread.tid;
+  }
+
   /** The registers the thread goes on with. */
   get registers(): Registers {
     return this.#restored;

@@ -14,9 +14,11 @@ export const StopTimeout = {
   ONE: 10_000,
 } as const;
 
-/** Most threads stop within microseconds: look often at first, then leave the processor to them. */
-const EAGER_LOOKS = 64;
-const LOOK_INTERVAL_US = 30;
+/**
+ * Pauses between looks, in microseconds; the last one is repeated. Most threads stop at once, but only where they get a
+ * processor, and that may be ours: on two busy processors looking without pause takes twice as long, and so do pauses of 5 or 50.
+ */
+const LOOK_PAUSES_US = [0, 5, 10, 20] as const;
 
 /** A thread that stands still until it is let go. */
 export class StoppedThread {
@@ -98,8 +100,7 @@ export class Look {
 
   /** Waits a little; false once the time is up. */
   again(): boolean {
-    if (this.#count++ < EAGER_LOOKS) return true;
-    sleepMicroseconds(LOOK_INTERVAL_US);
+    sleepMicroseconds(LOOK_PAUSES_US[this.#count++] ?? 20);
     return performance.now() < this.#deadline;
   }
 }

@@ -70,6 +70,8 @@ export class TargetProcess implements Disposable {
   readonly #pidFd: PidFd;
   /** By place and file, so that a module's ELF file is read once. */
   #modules = new Map<string, Module>();
+  /** What must be closed before the process is, in the order it came. */
+  readonly #tenants = new Set<Disposable>();
 
   /** @internal Use `openProcess`. */
   constructor(facts: AttachFacts, pidFd: PidFd, memory: ProcessMemory) {
@@ -119,7 +121,7 @@ export class TargetProcess implements Disposable {
   }
 
   /**
-   * @param name a path, a soname with or without version ('libc.so.6', 'libc'), or a file's own name
+   * @param name a path, a soname with or without version ('libc.so.6', 'libc'), a file's name, or the process's own
    * @throws {ProcessError} PROCESS_MODULE_NOT_FOUND, PROCESS_EXITED
    */
   findModule(name: string): Module {
@@ -173,7 +175,17 @@ export class TargetProcess implements Disposable {
     }
   }
 
+  /** Has `tenant` disposed of before the process is, unless it moves out first: users may close the two in any order. */
+  moveIn(tenant: Disposable): void {
+    this.#tenants.add(tenant);
+  }
+
+  moveOut(tenant: Disposable): void {
+    this.#tenants.delete(tenant);
+  }
+
   [Symbol.dispose](): void {
+    for (const tenant of [...this.#tenants].reverse()) tenant[Symbol.dispose]();
     this.memory[Symbol.dispose]();
     this.#pidFd[Symbol.dispose]();
   }

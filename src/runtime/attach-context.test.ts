@@ -25,6 +25,7 @@ function callback(name: string): EbpfCallback {
   return {
     name,
     cookie: 0n,
+    missedCell: 0n,
     compile: () => {
       throw new Error('nothing is compiled here');
     },

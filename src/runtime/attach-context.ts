@@ -9,8 +9,8 @@ import type { HandlerTable, LinkHandler, PerfEventHandler, Slot } from './handle
 /** What the context needs of the session around it. */
 export interface AttachContextOptions {
   readonly table: HandlerTable;
-  /** The program in a slot, ready to be compiled for a place whose cookie is `cookie`; `entryId` is the attachment's. */
-  callbackOf(program: Slot, cookie: bigint, entryId: number): EbpfCallback;
+  /** The program in a slot, ready to be compiled for where `event` is; `entryId` is the attachment's. */
+  callbackOf(program: Slot, event: PerfEventHandler, entryId: number): EbpfCallback;
   /** Runs `body` so that what it attaches or detaches takes effect together, or not at all if it throws. */
   batch<T>(body: () => T): T;
 }
@@ -118,7 +118,7 @@ export class AttachContext {
       );
     }
     const id = this.#nextId++;
-    const entry = served.attach(event, this.#options.callbackOf(link.program, event.cookie, id));
+    const entry = served.attach(event, this.#options.callbackOf(link.program, event, id));
     const { target, address, method } = entry;
     return { id, kind: served.kind, link: slot, target, address, method, detach: () => entry.detach() };
   }

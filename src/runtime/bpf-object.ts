@@ -3,6 +3,7 @@
  * makes. Until something is attached no process is touched.
  */
 import type { Btf } from '../btf/btf.ts';
+import type { Permission } from '../helpers/helper.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import { readObject } from '../object/read-object.ts';
@@ -19,6 +20,8 @@ export interface ObjectOptions {
   /** Registers the attach implementations. */
   readonly setup: AttachSetup;
   readonly inject: (process: TargetProcess) => Injection;
+  /** What programs may do that is refused by default. */
+  readonly allow: readonly Permission[];
 }
 
 /** What an attach did, all links of it in one stop of the target. */
@@ -126,6 +129,7 @@ export class BpfObject implements Disposable {
     const session = this.#session;
     if (session === undefined) return;
     this.#session = undefined;
+    this.#target?.moveOut(this);
     this.#target = undefined;
     session.detachAll();
     for (const map of this.maps) map.moveOut();
@@ -140,11 +144,23 @@ export class BpfObject implements Disposable {
         fix: 'open the object once for each process',
       });
     }
-    const session = new Session(this.#options.inject(target), this.#spec, this.#verified, this.#options.setup);
+    const session = this.#openSession(this.#options.inject(target));
     for (const map of this.maps) map.moveTo(session.mapMemory(map.name));
     this.#session = session;
     this.#target = target;
+    target.moveIn(this);
     return session;
+  }
+
+  /** A session that cannot begin leaves nothing in the target. */
+  #openSession(injection: Injection): Session {
+    try {
+      const { setup, allow } = this.#options;
+      return new Session(injection, this.#spec, this.#verified, setup, new Set(allow));
+    } catch (error) {
+      injection[Symbol.dispose]();
+      throw error;
+    }
   }
 }
 
@@ -176,6 +192,16 @@ export class BpfProgram {
   /** Attaches to the entry of a function: `libc.so.6:malloc`. @throws as BpfObject.attachAll */
   attachUprobe(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
     return this.#attach(target, request(this, `uprobe:${place}`, options));
+  }
+
+  /** Attaches to the return of a function: `libc.so.6:malloc`. @throws as BpfObject.attachAll */
+  attachUretprobe(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
+    return this.#attach(target, request(this, `uretprobe:${place}`, options));
+  }
+
+  /** Attaches to a place of any kind: `uprobe.override:libc.so.6:malloc`. @throws as BpfObject.attachAll */
+  attachTo(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
+    return this.#attach(target, request(this, place, options));
   }
 
   #attach(target: TargetProcess, request: AttachRequest): BpfLink {
@@ -229,9 +255,9 @@ export class BpfLink implements Disposable {
     return this.#session.hits(this.id);
   }
 
-  /** How often the place was reached and the program did not run: entry probes always run. */
+  /** How often the place was reached and the program did not run; still told after detach. */
   get missed(): bigint {
-    return 0n;
+    return this.#session.missed(this.id);
   }
 
   /** Puts the target's bytes back. A second time does nothing. */

@@ -2,6 +2,7 @@
 import type { MachineCode } from '../arch/arch.ts';
 import { Assembler } from '../arch/x64/assembler.ts';
 import { PtRegs, ptRegsAtEntry } from '../arch/x64/pt-regs.ts';
+import { emitProgram } from '../arch/x64/trampoline.ts';
 import { compileProgram } from '../compile/compile.ts';
 import type { EmitMap, TargetFacts } from '../helpers/helper.ts';
 import { HELPERS } from '../helpers/table.ts';
@@ -45,11 +46,7 @@ export function compileForListing(program: LinkedProgram, maps: readonly MapSpec
     result: undefined,
   });
   const a = new Assembler(CODE);
-  const saved = [...lowered.clobbered];
-  for (const register of saved) a.push(register);
-  lowered.emitBody(a, { siteStack: saved.length * 8 });
-  a.mark(undefined);
-  for (const register of saved.toReversed()) a.pop(register);
+  emitProgram(a, lowered, 0);
   a.ret();
   lowered.emitFunctions(a);
   return a.machineCode();

@@ -2,7 +2,7 @@
  * The records that describe a session, as they lie in the target's shared memory. They refer to each other by slot
  * number (the fd of the kernel's world), never by pointer. After bpftime's handler manager.
  *
- *     | header 64 | record 0 (64) | record 1 | ... | texts: names, sections, places |
+ *     | header 32 | record 0 (64) | record 1 | ... | texts: names, sections, places |
  *
  * The target can write here at any time, so every number read back is checked before it is used.
  */
@@ -59,7 +59,7 @@ const MAGIC = 0x0100_6172_6f6d_6572n;
 /** Grows with every change of what lies in the shared memory. */
 export const TABLE_VERSION = 1;
 
-const Header = struct('remora_header', 64, {
+const Header = struct('remora_header', 32, {
   magic: 'u64',
   version: 'u32',
   slotCount: 'u32',
@@ -67,28 +67,13 @@ const Header = struct('remora_header', 64, {
   textSize: 'u32',
   textUsed: 'u32',
   controllerPid: 'u32',
-  reserved0: 'u64',
-  reserved1: 'u64',
-  reserved2: 'u64',
-  reserved3: 'u64',
 });
 
 const RECORD_SIZE = 64;
 const KIND = { free: 0, program: 1, map: 2, 'perf event': 3, link: 4 } as const;
 
-const ProgRecord = struct('remora_prog', RECORD_SIZE, {
-  kind: 'u32',
-  name: 'u32',
-  section: 'u32',
-  insnCount: 'u32',
-  reserved0: 'u64',
-  reserved1: 'u64',
-  reserved2: 'u64',
-  reserved3: 'u64',
-  reserved4: 'u64',
-  reserved5: 'u64',
-});
-const MapRecord = struct('remora_map', RECORD_SIZE, {
+const ProgRecord = struct('remora_prog', 16, { kind: 'u32', name: 'u32', section: 'u32', insnCount: 'u32' });
+const MapRecord = struct('remora_map', 48, {
   kind: 'u32',
   name: 'u32',
   type: 'u32',
@@ -96,35 +81,23 @@ const MapRecord = struct('remora_map', RECORD_SIZE, {
   valueSize: 'u32',
   maxEntries: 'u32',
   flags: 'u32',
-  reserved0: 'u32',
+  padding: 'u32',
   offset: 'u64',
   size: 'u64',
-  reserved1: 'u64',
-  reserved2: 'u64',
 });
-const PerfEventRecord = struct('remora_perf_event', RECORD_SIZE, {
+const PerfEventRecord = struct('remora_perf_event', 24, {
   kind: 'u32',
   attachType: 'u32',
   privateData: 'u32',
-  reserved0: 'u32',
+  padding: 'u32',
   cookie: 'u64',
-  reserved1: 'u64',
-  reserved2: 'u64',
-  reserved3: 'u64',
-  reserved4: 'u64',
-  reserved5: 'u64',
 });
-const LinkRecord = struct('remora_link', RECORD_SIZE, {
+const LinkRecord = struct('remora_link', 24, {
   kind: 'u32',
   program: 'u32',
   perfEvent: 'u32',
   entryId: 'u32',
   address: 'u64',
-  reserved0: 'u64',
-  reserved1: 'u64',
-  reserved2: 'u64',
-  reserved3: 'u64',
-  reserved4: 'u64',
 });
 
 /** Room for `texts`, each with its length in front. */
@@ -165,10 +138,6 @@ export class HandlerTable {
       textSize: bytes.length - textOffset,
       textUsed: 0,
       controllerPid,
-      reserved0: 0n,
-      reserved1: 0n,
-      reserved2: 0n,
-      reserved3: 0n,
     });
     return new HandlerTable(bytes);
   }
@@ -205,38 +174,25 @@ export class HandlerTable {
     const slot = this.#freeSlot();
     const at = recordAt(slot);
     // The kind goes in last: until then the slot reads as free.
+    const kind = KIND.free;
     switch (handler.kind) {
-      case 'program':
-        ProgRecord.write(this.#bytes, at, {
-          ...ZERO_PROG,
-          name: this.#addText(handler.name),
-          section: this.#addText(handler.section),
-          insnCount: handler.insnCount,
-        });
+      case 'program': {
+        const [name, section] = [this.#addText(handler.name), this.#addText(handler.section)];
+        ProgRecord.write(this.#bytes, at, { kind, name, section, insnCount: handler.insnCount });
         break;
-      case 'map':
-        MapRecord.write(this.#bytes, at, {
-          ...ZERO_MAP,
-          name: this.#addText(handler.name),
-          type: handler.type,
-          keySize: handler.keySize,
-          valueSize: handler.valueSize,
-          maxEntries: handler.maxEntries,
-          flags: handler.flags,
-          offset: BigInt(handler.offset),
-          size: BigInt(handler.size),
-        });
+      }
+      case 'map': {
+        const place = { offset: BigInt(handler.offset), size: BigInt(handler.size) };
+        MapRecord.write(this.#bytes, at, { ...handler, ...place, kind, name: this.#addText(handler.name), padding: 0 });
         break;
-      case 'perf event':
-        PerfEventRecord.write(this.#bytes, at, {
-          ...ZERO_PERF_EVENT,
-          attachType: handler.attachType,
-          privateData: this.#addText(handler.privateData),
-          cookie: handler.cookie,
-        });
+      }
+      case 'perf event': {
+        const privateData = this.#addText(handler.privateData);
+        PerfEventRecord.write(this.#bytes, at, { ...handler, kind, privateData, padding: 0 });
         break;
+      }
       case 'link':
-        LinkRecord.write(this.#bytes, at, { ...ZERO_LINK, ...handler, kind: KIND.free });
+        LinkRecord.write(this.#bytes, at, { ...handler, kind });
         break;
     }
     this.#view.setUint32(at, KIND[handler.kind], true);
@@ -331,31 +287,3 @@ export class HandlerTable {
 }
 
 const recordAt = (slot: Slot): number => Header.size + slot * RECORD_SIZE;
-
-const ZERO_PROG = {
-  kind: KIND.free,
-  reserved0: 0n,
-  reserved1: 0n,
-  reserved2: 0n,
-  reserved3: 0n,
-  reserved4: 0n,
-  reserved5: 0n,
-} as const;
-const ZERO_MAP = { kind: KIND.free, reserved0: 0, reserved1: 0n, reserved2: 0n } as const;
-const ZERO_PERF_EVENT = {
-  kind: KIND.free,
-  reserved0: 0,
-  reserved1: 0n,
-  reserved2: 0n,
-  reserved3: 0n,
-  reserved4: 0n,
-  reserved5: 0n,
-} as const;
-const ZERO_LINK = {
-  kind: KIND.free,
-  reserved0: 0n,
-  reserved1: 0n,
-  reserved2: 0n,
-  reserved3: 0n,
-  reserved4: 0n,
-} as const;

@@ -31,6 +31,8 @@ export interface SessionLayout {
   readonly randomState: Range;
   readonly printkRing: Range;
   readonly hits: Range;
+  /** A u64 for each link: how often its program should have run and did not. */
+  readonly missed: Range;
   /** By map name. */
   readonly maps: ReadonlyMap<string, Range>;
   /** Whole pages. */
@@ -52,6 +54,7 @@ export function layoutOf({ programs, maps }: ObjectSpec): SessionLayout {
   const randomState = take(8, LINE);
   const printkRing = take(PRINTK_RING_SIZE, LINE);
   const hits = take(hitCountersSize(MAX_LINKS), PAGE);
+  const missed = take(8 * MAX_LINKS, LINE);
   const places = maps.map((spec) => [spec.name, take(mapTypeOf(spec).size(spec), LINE)] as const);
-  return { slots, table, randomState, printkRing, hits, maps: new Map(places), size: alignUp(end, PAGE) };
+  return { slots, table, randomState, printkRing, hits, missed, maps: new Map(places), size: alignUp(end, PAGE) };
 }

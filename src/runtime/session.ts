@@ -2,13 +2,16 @@
  * An object that lives in a process: its maps, handlers and counters in memory shared with the target, its programs
  * attached through whatever implementations were registered. The seed's runtime, for one target.
  */
+
+import { Reg } from '../arch/x64/registers.ts';
 import type { EbpfCallback } from '../attach/attach-impl.ts';
 import { AttachError } from '../attach/errors.ts';
 import { cString } from '../bytes/c-string.ts';
+import { viewOf } from '../bytes/struct.ts';
 import { compileProgram, type LoweredProgram } from '../compile/compile.ts';
 import type { ContextModel } from '../compile/context-model.ts';
 import { BpfError } from '../errors.ts';
-import type { EmitMap, Requirement, TargetFacts } from '../helpers/helper.ts';
+import { type EmitMap, PERMISSIONS, type Permission, type Requirement, type TargetFacts } from '../helpers/helper.ts';
 import { formatPrintk } from '../helpers/printk-format.ts';
 import { PrintkReader } from '../helpers/printk-ring.ts';
 import { HELPERS } from '../helpers/table.ts';
@@ -19,7 +22,7 @@ import type { ObjectSpec } from '../object/spec.ts';
 import { processorFlags } from '../sys/processor.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { AttachContext, type LiveEntry } from './attach-context.ts';
-import { HandlerTable, type Slot } from './handlers.ts';
+import { HandlerTable, type PerfEventHandler, type Slot } from './handlers.ts';
 import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
 import { layoutOf, MAX_LINKS, type SessionLayout } from './layout.ts';
 import { findClockGettime, readThreadFacts } from './target-facts.ts';
@@ -29,6 +32,12 @@ const LONGEST_STRING = 512;
 
 /** Registers attach implementations for one target: called once per session. */
 export type AttachSetup = (context: AttachContext, injection: Injection) => void;
+
+/** What the counters of one link show. */
+interface Counts {
+  readonly hits: bigint;
+  readonly missed: bigint;
+}
 
 /** One program at one place. */
 export interface AttachRequest {
@@ -51,21 +60,31 @@ export class Session implements Disposable {
   readonly #hitPlace: HitCounterPlace;
   readonly #maps: ReadonlyMap<string, EmitMap>;
   readonly #programs = new Map<string, { readonly slot: Slot; readonly program: VerifiedProgram }>();
-  /** Hit counters in use, and what they showed when their link began. */
-  readonly #counters = new Map<number, { readonly index: number; readonly before: bigint }>();
-  /** Hits of the attachments that are gone. */
-  readonly #finalHits = new Map<number, bigint>();
+  /** Counters in use, and what they showed when their link began. */
+  readonly #counters = new Map<number, { readonly index: number; readonly before: Counts }>();
+  /** What the counters of attachments showed that are gone. */
+  readonly #finalCounts = new Map<number, Counts>();
+  readonly #missedCells: bigint;
+  readonly #allowed: ReadonlySet<Permission>;
   readonly #compiled = new Map<string, LoweredProgram>();
 
   /**
    * Lays an object's maps and handlers into the target.
    *
+   * @param allowed what programs may do that is refused by default
    * @throws {ProcessError | InjectError | SysError} if the target cannot be entered; nothing is left there then
    */
-  constructor(injection: Injection, spec: ObjectSpec, programs: readonly VerifiedProgram[], setup: AttachSetup) {
+  constructor(
+    injection: Injection,
+    spec: ObjectSpec,
+    programs: readonly VerifiedProgram[],
+    setup: AttachSetup,
+    allowed: ReadonlySet<Permission>,
+  ) {
     this.injection = injection;
+    this.#allowed = allowed;
     this.#layout = layoutOf(spec);
-    const { table, randomState, printkRing, hits, maps, slots } = this.#layout;
+    const { table, randomState, printkRing, hits, missed, maps, slots } = this.#layout;
     const { address, thread } = injection.share(this.#layout.size);
     const { processNumber, pid } = injection.privateCells;
     const { threadPointers, tidOffset } = readThreadFacts(injection.process, thread);
@@ -80,6 +99,7 @@ export class Session implements Disposable {
       randomState: address + BigInt(randomState.offset),
     };
     this.#hitPlace = { address: address + BigInt(hits.offset), processCell: processNumber, threadPointers };
+    this.#missedCells = address + BigInt(missed.offset);
     this.#maps = new Map(
       spec.maps.map((map) => [map.name, { spec: map, address: address + BigInt(maps.get(map.name)!.offset) }]),
     );
@@ -95,7 +115,7 @@ export class Session implements Disposable {
     }
     this.context = new AttachContext({
       table: this.#table,
-      callbackOf: (slot, cookie, entryId) => this.#callback(slot, cookie, entryId),
+      callbackOf: (slot, event, entryId) => this.#callback(slot, event, entryId),
       batch: (body) => injection.batch(body),
     });
     setup(this.context, injection);
@@ -134,9 +154,12 @@ export class Session implements Disposable {
 
   /** How often the program of an attachment ran, or had run when it was detached. */
   hits(id: number): bigint {
-    const counter = this.#counters.get(id);
-    if (counter === undefined) return this.#finalHits.get(id) ?? 0n;
-    return readHits(this.#memory(this.#layout.hits), counter.index) - counter.before;
+    return this.#counts(id).hits;
+  }
+
+  /** How often it should have run and did not. */
+  missed(id: number): bigint {
+    return this.#counts(id).missed;
   }
 
   /** What programs printed since the last call, a line each, formatted as the kernel does. */
@@ -177,6 +200,13 @@ export class Session implements Disposable {
         `cannot attach ${program}: nothing serves '${prefix}', there are ${known}`,
       );
     }
+    const missing = kind.requires?.find((requirement) => !this.#allowed.has(requirement));
+    if (missing !== undefined) {
+      throw new AttachError('ATTACH_NOT_ALLOWED', `cannot attach ${program}: ${missing} was not allowed`, {
+        why: `programs of kind '${kind.name}' change what the target does`,
+        fix: `if that is meant to be: --allow ${missing}`,
+      });
+    }
     const perfEvent = this.#perfEvent(kind.type, place, cookie);
     const { slot } = this.#programs.get(program)!;
     return this.#table.add({ kind: 'link', program: slot, perfEvent, entryId: 0, address: 0n });
@@ -191,13 +221,14 @@ export class Session implements Disposable {
     return this.#table.add({ kind: 'perf event', attachType, privateData, cookie });
   }
 
-  #callback(slot: Slot, cookie: bigint, entryId: number): EbpfCallback {
+  #callback(slot: Slot, event: PerfEventHandler, entryId: number): EbpfCallback {
     const { program } = [...this.#programs.values()].find((known) => known.slot === slot)!;
     const index = this.#takeCounter(entryId);
     return {
       name: program.name,
-      cookie,
-      compile: (model, near, given = cookie) => this.#compile(program, model, near, given, index),
+      cookie: event.cookie,
+      missedCell: this.#missedCells + BigInt(8 * index),
+      compile: (model, near, cookie = event.cookie) => this.#compile(program, model, near, { ...event, cookie }, index),
       updateMap: (map, key, value) => this.#updateMap(map, key, value),
     };
   }
@@ -215,23 +246,24 @@ export class Session implements Disposable {
     program: VerifiedProgram,
     model: ContextModel,
     near: bigint,
-    cookie: bigint,
+    { attachType, cookie }: PerfEventHandler,
     hitIndex: number,
   ): LoweredProgram {
-    const key = `${program.name} ${model.variant} ${near} ${cookie} ${hitIndex}`;
+    const key = `${program.name} ${attachType} ${model.variant} ${near} ${cookie} ${hitIndex}`;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
-    const forbidden: readonly Requirement[] = this.injection.process.facts.seccomp === 'none' ? [] : ['syscall'];
+    const forbidden = new Set<Requirement>(PERMISSIONS.filter((permission) => !this.#allowed.has(permission)));
+    if (this.injection.process.facts.seccomp !== 'none') forbidden.add('syscall');
     const compiled = compileProgram(program, model, {
       nearAddress: near,
       features: { rdpid: processorFlags().has('rdpid') },
       preferred: [],
-      result: undefined,
+      result: model.bypass === undefined ? undefined : Reg.RAX,
       helpers: HELPERS,
       maps: this.#maps,
       facts: this.#facts,
       attachCookie: cookie,
-      forbid: new Set(forbidden),
+      forbid: forbidden,
       prologue: (b) => emitHit(b, this.#hitPlace, hitIndex),
     });
     this.#compiled.set(key, compiled);
@@ -253,8 +285,24 @@ export class Session implements Disposable {
     let index = 0;
     while (taken.has(index)) index++;
     if (index >= MAX_LINKS) throw new RangeError(`a session holds at most ${MAX_LINKS} links`);
-    this.#counters.set(entryId, { index, before: readHits(this.#memory(this.#layout.hits), index) });
+    this.#counters.set(entryId, { index, before: this.#read(index) });
     return index;
+  }
+
+  #counts(id: number): Counts {
+    const counter = this.#counters.get(id);
+    if (counter === undefined) return this.#finalCounts.get(id) ?? { hits: 0n, missed: 0n };
+    const { index, before } = counter;
+    const now = this.#read(index);
+    return { hits: now.hits - before.hits, missed: now.missed - before.missed };
+  }
+
+  #read(index: number): Counts {
+    const { hits, missed } = this.#layout;
+    return {
+      hits: readHits(this.#memory(hits), index),
+      missed: viewOf(this.#memory(missed)).getBigUint64(8 * index, true),
+    };
   }
 
   /** Counters of links that are gone, or never came to be, are free again. */
@@ -262,7 +310,7 @@ export class Session implements Disposable {
     const live = new Set(this.context.entries.map(({ id }) => id));
     for (const id of this.#counters.keys()) {
       if (live.has(id)) continue;
-      this.#finalHits.set(id, this.hits(id));
+      this.#finalCounts.set(id, this.#counts(id));
       this.#counters.delete(id);
     }
   }

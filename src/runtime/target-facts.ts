@@ -4,6 +4,7 @@ import { readElf } from '../elf/elf-file.ts';
 import { BpfError } from '../errors.ts';
 import type { SampleThread } from '../inject/regions.ts';
 import type { TargetProcess } from '../process/target-process.ts';
+import { keepsThreadPointer } from '../process/thread-pointer.ts';
 
 export interface ThreadFacts {
   /** True if fs:0 holds the thread pointer itself, as the ELF TLS ABI has it, so that it tells threads apart. */
@@ -16,18 +17,12 @@ export interface ThreadFacts {
 const GLIBC_TID_OFFSET = 720;
 
 /** Checks a thread against the ABI. */
-export function readThreadFacts({ memory, facts }: TargetProcess, { fsBase, tid }: SampleThread): ThreadFacts {
-  // Without a C library nobody vouches that the next thread looks like this one.
-  if (fsBase === 0n || facts.libc === 'none' || facts.libc === undefined) {
-    return { threadPointers: false, tidOffset: undefined };
-  }
-  const block = memory.readUpTo(fsBase, GLIBC_TID_OFFSET + 4);
-  const word = (offset: number): bigint => (offset + 8 <= block.length ? viewOf(block).getBigUint64(offset, true) : 0n);
+export function readThreadFacts(process: TargetProcess, { fsBase, tid }: SampleThread): ThreadFacts {
+  const threadPointers = keepsThreadPointer(process, fsBase);
+  if (!threadPointers || process.facts.libc !== 'glibc') return { threadPointers, tidOffset: undefined };
+  const block = process.memory.readUpTo(fsBase, GLIBC_TID_OFFSET + 4);
   const hasTid = block.length >= GLIBC_TID_OFFSET + 4 && viewOf(block).getUint32(GLIBC_TID_OFFSET, true) === tid;
-  return {
-    threadPointers: word(0) === fsBase,
-    tidOffset: facts.libc === 'glibc' && hasTid ? GLIBC_TID_OFFSET : undefined,
-  };
+  return { threadPointers, tidOffset: hasTid ? GLIBC_TID_OFFSET : undefined };
 }
 
 /** The address of the vDSO's clock_gettime, undefined if the process has none that can be read. */

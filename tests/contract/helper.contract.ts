@@ -127,6 +127,10 @@ export function helperContext(facts: TargetFacts): EmitContext {
     map: () => assert.fail('no map here'),
     facts,
     functionIp: { in: 'constant', value: FUNCTION_IP },
+    call: { arguments: undefined, result: undefined, outcome: undefined },
+    contextIn: () => {
+      throw new Error('no context here');
+    },
     attachCookie: COOKIE,
     shared(name, paramCount, body) {
       const made = shared.get(name) ?? Builder.function(name, paramCount, body);

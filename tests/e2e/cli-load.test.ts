@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -20,23 +20,23 @@ const REALLOC_PRINTS = [object('programs'), '--attach', 'on_realloc=uprobe:calls
 class Session {
   readonly child: ChildProcessWithoutNullStreams;
   readonly #result: Promise<CliResult>;
-  #stdout = '';
+  stdout = '';
   #stderr = '';
 
   constructor(args: readonly string[]) {
     this.child = startRemora(['load', ...args]);
     this.child.stdout.on('data', (data) => {
-      this.#stdout += data;
+      this.stdout += data;
     });
     this.child.stderr.on('data', (data) => {
       this.#stderr += data;
     });
-    this.#result = once(this.child, 'close').then(([code]) => ({ code, stdout: this.#stdout, stderr: this.#stderr }));
+    this.#result = once(this.child, 'close').then(([code]) => ({ code, stdout: this.stdout, stderr: this.#stderr }));
   }
 
   /** Waits until standard output or standard error matches. */
   async says(pattern: RegExp): Promise<void> {
-    while (!pattern.test(this.#stdout) && !pattern.test(this.#stderr)) {
+    while (!pattern.test(this.stdout) && !pattern.test(this.#stderr)) {
       if (this.child.exitCode !== null) throw new Error(`it ended: ${this.#stderr}`);
       await Promise.race([once(this.child.stdout, 'data'), once(this.child.stderr, 'data'), once(this.child, 'close')]);
     }
@@ -202,6 +202,25 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
       { type: 'detached', data: { pid: short.pid, links: 1, restored: false } },
     ]);
     assert.equal(code, 0);
+  });
+
+  it('tells what was counted even if the code cannot be put back', async () => {
+    using other = new CallsTarget(1);
+    const session = new Session([...COUNT, '-p', `${other.pid}`, '--json']);
+    await session.says(/"attached"/);
+    other.call(3);
+    const [attached] = jsonLines(session.stdout) as [AttachedLine];
+    const memory = openSync(`/proc/${other.pid}/mem`, 'r+');
+    writeSync(memory, Uint8Array.of(0xcc), 0, 1, Number(attached.data.links[0]!.address));
+    closeSync(memory);
+    const { code, stdout, stderr } = await session.end('SIGINT');
+    assert.deepEqual(jsonLines(stdout).slice(1), [
+      { type: 'map', name: 'counts', map_type: 'array', entries: [{ key: 0, value: 3 }] },
+      { type: 'stats', data: { links: [{ id: 1, hits: 3, missed: 0 }], lost_events: 0 } },
+      { type: 'detached', data: { pid: other.pid, links: 1, restored: false } },
+    ]);
+    assert.match(stderr, /^error: cannot .*\nwhy: /m);
+    assert.equal(code, 1);
   });
 
   for (const [why, args, code, message] of [

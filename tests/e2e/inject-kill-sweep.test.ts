@@ -38,7 +38,7 @@ const SWEEPS: readonly Sweep[] = [
     patched: 'add',
     progress: 'calls',
     faults: ['wrong'],
-    points: 100,
+    points: 72,
   },
   {
     what: 'a thread that checks its registers, under a timer signal',
@@ -46,7 +46,7 @@ const SWEEPS: readonly Sweep[] = [
     args: ['1', 'signal'],
     progress: 'rounds',
     faults: ['damaged'],
-    points: 50,
+    points: 30,
   },
   {
     what: 'a thread that sleeps',
@@ -54,7 +54,7 @@ const SWEEPS: readonly Sweep[] = [
     args: ['nanosleep'],
     progress: 'waits',
     faults: ['spurious', 'too_short'],
-    points: 50,
+    points: 30,
   },
   {
     what: 'a thread that waits for events',
@@ -63,7 +63,7 @@ const SWEEPS: readonly Sweep[] = [
     progress: 'waits',
     // An EINTR is what it gets from a stop that we do not live to mend.
     faults: ['too_short'],
-    points: 50,
+    points: 30,
   },
 ];
 

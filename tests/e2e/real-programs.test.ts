@@ -1,14 +1,16 @@
 /**
- * Probes on programs that people use. Each is running before we come, waits for a line to begin, makes a known number of
+ * `remora load` on programs that people use. Each is running before we come, waits for a line to begin, makes a known number of
  * calls, and says what it got; the counts must be exact and its own results unchanged.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { openObject, openProcess } from '../../src/index.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CLI, jsonLines } from '../support/cli.ts';
 import { codeHashes } from '../support/code-hash.ts';
 import { ROOT } from '../support/root.ts';
 import { stateOf, waitUntil } from '../support/targets.ts';
@@ -84,26 +86,45 @@ class Interactive implements Disposable {
   }
 }
 
+interface Line {
+  readonly type: string;
+  readonly data?: unknown;
+  readonly name?: string;
+  readonly entries?: unknown;
+}
+
 describe('a probe on a program that people use', () => {
   for (const program of PROGRAMS) {
-    it(`counts exactly in ${program.name}, at ${program.place}`, () => {
+    it(`counts exactly in ${program.name}, at ${program.place}`, async () => {
       using running = new Interactive(program);
       const before = codeHashes(running.pid);
-      using target = openProcess(running.pid);
-      using object = openObject(OBJECT);
-      const link = object.program('on_call').attachUprobe(target, program.place);
-      running.say('go');
-      waitUntil('it is done', () => running.output.includes('done'), 20_000);
+      const place = ['--attach', `on_call=uprobe:${program.place}`];
+      const load = spawn(process.execPath, [CLI, 'load', OBJECT, ...place, '-p', `${running.pid}`, '--json', '-q']);
+      const ended = once(load, 'close');
+      let output = '';
+      load.stdout.on('data', (data) => {
+        if (output === '') running.say('go');
+        output += data;
+      });
+      while (!running.output.includes('done')) await sleep(20);
+      load.kill('SIGINT');
+      assert.deepEqual(await ended, [0, null]);
+
       assert.match(running.output, new RegExp(`^${program.answer}$`, 'm'));
-      assert.equal(link.hits, BigInt(CALLS));
-      assert.deepEqual(object.map('calls').entries(), [{ key: 0, value: CALLS }]);
-      object[Symbol.dispose]();
-      assert.ok(stateOf(running.pid) !== undefined);
+      const lines = jsonLines(output) as Line[];
+      assert.deepEqual(
+        lines.map(({ type }) => type),
+        ['attached', 'map', 'stats', 'detached'],
+      );
+      assert.deepEqual(lines[1]!.entries, [{ key: 0, value: CALLS }]);
+      assert.deepEqual(lines[2]!.data, { links: [{ id: 1, hits: CALLS, missed: 0 }], lost_events: 0 });
+      assert.deepEqual(lines[3]!.data, { pid: running.pid, links: 1, restored: true });
       // A program that compiles code at run time has more of it by now.
       const after = codeHashes(running.pid);
       for (const [mapping, hash] of Object.entries(before)) {
         if (/ (\/|\[vdso\])/.test(mapping)) assert.equal(after[mapping], hash, mapping);
       }
+      running.say('more');
     });
   }
 });

@@ -94,6 +94,21 @@ describe('a uprobe on a running process', () => {
     assert.equal(target.wrong, 0n);
   });
 
+  it('leaves nothing behind, in whichever order object and process are closed', () => {
+    using target = new CallsTarget(2);
+    const before = codeHashes(target.pid);
+    for (const order of ['object first', 'process first']) {
+      const process = openProcess(target.pid);
+      const object = openObject(fixture('count'));
+      const link = object.program('on_call').attachUprobe(process, 'calls:work');
+      target.call(100);
+      for (const closing of order === 'object first' ? [object, process] : [process, object]) closing[Symbol.dispose]();
+      assert.equal(link.hits, 200n, order);
+      assert.equal(countOf(object, 'counts'), 200n, order);
+      assert.deepEqual(codeHashes(target.pid), before, order);
+    }
+  });
+
   it('lets go of a target that has ended', () => {
     using target = new CallsTarget(1);
     using process = openProcess(target.pid);

@@ -51,7 +51,7 @@ describe('every function of real binaries', () => {
         functions.flatMap((at, index) => {
           try {
             const located = sites.locate({ target: at, offset: 0 });
-            return [sites.add(located, counting(address + BigInt(8 * index)))];
+            return [sites.add(located, { program: counting(address + BigInt(8 * index)) })];
           } catch (error) {
             if (!(error instanceof AttachError)) throw error;
             refused.push(`${at.name}: ${error.message}`);
@@ -79,6 +79,7 @@ function counting(cell: bigint): LoweredProgram {
   return {
     clobbered: new Set(),
     stackBytes: 0,
+    result: undefined,
     emitBody: (a) => a.inc(absolute(cell)),
     emitFunctions() {},
   };

@@ -45,9 +45,15 @@ static __u32 (*bpf_get_prandom_u32)(void) = (void *)7;
 static __u32 (*bpf_get_smp_processor_id)(void) = (void *)8;
 static __u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*bpf_get_current_comm)(void *buffer, __u32 size) = (void *)16;
+static long (*bpf_override_return)(struct pt_regs *ctx, __u64 value) = (void *)58;
 static long (*bpf_probe_read_user)(void *to, __u32 size, const void *from) = (void *)112;
 static __u64 (*bpf_get_func_ip)(void *ctx) = (void *)173;
 static __u64 (*bpf_get_attach_cookie)(void *ctx) = (void *)174;
+static long (*bpf_get_func_arg)(void *ctx, __u32 n, __u64 *value) = (void *)183;
+static long (*bpf_get_func_ret)(void *ctx, __u64 *value) = (void *)184;
+static long (*bpf_get_func_arg_cnt)(void *ctx) = (void *)185;
+static long (*bpf_get_retval)(void) = (void *)186;
+static long (*bpf_set_retval)(long value) = (void *)187;
 
 #define bpf_printk(format, ...)                                        \
 	({                                                             \

@@ -52,7 +52,7 @@ export class EnteredTarget implements Disposable {
 
   [Symbol.dispose](): void {
     this.process[Symbol.dispose]();
-    this.target.stop();
+    this.target[Symbol.dispose]();
   }
 }
 

@@ -18,6 +18,7 @@ export interface EvaluatorWorld {
   readonly args?: readonly bigint[];
   readonly memory?: EvaluatorMemory;
   readonly site?: (source: SiteSource) => bigint;
+  readonly siteStore?: (register: number, value: bigint) => void;
   /** `memory` is what the function sees, its stack included. */
   readonly syscall?: (number: number, args: readonly bigint[], memory: EvaluatorMemory) => bigint;
   readonly callAddress?: (address: bigint, args: readonly bigint[], memory: EvaluatorMemory) => bigint;
@@ -114,6 +115,9 @@ class Evaluator {
         return frame.args[operation.index]!;
       case 'bounded':
         return a;
+      case 'siteStore':
+        offered(this.#world.siteStore, operation)(operation.register, a);
+        return undefined;
       case 'site':
         return offered(this.#world.site, operation)(operation.source);
       case 'stack':

@@ -135,6 +135,10 @@ class Writer {
   #divide(): Value {
     const width = this.#width();
     const dividend = this.#b.binary('shr', this.#any(), 1, width);
+    if (this.#random.chance(0.3)) {
+      const divisor = BigInt(this.#random.below(2 ** 31)) >> BigInt(this.#random.below(30));
+      return this.#b.binary(this.#random.pick(['udiv', 'umod']), this.#any(), divisor + 2n, width);
+    }
     const divisor = this.#b.binary('or', this.#any(), 1, width);
     return this.#b.binary(this.#random.pick(DIVISIONS), dividend, divisor, width);
   }

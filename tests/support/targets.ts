@@ -3,7 +3,7 @@
  * children and would take their ptrace stops), killed by number at the end.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './root.ts';
 
@@ -20,15 +20,18 @@ export interface RunningTarget extends Disposable {
   stop(): void;
 }
 
-/** Path of tests/targets/NAME.c compiled with `flags`. */
+/** Path of tests/targets/NAME.c, or NAME.cc, compiled with `flags`. */
 export function compileTarget(name: string, flags: readonly string[] = []): string {
-  const source = join(SOURCES, `${name}.c`);
+  const isC = existsSync(join(SOURCES, `${name}.c`));
+  const source = join(SOURCES, `${name}.${isC ? 'c' : 'cc'}`);
   const path = join(BUILD, [name, ...flags].join('').replace(/[^\w-]/g, '_'));
   if (existsSync(path) && statSync(path).mtimeMs > statSync(source).mtimeMs) return path;
   mkdirSync(BUILD, { recursive: true });
   // Test files run at the same time: none may see a half-written program.
   const fresh = `${path}.${process.pid}`;
-  const gcc = spawnSync('gcc', ['-O2', '-g', '-pthread', '-Wall', '-o', fresh, source, ...flags], { encoding: 'utf8' });
+  const gcc = spawnSync(isC ? 'gcc' : 'g++', ['-O2', '-g', '-pthread', '-Wall', '-o', fresh, source, ...flags], {
+    encoding: 'utf8',
+  });
   if (gcc.status !== 0) throw new Error(`cannot compile ${source}: ${gcc.stderr || gcc.error}`);
   renameSync(fresh, path);
   return path;
@@ -53,7 +56,10 @@ export function startTarget(path: string, args: readonly string[] = []): Running
       process.kill(pid, 'SIGKILL');
       waitUntil('the target is gone', () => !target.isRunning());
     },
-    [Symbol.dispose]: () => target.stop(),
+    [Symbol.dispose]() {
+      target.stop();
+      rmSync(log, { force: true });
+    },
   };
   return target;
 }

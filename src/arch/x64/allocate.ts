@@ -1,9 +1,10 @@
 /**
  * Register allocation: a hardware register or a frame slot for each virtual register.
  *
- * Copies are joined where their ends are never in use at the same time; what is left is placed largest first, each in
- * the register that costs least there. What finds no place drives out what is cheaper to keep in memory (uses weighted
- * by frequency, per length); what cannot is spilled, the code rewritten, and all of it tried again.
+ * Copies are joined where their ends are never in use at the same time. What is left is placed one by one, those first
+ * that a certain register would serve best, then the largest, each in the register that costs least there. What finds no
+ * place drives out what is cheaper to keep in memory (uses weighted by frequency, per length); what cannot is spilled,
+ * the code rewritten, and all of it tried again.
  */
 import { coalesce, type Range } from './coalesce.ts';
 import { FIRST_VIRTUAL, type LirFunction, type VReg } from './lir.ts';
@@ -23,84 +24,106 @@ export function allocate(fn: LirFunction, preferred: readonly Reg[]): Assignment
   for (;;) {
     const segments = liveness(fn);
     const ranges = coalesce(fn, segments, new Set(preferred));
-    const { assignment, spilled } = assign(fn, ranges, segments, preferred);
-    if (spilled.length === 0) return assignment;
+    const allocation = new Allocation(fn, ranges, segments, preferred);
+    const spilled = allocation.placeAll();
+    if (spilled.length === 0) return allocation.assignment();
     spill(fn, spilled);
   }
 }
 
-function assign(
-  fn: LirFunction,
-  ranges: readonly Range[],
-  segments: readonly Segments[],
-  preferred: readonly Reg[],
-): { assignment: Reg[]; spilled: Range[] } {
-  const order = [...preferred, ...GENERAL_REGISTERS.filter((register) => !preferred.includes(register))];
-  const timelines = new Map(order.map((register) => [register, new Timeline<Range>(segments[register]!)]));
-  const changed = changedAnyway(fn, preferred);
-  const places = new Map<Range, Reg>();
-  const rangeOf = new Map<VReg, Range>();
-  for (const range of ranges) for (const member of range.members) rangeOf.set(member, range);
-  const spilled: Range[] = [];
+/** One try to find a register for every range. */
+class Allocation {
+  readonly #ranges: readonly Range[];
+  readonly #rangeOf = new Map<VReg, Range>();
+  /** All registers, in the order of preference, each with its tenants. */
+  readonly #timelines: ReadonlyMap<Reg, Timeline<Range>>;
+  readonly #places = new Map<Range, Reg>();
+  /** How often each register is changed, as far as decided. */
+  readonly #changed: Map<Reg, number>;
 
-  const costIn = (range: Range, register: Reg): number => {
-    let cost = -(range.wishes.get(register) ?? 0);
-    const isSaved = (changed.get(register) ?? 0) >= Math.min(range.writes, 1);
-    if (range.arrivesIn !== register && !isSaved) cost += CLOBBER_COST * range.writes;
-    for (const [other, saved] of range.related) if (places.get(rangeOf.get(other)!) === register) cost -= saved;
-    return cost;
-  };
-  const place = (range: Range, register: Reg): void => {
-    timelines.get(register)!.add(range.segments, range);
-    places.set(range, register);
-    if (range.arrivesIn !== register) changed.set(register, Math.max(changed.get(register) ?? 0, range.writes));
-  };
-  const cheapestFree = (range: Range): Reg | undefined => {
-    let [best, bestCost]: [Reg | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
-    for (const register of order) {
-      const cost = costIn(range, register);
-      if (cost < bestCost && timelines.get(register)!.isFree(range.segments)) [best, bestCost] = [register, cost];
-    }
-    return best;
-  };
-  /** Frees the register whose dearest tenant there is cheapest, if all are cheaper than `range`. */
-  const driveOut = (range: Range): { register: Reg; tenants: Range[] } | undefined => {
-    let [best, bestWeight]: [{ register: Reg; tenants: Range[] } | undefined, number] = [undefined, range.weight];
-    for (const register of order) {
-      const tenants = timelines.get(register)!.tenants(range.segments);
-      if (tenants === undefined) continue;
-      const weight = Math.max(...tenants.map((tenant) => tenant.weight));
-      if (weight < bestWeight) [best, bestWeight] = [{ register, tenants }, weight];
-    }
-    return best;
-  };
-
-  const queue = ranges.toSorted((a, b) => Number(b.wishes.size > 0) - Number(a.wishes.size > 0) || b.size - a.size);
-  for (let n = 0; n < queue.length; n++) {
-    const range = queue[n]!;
-    const free = cheapestFree(range);
-    if (free !== undefined) {
-      place(range, free);
-      continue;
-    }
-    const evicted = driveOut(range);
-    if (evicted !== undefined) {
-      for (const tenant of evicted.tenants) {
-        timelines.get(evicted.register)!.remove(tenant.segments);
-        places.delete(tenant);
-        queue.push(tenant);
-      }
-      place(range, evicted.register);
-    } else if (range.weight === Number.POSITIVE_INFINITY) {
-      throw new RangeError('more registers are needed at once than there are');
-    } else {
-      spilled.push(range);
-    }
+  constructor(fn: LirFunction, ranges: readonly Range[], segments: readonly Segments[], preferred: readonly Reg[]) {
+    const order = new Set([...preferred, ...GENERAL_REGISTERS]);
+    this.#ranges = ranges;
+    for (const range of ranges) for (const member of range.members) this.#rangeOf.set(member, range);
+    this.#timelines = new Map([...order].map((register) => [register, new Timeline<Range>(segments[register]!)]));
+    this.#changed = changedAnyway(fn, preferred);
   }
 
-  const assignment: Reg[] = [];
-  for (const [range, register] of places) for (const member of range.members) assignment[member] = register;
-  return { assignment, spilled };
+  /** Returns the ranges that found no place. */
+  placeAll(): Range[] {
+    const spilled: Range[] = [];
+    const queue = this.#ranges.toSorted((a, b) => strongestWish(b) - strongestWish(a) || b.size - a.size);
+    for (let n = 0; n < queue.length; n++) {
+      const range = queue[n]!;
+      const free = this.#cheapestFree(range);
+      const taken = free === undefined ? this.#cheapestTaken(range) : undefined;
+      if (free !== undefined) {
+        this.#place(range, free);
+      } else if (taken !== undefined) {
+        queue.push(...taken.tenants);
+        for (const tenant of taken.tenants) this.#remove(tenant);
+        this.#place(range, taken.register);
+      } else if (range.weight === Number.POSITIVE_INFINITY) {
+        throw new RangeError('more registers are needed at once than there are');
+      } else {
+        spilled.push(range);
+      }
+    }
+    return spilled;
+  }
+
+  assignment(): Assignment {
+    const assignment: Reg[] = [];
+    for (const [range, register] of this.#places) for (const member of range.members) assignment[member] = register;
+    return assignment;
+  }
+
+  #cheapestFree(range: Range): Reg | undefined {
+    let [best, bestCost]: [Reg | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
+    for (const [register, timeline] of this.#timelines) {
+      const cost = this.#cost(range, register);
+      if (cost < bestCost && timeline.isFree(range.segments)) [best, bestCost] = [register, cost];
+    }
+    return best;
+  }
+
+  /** The register whose dearest tenant there is cheapest, if it is cheaper than `range`. */
+  #cheapestTaken(range: Range): { register: Reg; tenants: Range[] } | undefined {
+    let [best, bestWeight]: [{ register: Reg; tenants: Range[] } | undefined, number] = [undefined, range.weight];
+    for (const [register, timeline] of this.#timelines) {
+      const tenants = timeline.tenants(range.segments);
+      const weight = Math.max(...(tenants ?? []).map((tenant) => tenant.weight));
+      if (tenants !== undefined && weight < bestWeight) [best, bestWeight] = [{ register, tenants }, weight];
+    }
+    return best;
+  }
+
+  /** In instructions, weighted by how often they run. */
+  #cost(range: Range, register: Reg): number {
+    let cost = -(range.wishes.get(register) ?? 0);
+    const writes = range.arrivesIn === register ? 0 : Math.min(range.writes, 1);
+    if ((this.#changed.get(register) ?? 0) < writes) cost += CLOBBER_COST * writes;
+    for (const [other, saved] of range.related) {
+      if (this.#places.get(this.#rangeOf.get(other)!) === register) cost -= saved;
+    }
+    return cost;
+  }
+
+  #place(range: Range, register: Reg): void {
+    this.#timelines.get(register)!.add(range.segments, range);
+    this.#places.set(range, register);
+    const writes = range.arrivesIn === register ? 0 : range.writes;
+    this.#changed.set(register, Math.max(this.#changed.get(register) ?? 0, writes));
+  }
+
+  #remove(range: Range): void {
+    this.#timelines.get(this.#places.get(range)!)!.remove(range.segments);
+    this.#places.delete(range);
+  }
+}
+
+function strongestWish({ wishes }: Range): number {
+  return Math.max(0, ...wishes.values());
 }
 
 /** How often each hardware register is changed by name, or may be at no cost. */

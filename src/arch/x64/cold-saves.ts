@@ -48,7 +48,7 @@ export function saveInColdBlocks(fn: LirFunction, free: ReadonlySet<Reg>): reado
     if (end.op === 'jump' && block.cold && !end.target.cold) block.insts.push(...pops);
     else if (end.op === 'jump') block.end = { op: 'jump', target: passage(block, end.target) };
     if (end.op === 'branch') {
-      block.end = { ...end, then: passage(block, end.then), otherwise: passage(block, end.otherwise) };
+      block.end = { ...end, ifSo: passage(block, end.ifSo), ifNot: passage(block, end.ifNot) };
     }
   }
   // What leads in lies right before where it leads to, what leads out behind all.

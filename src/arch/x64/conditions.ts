@@ -1,4 +1,5 @@
 /** Comparisons as flags: which instruction sets them, and which condition code then means "yes". */
+import { SWAPPED } from '../../ir/conditions.ts';
 import type { Condition, Size, Value } from '../../ir/value.ts';
 import { bytesOf, type ConditionCode, fits8 } from './assembler.ts';
 import { imm, type MemOperand, type Operand, reg } from './lir.ts';
@@ -7,25 +8,23 @@ import { constantOf, identical, isZeroExtended, lowPart } from './value-facts.ts
 
 interface ConditionRow {
   readonly code: ConditionCode;
-  /** With the operands exchanged. */
-  readonly mirrored: Condition;
   /** For operands that are both not negative. */
   readonly unsigned: Condition;
 }
 
 const CONDITIONS: Readonly<Record<Condition, ConditionRow>> = {
-  eq: { code: 'e', mirrored: 'eq', unsigned: 'eq' },
-  ne: { code: 'ne', mirrored: 'ne', unsigned: 'ne' },
-  ult: { code: 'b', mirrored: 'ugt', unsigned: 'ult' },
-  ule: { code: 'be', mirrored: 'uge', unsigned: 'ule' },
-  ugt: { code: 'a', mirrored: 'ult', unsigned: 'ugt' },
-  uge: { code: 'ae', mirrored: 'ule', unsigned: 'uge' },
-  slt: { code: 'l', mirrored: 'sgt', unsigned: 'ult' },
-  sle: { code: 'le', mirrored: 'sge', unsigned: 'ule' },
-  sgt: { code: 'g', mirrored: 'slt', unsigned: 'ugt' },
-  sge: { code: 'ge', mirrored: 'sle', unsigned: 'uge' },
-  test: { code: 'ne', mirrored: 'test', unsigned: 'test' },
-  ntest: { code: 'e', mirrored: 'ntest', unsigned: 'ntest' },
+  eq: { code: 'e', unsigned: 'eq' },
+  ne: { code: 'ne', unsigned: 'ne' },
+  ult: { code: 'b', unsigned: 'ult' },
+  ule: { code: 'be', unsigned: 'ule' },
+  ugt: { code: 'a', unsigned: 'ugt' },
+  uge: { code: 'ae', unsigned: 'uge' },
+  slt: { code: 'l', unsigned: 'ult' },
+  sle: { code: 'le', unsigned: 'ule' },
+  sgt: { code: 'g', unsigned: 'ugt' },
+  sge: { code: 'ge', unsigned: 'uge' },
+  test: { code: 'ne', unsigned: 'test' },
+  ntest: { code: 'e', unsigned: 'ntest' },
 };
 
 const NEGATED: Readonly<Record<ConditionCode, ConditionCode>> = {
@@ -65,7 +64,7 @@ export function lowerCompare(s: Selection, compare: Value): ConditionCode {
   if (compare.operation.op !== 'compare') throw new TypeError(`value ${compare.id} is no comparison`);
   const { condition, width } = compare.operation;
   const [x, y] = [identical(compare.args[0]!), identical(compare.args[1]!)];
-  const [a, b, asked] = constantOf(x) === undefined ? [x, y, condition] : [y, x, CONDITIONS[condition].mirrored];
+  const [a, b, asked] = constantOf(x) === undefined ? [x, y, condition] : [y, x, SWAPPED[condition]];
   // A comparison may be written once for each of its uses, a load in it only once in all.
   const mayFold = s.facts.isSingleUse(compare);
 
@@ -91,7 +90,8 @@ function exchangeCode(s: Selection, value: Value): ConditionCode | undefined {
   const [x, y] = [identical(value.args[0]!), identical(value.args[1]!)];
   const [exchange, expected] = x.operation.op === 'cmpxchg' ? [x, y] : [y, x];
   if (exchange.operation.op !== 'cmpxchg' || !isSame(identical(exchange.args[1]!), expected)) return undefined;
-  const isWhole = exchange.operation.size * 8 === operation.width || isZeroExtended(expected);
+  const { size } = exchange.operation;
+  const isWhole = size * 8 === operation.width || (size === 4 && isZeroExtended(expected));
   return isWhole && s.isLastBeforeEnd(exchange, value) ? CONDITIONS[operation.condition].code : undefined;
 }
 

@@ -29,6 +29,8 @@ export interface Places {
   labelOf(callee: Callee): Label;
   /** Bytes from the function's frame to the stack pointer at the site. */
   readonly siteStack: number;
+  /** Bytes from the function's frame to where each register was saved that the function changes for the site. */
+  readonly saved: ReadonlyMap<Reg, number>;
 }
 
 /** Where jumps go: to a block, or to the end of the function. */
@@ -46,18 +48,14 @@ export interface Frame {
   readonly coldPushes: number;
 }
 
-/** Lays slots out; those whose size is a multiple of 16 lie aligned to 16 as far as rsp is. */
+/** Lays slots out, one above the other. */
 export function frameOf({ slots }: LirFunction, coldPushes: number): Frame {
   const offsets: number[] = [];
   let size = 0;
-  const place = (isWide: boolean) =>
-    slots.forEach((slot, n) => {
-      if ((slot % 16 === 0) !== isWide) return;
-      offsets[n] = size;
-      size += slot;
-    });
-  place(true);
-  place(false);
+  for (const slot of slots) {
+    offsets.push(size);
+    size += slot;
+  }
   return { offsets, size, coldPushes };
 }
 
@@ -98,6 +96,7 @@ function findShortJumps(
   places: Places,
   next: 'end' | undefined,
 ): ShortJumps {
+  if (blocks.length < 2) return new Map();
   const trial = new Assembler(a.address);
   const labels = new Map([...places.blocks.keys()].map((block) => [block, trial.label()]));
   const elsewhere = trial.label();
@@ -144,11 +143,14 @@ function emitEnd(
   const reach = (target: Goal) => (short.has(target) ? 'short' : 'near');
   const labelOf = (target: Goal) => (target === 'end' ? places.end : places.blocks.get(target)!);
   if (end.op === 'branch') {
-    if (end.then === next) {
-      a.jcc(negated(end.condition), labelOf(end.otherwise), reach(end.otherwise));
+    if (end.ifSo === next) {
+      a.jcc(negated(end.condition), labelOf(end.ifNot), reach(end.ifNot));
+    } else if (end.ifNot === next || end.ifSo.frequency >= end.ifNot.frequency) {
+      a.jcc(end.condition, labelOf(end.ifSo), reach(end.ifSo));
+      if (end.ifNot !== next) a.jmp(labelOf(end.ifNot), reach(end.ifNot));
     } else {
-      a.jcc(end.condition, labelOf(end.then), reach(end.then));
-      if (end.otherwise !== next) a.jmp(labelOf(end.otherwise), reach(end.otherwise));
+      a.jcc(negated(end.condition), labelOf(end.ifNot), reach(end.ifNot));
+      a.jmp(labelOf(end.ifSo), reach(end.ifSo));
     }
     return;
   }
@@ -161,7 +163,7 @@ function placed(operand: Operand, frame: Frame, places: Places, pushed: number):
   return operand.kind === 'imm' ? operand.value : placedMemory(operand, frame, places, pushed);
 }
 
-function placedMemory(operand: MemOperand, frame: Frame, { siteStack }: Places, pushed: number): Mem {
+function placedMemory(operand: MemOperand, frame: Frame, { siteStack, saved }: Places, pushed: number): Mem {
   const { anchor, scale, disp } = operand;
   const [base, index] = [operand.base as Reg | undefined, operand.index as Reg | undefined];
   switch (anchor.in) {
@@ -175,5 +177,10 @@ function placedMemory(operand: MemOperand, frame: Frame, { siteStack }: Places, 
       return { base: Reg.RSP, index, scale, disp: disp + pushed + frame.offsets[anchor.slot]!, segment: undefined };
     case 'site':
       return { base: Reg.RSP, index, scale, disp: disp + pushed + frame.size + siteStack, segment: undefined };
+    case 'saved': {
+      const place = saved.get(anchor.register);
+      if (place === undefined) throw new RangeError(`register ${anchor.register} is not saved: nothing to change`);
+      return { base: Reg.RSP, index, scale, disp: disp + pushed + frame.size + place, segment: undefined };
+    }
   }
 }

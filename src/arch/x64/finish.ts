@@ -4,22 +4,14 @@
  */
 import type { Assignment } from './allocate.ts';
 import { rolesOf, rowOf } from './instructions.ts';
-import {
-  FIRST_VIRTUAL,
-  type Inst,
-  type LirBlock,
-  type LirFunction,
-  type Operand,
-  reg,
-  targets,
-  type VReg,
-} from './lir.ts';
+import { FIRST_VIRTUAL, type Inst, type LirBlock, type LirFunction, mapRegisters, targets, type VReg } from './lir.ts';
 import { sequence } from './parallel-move.ts';
 
 export function finish(fn: LirFunction, assignment: Assignment): void {
+  const hardware = (register: VReg) => (register < FIRST_VIRTUAL ? register : assignment[register]!);
   for (const block of fn.blocks) {
     block.insts = block.insts.flatMap((inst) => {
-      const placed = inst.operands.map((operand) => assign(operand, assignment));
+      const placed = inst.operands.map((operand) => mapRegisters(operand, hardware));
       const isCopy = inst.op === 'copy' || inst.op === 'split';
       return isCopy ? sequence(placed, inst.origin) : [{ ...inst, operands: placed }];
     });
@@ -27,18 +19,7 @@ export function finish(fn: LirFunction, assignment: Assignment): void {
     shortenZeros(block);
   }
   skipEmptyBlocks(fn);
-}
-
-function assign(operand: Operand, assignment: Assignment): Operand {
-  const hardware = (register: VReg): VReg => (register < FIRST_VIRTUAL ? register : assignment[register]!);
-  if (operand.kind === 'reg') return reg(hardware(operand.reg));
-  if (operand.kind === 'imm') return operand;
-  const { base, index } = operand;
-  return {
-    ...operand,
-    base: base === undefined ? undefined : hardware(base),
-    index: index === undefined ? undefined : hardware(index),
-  };
+  testAtLoopEnds(fn);
 }
 
 /** `test r, r` before "is zero" is needless if the instruction that made r has just set the zero flag. */
@@ -103,10 +84,26 @@ function skipEmptyBlocks(fn: LirFunction): void {
     const { end } = block;
     if (end.op === 'jump') block.end = { op: 'jump', target: destination(end.target) };
     if (end.op !== 'branch') continue;
-    const [then, otherwise] = [destination(end.then), destination(end.otherwise)];
-    block.end = then === otherwise ? { op: 'jump', target: then } : { ...end, then, otherwise };
+    const [ifSo, ifNot] = [destination(end.ifSo), destination(end.ifNot)];
+    block.end = ifSo === ifNot ? { op: 'jump', target: ifSo } : { ...end, ifSo, ifNot };
   }
   const reached = new Set([fn.blocks[0]!]);
   for (const block of reached) for (const target of targets(block)) reached.add(target);
   fn.blocks = fn.blocks.filter((block) => reached.has(block));
+}
+
+/** The most instructions worth repeating to save a jump. */
+const MAX_REPEATED = 4;
+
+/** A jump back to a test becomes that test, so that each iteration jumps once. */
+function testAtLoopEnds({ blocks }: LirFunction): void {
+  const position = new Map(blocks.map((block, n) => [block, n]));
+  for (const [n, block] of blocks.entries()) {
+    const { end } = block;
+    if (end.op !== 'jump' || position.get(end.target)! > n || end.target === block) continue;
+    const { insts, end: test } = end.target;
+    if (test.op !== 'branch' || insts.length > MAX_REPEATED) continue;
+    block.insts.push(...insts);
+    block.end = test;
+  }
 }

@@ -41,12 +41,12 @@ const shift = (operator: ShiftOperator): InstructionRow => ({
   encode: (a, [dst, count], { size }) =>
     typeof count === 'bigint' ? a.shiftImm(operator, rm(dst), Number(count), size) : a.shiftCl(operator, rm(dst), size),
 });
-/** rdx:rax divided by the operand. */
-const divide = (operator: Group3Operator): InstructionRow => ({
+/** Works on rdx:rax and the operand. */
+const onRaxRdx = (operator: Group3Operator): InstructionRow => ({
   roles: 'r',
   memory: '0',
   flags: 'sets',
-  encode: (a, [divisor], { size }) => a.group3(operator, rm(divisor), size),
+  encode: (a, [operand], { size }) => a.group3(operator, rm(operand), size),
 });
 /** The old value of memory into rax while memory becomes old `operator` src; operand 2 is scratch, 3 is rax. */
 const fetchAnd = (operator: AluOperator): InstructionRow => ({
@@ -172,10 +172,10 @@ export const INSTRUCTIONS = {
     flags: 'sets',
     encode: (a, [d, s, factor], { size }) => a.imulImm(r(d), rm(s), factor as bigint, wide(size)),
   },
-  div: divide('div'),
-  idiv: divide('idiv'),
+  div: onRaxRdx('div'),
+  idiv: onRaxRdx('idiv'),
   /** The high half of rax * operand into rdx. */
-  mulHigh: divide('mul'),
+  mulHigh: onRaxRdx('mul'),
   cqo: { roles: '', flags: 'keeps', encode: (a, _, { size }) => a.cqo(wide(size)) },
 
   // --- atomics ---

@@ -3,9 +3,10 @@
  */
 import { type LirBlock, type LirFunction, targets } from './lir.ts';
 
-/** How much more often a loop's body runs than what is around it, and a cold block less. */
+/** How much more often a loop's body runs than what is around it. */
 const LOOP_FACTOR = 10;
-const COLD_FACTOR = 0.01;
+/** How often cold blocks run, in a loop or not. */
+const COLD = 0.01;
 
 /** Orders the blocks, drops those that cannot be reached, and estimates their frequencies. */
 export function layOut(fn: LirFunction): void {
@@ -21,7 +22,7 @@ export function layOut(fn: LirFunction): void {
       .sort((a, b) => Number(b.cold) - Number(a.cold) || depthOf(a) - depthOf(b)),
   );
   for (const block of order) {
-    block.frequency = LOOP_FACTOR ** Math.min(depthOf(block), 4) * (block.cold ? COLD_FACTOR : 1);
+    block.frequency = block.cold ? COLD : LOOP_FACTOR ** Math.min(depthOf(block), 4);
   }
   fn.blocks = [...order.filter(({ cold }) => !cold), ...order.filter(({ cold }) => cold)];
 }

@@ -42,7 +42,9 @@ export type Anchor =
   /** A slot of the function's frame; takes no base. */
   | { readonly in: 'frame'; readonly slot: number }
   /** The stack pointer at the site; takes no base. */
-  | { readonly in: 'site' };
+  | { readonly in: 'site' }
+  /** Where a register of the site was saved before the body; takes no base, index or disp. */
+  | { readonly in: 'saved'; readonly register: Reg };
 
 export type Operand = RegOperand | ImmOperand | MemOperand;
 
@@ -78,8 +80,8 @@ export type End =
   | {
       readonly op: 'branch';
       readonly condition: ConditionCode;
-      readonly then: LirBlock;
-      readonly otherwise: LirBlock;
+      readonly ifSo: LirBlock;
+      readonly ifNot: LirBlock;
     }
   | { readonly op: 'return' };
 
@@ -132,19 +134,21 @@ export function slotOperand(slot: number): MemOperand {
   return { kind: 'mem', anchor: { in: 'frame', slot }, base: undefined, index: undefined, scale: 1, disp: 0 };
 }
 
-/** An operand with one register in place of another. */
-export function substitute(operand: Operand, from: VReg, to: VReg): Operand {
-  if (operand.kind === 'reg') return operand.reg === from ? reg(to) : operand;
+/** An operand with other registers, those of its address included. */
+export function mapRegisters(operand: Operand, to: (register: VReg) => VReg): Operand {
+  if (operand.kind === 'reg') return reg(to(operand.reg));
   if (operand.kind === 'imm') return operand;
+  const { base, index } = operand;
+  if (base === undefined && index === undefined) return operand;
   return {
     ...operand,
-    base: operand.base === from ? to : operand.base,
-    index: operand.index === from ? to : operand.index,
+    base: base === undefined ? undefined : to(base),
+    index: index === undefined ? undefined : to(index),
   };
 }
 
 /** The blocks control may go to from here. */
 export function targets({ end }: LirBlock): readonly LirBlock[] {
   if (end.op === 'return') return [];
-  return end.op === 'jump' ? [end.target] : [end.then, end.otherwise];
+  return end.op === 'jump' ? [end.target] : [end.ifSo, end.ifNot];
 }

@@ -11,15 +11,17 @@ export type Segments = readonly number[];
 
 /** Calls back for each register operand, those inside addresses included. */
 export function visitRegisters(inst: Inst, visit: (register: VReg, role: string) => void): void {
+  const { operands, reads, writes } = inst;
   const roles = rolesOf(inst);
-  inst.operands.forEach((operand, n) => {
+  for (let n = 0; n < operands.length; n++) {
+    const operand = operands[n]!;
     if (operand.kind === 'reg') visit(operand.reg, roles[n]!);
-    if (operand.kind !== 'mem') return;
+    if (operand.kind !== 'mem') continue;
     if (operand.base !== undefined) visit(operand.base, 'r');
     if (operand.index !== undefined) visit(operand.index, 'r');
-  });
-  for (const register of inst.reads ?? []) visit(register, 'r');
-  for (const register of inst.writes ?? []) visit(register, 'w');
+  }
+  if (reads !== undefined) for (const register of reads) visit(register, 'r');
+  if (writes !== undefined) for (const register of writes) visit(register, 'w');
 }
 
 /** Hardware registers that code with hardware registers changes. */

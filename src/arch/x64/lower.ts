@@ -32,20 +32,26 @@ const BASELINE: Features = { rdpid: false };
 
 /** A program as a piece of code that can be written at its site, more than once. */
 export interface LoweredProgram {
-  /** General registers that the body and what it calls may change; not rsp. Flags are always changed. */
+  /**
+   * General registers that the body and what it calls may change, and those it changes where they are saved; not rsp.
+   * Flags are always changed.
+   */
   readonly clobbered: ReadonlySet<Reg>;
   /**
    * Bytes of stack used below the rsp that the body is entered with. What functions of the target need that it calls by
    * address comes on top.
    */
   readonly stackBytes: number;
+  /** Where the body leaves its result: as asked for. */
+  readonly result: Reg | undefined;
   /**
    * Writes the body inline: control enters at the top, with the registers of the site as they were there, and leaves at
    * the end.
    *
-   * @param siteStack the site's rsp minus the rsp on entry of the body: what was pushed since, in bytes
+   * @param entry.siteStack the site's rsp minus the rsp on entry of the body: what was pushed since, in bytes
+   * @param entry.saved the registers pushed last, in that order; only a body that changes the site needs to know
    */
-  emitBody(a: Assembler, options: { readonly siteStack: number }): void;
+  emitBody(a: Assembler, entry: { readonly siteStack: number; readonly saved?: readonly Reg[] }): void;
   /** Writes what the body keeps out of line; after `emitBody`, behind code that does not fall through. */
   emitFunctions(a: Assembler): void;
 }
@@ -59,10 +65,11 @@ export function lower(fn: IrFunction, options: LowerOptions): LoweredProgram {
   return {
     clobbered: body.clobbered,
     stackBytes: body.stackBytes,
-    emitBody(a, { siteStack }) {
+    result,
+    emitBody(a, { siteStack, saved = [] }) {
       const emission = new Emission(unit);
       emissions.set(a, emission);
-      emission.emitBody(a, body, siteStack);
+      emission.emitBody(a, body, siteStack, new Map(saved.toReversed().map((register, n) => [register, 8 * n])));
     },
     emitFunctions(a) {
       const emission = emissions.get(a);
@@ -117,6 +124,7 @@ class Unit {
     const frame = frameOf(lir, 8 * saved.length);
     const clobbered = changedIn(lir.blocks);
     for (const register of saved) clobbered.delete(register);
+    for (const register of changedForSite(lir)) clobbered.add(register);
     return { lir, frame, clobbered, stackBytes: frame.size + frame.coldPushes + deepest(lir) };
   }
 
@@ -131,6 +139,12 @@ class Unit {
     this.#functions.set(fn, code);
     return code;
   }
+}
+
+/** Registers whose saved copies the function changes. */
+function changedForSite({ blocks }: LirFunction): Reg[] {
+  const operands = blocks.flatMap(({ insts }) => insts.flatMap((inst) => inst.operands));
+  return operands.flatMap((o) => (o.kind === 'mem' && o.anchor.in === 'saved' ? [o.anchor.register] : []));
 }
 
 /** Stack below a function's frame: what it pushes, and what the deepest of its callees needs. */
@@ -160,13 +174,13 @@ class Emission {
   }
 
   /** The hot blocks, inline; the cold ones wait for `emitRest`. */
-  emitBody(a: Assembler, code: Code, siteStack: number): void {
-    this.#outOfLine.push(this.#emitHot(a, code, siteStack));
+  emitBody(a: Assembler, code: Code, siteStack: number, saved: ReadonlyMap<Reg, number>): void {
+    this.#outOfLine.push(this.#emitHot(a, code, siteStack, saved));
   }
 
   /** A function that is entered by a call; `leave` writes what stands before its `ret`. */
   emitFunction(a: Assembler, code: Code, leave: () => void = () => {}): void {
-    const emitCold = this.#emitHot(a, code, 0);
+    const emitCold = this.#emitHot(a, code, 0, new Map());
     leave();
     a.ret();
     emitCold();
@@ -182,12 +196,13 @@ class Emission {
   }
 
   /** From the entry to the end; returns what writes the cold blocks. */
-  #emitHot(a: Assembler, { lir, frame }: Code, siteStack: number): () => void {
+  #emitHot(a: Assembler, { lir, frame }: Code, siteStack: number, saved: ReadonlyMap<Reg, number>): () => void {
     const places: Places = {
       blocks: new Map(lir.blocks.map((block) => [block, a.label()])),
       end: a.label(),
       labelOf: (callee) => this.#labelOf(a, callee),
       siteStack,
+      saved,
     };
     const isHot = (block: LirBlock) => !block.cold || block === lir.blocks[0];
     const hot = lir.blocks.filter(isHot);

@@ -9,6 +9,7 @@ import { lowerCondition } from './conditions.ts';
 import { type Callee, type End, type Inst, LirBlock, type LirFunction, reg } from './lir.ts';
 import { lowerValue } from './rules.ts';
 import { type Convention, Selection, type Target } from './selection.ts';
+import { constantOf, identical } from './value-facts.ts';
 
 /** @throws {ArchError} ARCH_UNSUPPORTED for a value that cannot be in this function */
 export function select(
@@ -41,9 +42,10 @@ function lowerBlock(s: Selection, block: Block, blocks: Blocks): void {
     lir.end = lowerEnd(s, block, blocks);
   };
   pieces.push(s.record(end, lowerThisEnd));
-  for (const value of block.values.toReversed()) {
+  const sunk = stepsAtEnd(s, block);
+  for (const value of [...block.values.filter((v) => !sunk.has(v)), ...sunk].reverse()) {
     if (value.operation.op === 'phi' || !isNeeded(s, value)) continue;
-    const { effectsBefore } = s.facts.of(value);
+    const { effectsBefore } = sunk.has(value) ? end : s.facts.of(value);
     pieces.push(s.record({ block, effectsBefore, origin: value.origin }, () => lowerValue(s, value)));
   }
   const [predecessor] = block.predecessors;
@@ -60,8 +62,29 @@ function endOrigin({ terminator, values }: Block): number | undefined {
   return condition ?? values.findLast(({ origin }) => origin !== undefined)?.origin;
 }
 
+/**
+ * Steps like n + 1 that only the next iteration uses: done at the end of the block, where n is used no more, they can be
+ * done in its register.
+ */
+function stepsAtEnd(s: Selection, block: Block): Set<Value> {
+  const { terminator } = block;
+  if (terminator?.op !== 'jump') return new Set();
+  const { predecessors, values } = terminator.target;
+  const edge = predecessors.indexOf(block);
+  const phis = values.filter((value) => value.operation.op === 'phi' && !s.facts.isDead(value));
+  const handedOn = new Set(phis.map(({ args }) => args[edge]));
+  return new Set(block.values.filter((value) => handedOn.has(value) && isStep(value) && s.facts.isSingleUse(value)));
+}
+
+function isStep({ operation, args }: Value): boolean {
+  return (
+    (operation.op === 'binary' || operation.op === 'unary') &&
+    args.slice(1).every((arg) => constantOf(arg) !== undefined)
+  );
+}
+
 function isNeeded(s: Selection, value: Value): boolean {
-  return hasEffect(value.operation) || s.isAsked(value);
+  return hasEffect(value.operation) || (identical(value) === value && s.isAsked(value));
 }
 
 function lowerEnd(s: Selection, block: Block, blocks: Blocks): End {
@@ -73,9 +96,9 @@ function lowerEnd(s: Selection, block: Block, blocks: Blocks): End {
   }
   if (terminator.op === 'branch') {
     const condition = lowerCondition(s, terminator.condition);
-    const then = lowerEdge(s, block, terminator.then, blocks);
-    const otherwise = lowerEdge(s, block, terminator.otherwise, blocks);
-    return { op: 'branch', condition, then, otherwise };
+    const ifSo = lowerEdge(s, block, terminator.then, blocks);
+    const ifNot = lowerEdge(s, block, terminator.otherwise, blocks);
+    return { op: 'branch', condition, ifSo, ifNot };
   }
   const { result } = s.convention;
   if (result !== undefined) {

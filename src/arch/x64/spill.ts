@@ -6,28 +6,28 @@
 import { fits32 } from './assembler.ts';
 import type { Range } from './coalesce.ts';
 import { rolesOf, rowOf } from './instructions.ts';
-import { type Inst, type LirFunction, type Operand, reg, slotOperand, substitute, type VReg } from './lir.ts';
-import { overlap, type Segments, union } from './liveness.ts';
+import { type Inst, type LirFunction, mapRegisters, type Operand, reg, slotOperand, type VReg } from './lir.ts';
+import { Timeline } from './timeline.ts';
 
 export function spill(fn: LirFunction, ranges: readonly Range[]): void {
-  const slots = new Map<VReg, number>();
-  for (const { slot, members } of shareSlots(fn, ranges)) for (const member of members) slots.set(member, slot);
+  const slots = shareSlots(fn, ranges);
   for (const block of fn.blocks) block.insts = block.insts.flatMap((inst) => rewrite(fn, inst, slots));
 }
 
-/** Ranges that are never in use at the same time lie in the same slot. */
-function shareSlots(fn: LirFunction, ranges: readonly Range[]): { slot: number; members: readonly VReg[] }[] {
-  const taken: { slot: number; segments: Segments }[] = [];
-  return ranges.map(({ members, segments }) => {
-    const shared = taken.find((candidate) => !overlap(candidate.segments, segments));
-    if (shared !== undefined) {
-      shared.segments = union(shared.segments, segments);
-      return { slot: shared.slot, members };
+/** The slot of each register; ranges that are never in use at the same time lie in the same one. */
+function shareSlots(fn: LirFunction, ranges: readonly Range[]): Map<VReg, number> {
+  const slots = new Map<VReg, number>();
+  const taken: { readonly slot: number; readonly timeline: Timeline<Range> }[] = [];
+  for (const range of ranges) {
+    let place = taken.find(({ timeline }) => timeline.isFree(range.segments));
+    if (place === undefined) {
+      place = { slot: fn.newSlot(8), timeline: new Timeline<Range>([]) };
+      taken.push(place);
     }
-    const slot = fn.newSlot(8);
-    taken.push({ slot, segments });
-    return { slot, members };
-  });
+    place.timeline.add(range.segments, range);
+    for (const member of range.members) slots.set(member, place.slot);
+  }
+  return slots;
 }
 
 function rewrite(fn: LirFunction, inst: Inst, slots: ReadonlyMap<VReg, number>): Inst[] {
@@ -49,7 +49,7 @@ function rewrite(fn: LirFunction, inst: Inst, slots: ReadonlyMap<VReg, number>):
     const { isRead, isWritten } = usage({ ...inst, operands }, register);
     if (isRead) before.push({ op: 'mov', size: 8, operands: [reg(scratch), memory], origin: inst.origin });
     if (isWritten) after.push({ op: 'mov', size: 8, operands: [memory, reg(scratch)], origin: inst.origin });
-    operands = operands.map((operand) => substitute(operand, register, scratch));
+    operands = operands.map((operand) => mapRegisters(operand, (used) => (used === register ? scratch : used)));
   }
   // A constant goes to memory with `mov`, if it fits.
   const op = inst.op === 'const' && operands[0]!.kind === 'mem' ? 'mov' : inst.op;

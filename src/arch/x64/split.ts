@@ -2,7 +2,7 @@
  * Values that hot code uses and that live across a call in a cold block move out of the call's way there, so that hot
  * code need not keep them where calls leave them alone.
  */
-import { type Inst, type LirBlock, type LirFunction, reg, substitute, targets, type VReg } from './lir.ts';
+import { type Inst, type LirBlock, type LirFunction, mapRegisters, reg, targets, type VReg } from './lir.ts';
 import { liveAtStart, visitRegisters } from './liveness.ts';
 
 export function splitAroundColdCalls(fn: LirFunction): void {
@@ -15,34 +15,34 @@ export function splitAroundColdCalls(fn: LirFunction): void {
   }
   for (const block of blocks) {
     const liveOut = new Set(targets(block).flatMap((target) => [...liveIn.get(target)!]));
-    const crossing = liveAcrossCalls(block, liveOut);
-    for (const register of liveIn.get(block)!) {
-      if (hot.has(register) && crossing.has(register)) split(fn, block, register, liveOut.has(register));
-    }
+    const crossing = liveBehindFirstCall(block, liveOut);
+    const moved = [...liveIn.get(block)!].filter((register) => hot.has(register) && crossing.has(register));
+    if (moved.length > 0) split(fn, block, moved, liveOut);
   }
 }
 
-function isCall({ writes }: Inst): boolean {
-  return writes !== undefined && writes.length > 0;
+const CALLS: ReadonlySet<Inst['op']> = new Set(['call', 'callAddress', 'syscall'] as const);
+
+function isCall({ op }: Inst): boolean {
+  return CALLS.has(op);
 }
 
-function liveAcrossCalls({ insts }: LirBlock, liveOut: ReadonlySet<VReg>): Set<VReg> {
+function liveBehindFirstCall({ insts }: LirBlock, liveOut: ReadonlySet<VReg>): Set<VReg> {
   const live = new Set(liveOut);
-  const crossing = new Set<VReg>();
-  for (const inst of insts.toReversed()) {
+  for (const inst of insts.slice(insts.findIndex(isCall) + 1).reverse()) {
     const reads: VReg[] = [];
     visitRegisters(inst, (register, role) => {
       if (role === 'r' || role === 'm') reads.push(register);
       if (role !== 'r') live.delete(register);
     });
-    if (isCall(inst)) for (const register of live) crossing.add(register);
     for (const register of reads) live.add(register);
   }
-  return crossing;
+  return live;
 }
 
-function split(fn: LirFunction, block: LirBlock, register: VReg, isLiveOut: boolean): void {
-  const local = fn.newRegister();
+/** Renames registers within the block. */
+function split(fn: LirFunction, block: LirBlock, registers: readonly VReg[], liveOut: ReadonlySet<VReg>): void {
+  const locals = new Map(registers.map((register) => [register, fn.newRegister()]));
   const move = (dst: VReg, src: VReg): Inst => ({
     op: 'split',
     size: 8,
@@ -51,7 +51,11 @@ function split(fn: LirFunction, block: LirBlock, register: VReg, isLiveOut: bool
   });
   const renamed = block.insts.map((inst) => ({
     ...inst,
-    operands: inst.operands.map((operand) => substitute(operand, register, local)),
+    operands: inst.operands.map((operand) => mapRegisters(operand, (register) => locals.get(register) ?? register)),
   }));
-  block.insts = [move(local, register), ...renamed, ...(isLiveOut ? [move(register, local)] : [])];
+  const out = [...locals].map(([register, local]) => move(local, register));
+  const back = [...locals]
+    .filter(([register]) => liveOut.has(register))
+    .map(([register, local]) => move(register, local));
+  block.insts = [...out, ...renamed, ...back];
 }

@@ -5,12 +5,29 @@
  *     for each program:  push <what it changes>
  *                        body
  *                        pop <the same, backwards>
+ *                        jne bypass                  if it decides whether the function runs
+ *     displaced:
  *     the displaced instructions
  *     jmp <behind the window>
+ *     bypass: ret
  *     the functions that the bodies call
  *
+ * With programs that run when the function returns, this stands before `displaced`:
+ *
+ *     push                                           the return address onto the thread's return stack
+ *     je displaced                                   no room there: this call goes without
+ *     lea rsp, [rsp+8]
+ *     call displaced                                 the callee sees its stack arguments where it expects them, and
+ *     back:                                          the processor's return predictor stays right
+ *     lea rsp, [rsp-8]
+ *     pop                                            the return address, into its place
+ *     bypass:
+ *     for each program:  as above
+ *     ret
+ *
  * On the stack lie only the pushes and the body's own frame; below the stack pointer nothing is used, since a signal may
- * come at any instruction. At a function entry no caller's data lies below it either, and no flag matters.
+ * come at any instruction. At a function entry, and behind its return, no caller's data lies below it either, and no
+ * flag matters.
  *
  * In the middle of a function both do: programs there run below the red zone, with the flags put aside. Flags are read
  * and written by lahf and sahf, which is some ten times faster than pushfq and popfq; the overflow flag, which those
@@ -21,6 +38,8 @@
  *       -136   rax
  *       -144   al: overflow, ah: the other flags
  *              pushes, the body's frame
+ *
+ * They are among the displaced instructions, each in front of its own: who comes by the return hook meets them too.
  */
 import { Assembler } from './assembler.ts';
 import type { LoweredProgram } from './lower.ts';
@@ -50,21 +69,69 @@ export interface TrampolinePlace {
   readonly inside?: readonly InnerPoint[];
 }
 
+/** What it takes to be there when the function returns. Both ends see the return address where rsp points. */
+export interface ReturnHook {
+  /** Its result is zero if the return address could not be put away. */
+  readonly push: LoweredProgram;
+  readonly pop: LoweredProgram;
+  /** Run in this order, with the stack pointer that the caller will see. */
+  readonly programs: readonly LoweredProgram[];
+}
+
 export interface Trampoline {
   readonly bytes: Uint8Array;
   /** Address of each displaced instruction -> where a thread goes on that was about to run it. */
   readonly moves: ReadonlyMap<bigint, bigint>;
+  /** What the function returns to, if there is a return hook. */
+  readonly back: bigint | undefined;
 }
 
 /**
- * @param programs run first, as at a function entry
+ * @param programs run when the function is entered, in this order; one with a result decides by it whether the function is
+ *   bypassed: if it is not zero, the caller goes on with the registers as the program left them
  * @throws RangeError if a displaced instruction cannot do its work from there
  */
 export function emitTrampoline(
   programs: readonly LoweredProgram[],
   { origin, window, site, inside = [] }: TrampolinePlace,
+  returns?: ReturnHook,
 ): Trampoline {
   const a = new Assembler(origin);
+  const [displaced, bypass] = [a.label(), a.label()];
+  let back: bigint | undefined;
+  for (const program of programs) {
+    emitProgram(a, program, 0);
+    if (program.result !== undefined) a.jcc('ne', bypass);
+  }
+  if (returns !== undefined) {
+    emitProgram(a, returns.push, 0);
+    a.jcc('e', displaced);
+    a.lea(Reg.RSP, at(Reg.RSP, 8));
+    a.call(displaced);
+    back = a.address;
+    a.lea(Reg.RSP, at(Reg.RSP, -8));
+    emitProgram(a, returns.pop, 0);
+    a.bind(bypass);
+    for (const program of returns.programs) emitProgram(a, program, 8);
+    a.ret();
+  }
+  a.bind(displaced);
+  const moves = emitDisplaced(a, { window, site, inside });
+  if (returns === undefined) {
+    a.bind(bypass);
+    if (programs.some(({ result }) => result !== undefined)) a.ret();
+  }
+  const ends = returns === undefined ? [] : [returns.push, returns.pop, ...returns.programs];
+  const inner = inside.flatMap((point) => point.programs);
+  for (const program of [...programs, ...ends, ...inner]) program.emitFunctions(a);
+  return { bytes: a.finish(), moves, back };
+}
+
+/** The window's instructions with the programs between them, and the jump behind the window. */
+function emitDisplaced(
+  a: Assembler,
+  { window, site, inside }: Required<Omit<TrampolinePlace, 'origin'>>,
+): Map<bigint, bigint> {
   const moves = new Map<bigint, bigint>();
   let done = site;
   let fallsThrough = true;
@@ -77,8 +144,6 @@ export function emitTrampoline(
     fallsThrough = moved.fallsThrough;
     done = end;
   };
-
-  for (const program of programs) emitProgram(a, program, 0);
   for (const point of inside) {
     moveUpTo(point.at);
     moves.set(point.at, a.address);
@@ -86,15 +151,15 @@ export function emitTrampoline(
   }
   moveUpTo(site + BigInt(window.length));
   if (fallsThrough) a.jmpTo(done);
-  for (const program of [...programs, ...inside.flatMap((point) => point.programs)]) program.emitFunctions(a);
-  return { bytes: a.finish(), moves };
+  return moves;
 }
 
-/** @param below bytes from the site's stack pointer down to where the program may push */
-function emitProgram(a: Assembler, program: LoweredProgram, below: number): void {
+/** Saves around a body; a result is left in the flags: zero or not. `above`: from rsp up to what the site's was. */
+export function emitProgram(a: Assembler, program: LoweredProgram, above: number): void {
   const saved: readonly Reg[] = [...program.clobbered];
   for (const reg of saved) a.push(reg);
-  program.emitBody(a, { siteStack: below + saved.length * 8 });
+  program.emitBody(a, { siteStack: saved.length * 8 + above, saved });
+  if (program.result !== undefined) a.test(program.result, program.result, 4);
   for (const reg of saved.toReversed()) a.pop(reg);
 }
 
@@ -104,10 +169,10 @@ function emitInside(a: Assembler, programs: readonly LoweredProgram[]): void {
   a.lahf();
   a.set('o', Reg.RAX);
   a.push(Reg.RAX);
-  for (const program of programs) {
-    a.mov(Reg.RAX, at(Reg.RSP, 8));
-    emitProgram(a, program, -SAVED_FLAGS);
-  }
+  a.mov(Reg.RAX, at(Reg.RSP, 8));
+  for (const program of programs) emitProgram(a, program, -SAVED_FLAGS);
+  // A program that may write to its context may have changed it.
+  a.mov(at(Reg.RSP, 8), Reg.RAX);
   a.pop(Reg.RAX);
   a.aluImm('add', Reg.RAX, 0x7f, 1);
   a.sahf();

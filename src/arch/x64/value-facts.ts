@@ -2,7 +2,8 @@
  * What instruction selection asks about the values of a function: who is used how often, what may move past what, and
  * whose upper half is known to be zero.
  */
-import { type Block, hasEffect, type IrFunction, type Size, successors, type Value } from '../../ir/value.ts';
+import { reversePostorder } from '../../ir/dominators.ts';
+import { type Block, hasEffect, type IrFunction, type Size, type Value } from '../../ir/value.ts';
 
 export interface Fact {
   readonly block: Block;
@@ -82,10 +83,13 @@ export class ValueFacts {
 /** The value behind operations that change nothing. */
 export function identical(value: Value): Value {
   let result = value;
-  while (result.operation.op === 'unary' && result.operation.operator === 'zext32' && isZeroExtended(result.args[0]!)) {
-    result = result.args[0]!;
-  }
+  while (changesNothing(result)) result = result.args[0]!;
   return result;
+}
+
+function changesNothing({ operation, args }: Value): boolean {
+  if (operation.op === 'bounded') return true;
+  return operation.op === 'unary' && operation.operator === 'zext32' && isZeroExtended(args[0]!);
 }
 
 /** True if the upper 32 bits are known to be zero. */
@@ -157,26 +161,4 @@ export function constantOf(value: Value): bigint | undefined {
 function shiftCount(value: Value): number | undefined {
   const count = constantOf(value);
   return count === undefined ? undefined : Number(count & 63n);
-}
-
-function reversePostorder(fn: IrFunction): Block[] {
-  const seen = new Set<Block>();
-  const order: Block[] = [];
-  const stack: { block: Block; next: number }[] = [];
-  const enter = (block: Block) => {
-    seen.add(block);
-    stack.push({ block, next: 0 });
-  };
-  enter(fn.blocks[0]!);
-  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-    const targets = successors(top.block);
-    const target = targets[top.next++];
-    if (target === undefined) {
-      order.push(top.block);
-      stack.pop();
-    } else if (!seen.has(target)) {
-      enter(target);
-    }
-  }
-  return order.reverse();
 }

@@ -7,6 +7,7 @@ import { JUMP_SIZE, SHORT_JUMP_SIZE } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
 import type { Injection, SitePatch } from '../../inject/injection.ts';
 import { AttachError } from '../errors.ts';
+import type { ReturnStack } from './return-stack.ts';
 
 /** Where a site lies and what stands there. */
 export interface SitePlace {
@@ -23,9 +24,16 @@ export interface SitePlace {
 /** A program at an instruction of the window. */
 export interface SiteProbe {
   readonly at: bigint;
-  /** 'entry': compiled for the first instruction of a function, where flags and the red zone are free. */
-  readonly where: 'entry' | 'inside';
+  /**
+   * 'entry': compiled for the first instruction of a function, where flags and the red zone are free; 'return': for where
+   * the function that begins there has returned.
+   */
+  readonly where: 'entry' | 'inside' | 'return';
   readonly program: LoweredProgram;
+  /** For programs that run at the return: what counts those that were missed. */
+  readonly missedCell?: bigint;
+  /** It keeps threads safe on their way through other sites. */
+  readonly isGuard?: boolean;
 }
 
 /** A trampoline laid into the target. */
@@ -38,14 +46,17 @@ interface LaidTrampoline {
 export class UprobeSite {
   readonly place: SitePlace;
   readonly #injection: Injection;
-  /** In the order they were attached. */
+  readonly #returnStack: () => ReturnStack;
+  /** In the order they were attached, guards first. */
   #probes: readonly SiteProbe[] = [];
   /** The trampoline made last, and for which probes: one that goes and comes back needs no second. */
   #made: LaidTrampoline | undefined;
 
-  constructor(injection: Injection, place: SitePlace) {
+  /** @param returnStack asked for when the first program comes that runs at the return */
+  constructor(injection: Injection, place: SitePlace, returnStack: () => ReturnStack) {
     this.#injection = injection;
     this.place = place;
+    this.#returnStack = returnStack;
   }
 
   /** How threads come from here to the programs. */
@@ -77,7 +88,12 @@ export class UprobeSite {
 
   /** @throws {AttachError} ATTACH_SITE_INSTRUCTION */
   add(probe: SiteProbe): void {
-    this.#set([...this.#probes, probe]);
+    this.#set(probe.isGuard ? [probe, ...this.#probes] : [...this.#probes, probe]);
+  }
+
+  /** Makes sure that all is there: the patch may have been part of a change that failed. */
+  renew(): void {
+    this.#set(this.#probes);
   }
 
   remove(probe: SiteProbe): void {
@@ -93,10 +109,11 @@ export class UprobeSite {
 
   #set(probes: readonly SiteProbe[]): void {
     const trampoline = probes.length === 0 ? undefined : this.#trampolineFor(probes);
+    const isGuard = probes.some((probe) => probe.isGuard);
     const patches = this.#patches(trampoline?.origin, trampoline?.moves ?? new Map());
     // The way is built from its end, and taken down from its beginning.
     if (trampoline === undefined) patches.reverse();
-    for (const patch of patches) this.#injection.patch(patch);
+    for (const patch of patches) this.#injection.patch({ ...patch, isGuard });
     this.#probes = probes;
   }
 
@@ -119,21 +136,35 @@ export class UprobeSite {
     if (made?.probes.length === probes.length && made.probes.every(({ program }, i) => program === probes[i]!.program))
       return made;
     const { at: site, window, name } = this.place;
-    const entry = probes.filter(({ where }) => where === 'entry').map(({ program }) => program);
-    const inside = pointsOf(probes.filter(({ where }) => where === 'inside'));
+    const at = (where: SiteProbe['where']) => probes.filter((probe) => probe.where === where);
+    const inside = pointsOf(at('inside'));
+    const hook = this.#hookFor(at('return'));
     try {
       const { origin, result } = this.#injection.layCode(site, (address) => {
-        const { bytes, moves } = emitTrampoline(entry, { origin: address, window, site, inside });
-        return { bytes, result: moves };
+        const { bytes, ...laid } = emitTrampoline(
+          programsOf(at('entry')),
+          { origin: address, window, site, inside },
+          hook,
+        );
+        return { bytes, result: laid };
       });
-      this.#made = { probes, origin, moves: result };
+      if (result.back !== undefined) hook?.setLabel(result.back);
+      this.#made = { probes, origin, moves: result.moves };
       return this.#made;
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;
       throw new AttachError('ATTACH_SITE_INSTRUCTION', `cannot attach to ${name}: ${cause.message}`, { cause });
     }
   }
+
+  #hookFor(returns: readonly SiteProbe[]) {
+    if (returns.length === 0) return undefined;
+    const missedCells = returns.flatMap(({ missedCell }) => missedCell ?? []);
+    return { ...this.#returnStack().hook(this.place.at, missedCells), programs: programsOf(returns) };
+  }
 }
+
+const programsOf = (probes: readonly SiteProbe[]) => probes.map(({ program }) => program);
 
 /** By address; the programs of each in the order they were attached. */
 function pointsOf(probes: readonly SiteProbe[]) {

@@ -8,6 +8,7 @@ import type { Injection } from '../../inject/injection.ts';
 import { codeMapOf } from '../../process/module-code.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import { AttachError, type AttachErrorCode } from '../errors.ts';
+import { ReturnSupport } from './return-support.ts';
 import { type SitePlace, type SiteProbe, UprobeSite } from './site.ts';
 
 const REFUSAL_CODES: Readonly<Record<WindowRefusal['reason'], AttachErrorCode>> = {
@@ -33,7 +34,7 @@ export interface LocatedProbe {
   readonly absorbed: readonly UprobeSite[];
   /** Address of the instruction in front of which the program runs: behind an endbr64. */
   readonly at: bigint;
-  /** 'entry' where flags and what lies below the stack pointer are nobody's. */
+  /** 'entry' where flags and what lies below the stack pointer are nobody's; only there can a return be probed. */
   readonly where: SiteProbe['where'];
 }
 
@@ -46,8 +47,13 @@ export class UprobeSites {
   /** Where each probe is: a site may have been absorbed by another since it was added. */
   readonly #homes = new Map<SiteProbe, UprobeSite>();
 
+  /** By address of the unwinder. */
+  readonly #guards = new Map<bigint, SiteProbe>();
+  readonly #returns: ReturnSupport;
+
   constructor(injection: Injection) {
     this.#injection = injection;
+    this.#returns = new ReturnSupport(injection);
   }
 
   /**
@@ -64,11 +70,33 @@ export class UprobeSites {
     const owner = this.#owners.get(at);
     if (owner !== undefined) return { site: owner, absorbed: [], at, where };
     const known = this.#sites.get(at - BigInt(window.lead));
-    const site = known?.displaces(at) ? known : new UprobeSite(this.#injection, this.#placeOf(target, at, window));
+    const site = known?.displaces(at) ? known : this.#newSite(target, this.#placeOf(target, at, window));
     const absorbed = this.#ownersOf(site);
     if (absorbed.length > 0) return { ...this.#merge(target, site, absorbed, at), at, where };
     this.#requireUntouched(target, site.place);
     return { site, absorbed, at, where };
+  }
+
+  /**
+   * Makes ready for probes of the return of `target`: unwinders must never meet a return address that we put away, so from
+   * now on they have them all put back first.
+   *
+   * @throws {AttachError} ATTACH_RETURN_REFUSED, and ATTACH_SITE_* of an unwinder
+   */
+  prepareReturns(target: ResolvedFunction): void {
+    const stack = this.#returns.stackFor(target);
+    for (const unwinder of this.#returns.unwinders()) {
+      const guard = this.#guards.get(unwinder.address);
+      if (guard === undefined) this.#guard(unwinder, stack.restoring(unwinder.address));
+      else this.#homes.get(guard)!.renew();
+    }
+  }
+
+  #guard(unwinder: ResolvedFunction, program: LoweredProgram): void {
+    const located = this.locate({ target: unwinder, offset: 0 });
+    const guard = { at: located.at, where: located.where, program, isGuard: true };
+    this.#join(located, guard);
+    this.#guards.set(unwinder.address, guard);
   }
 
   /**
@@ -77,20 +105,28 @@ export class UprobeSites {
    * @returns what takes it off again
    * @throws {AttachError} ATTACH_SITE_INSTRUCTION
    */
-  add({ site, absorbed, at, where }: LocatedProbe, program: LoweredProgram): () => void {
-    const probe = { at, where, program };
-    for (const other of absorbed) {
-      const probes = other.clear();
-      this.#disown(other);
-      for (const moved of probes) this.#place(site, moved);
-    }
-    this.#place(site, probe);
+  add(located: LocatedProbe, program: Pick<SiteProbe, 'program' | 'missedCell'>): () => void {
+    const probe = { at: located.at, where: located.where, ...program };
+    this.#join(located, probe);
     return () => {
       const home = this.#homes.get(probe)!;
       home.remove(probe);
       this.#homes.delete(probe);
       if (!home.isPatched) this.#disown(home);
     };
+  }
+
+  #join({ site, absorbed }: LocatedProbe, probe: SiteProbe): void {
+    for (const other of absorbed) {
+      const probes = other.clear();
+      this.#disown(other);
+      for (const moved of probes) this.#place(site, moved);
+    }
+    this.#place(site, probe);
+  }
+
+  #newSite(target: ResolvedFunction, place: SitePlace): UprobeSite {
+    return new UprobeSite(this.#injection, place, () => this.#returns.stackFor(target));
   }
 
   #place(site: UprobeSite, probe: SiteProbe): void {
@@ -132,7 +168,7 @@ export class UprobeSites {
       return refuse('one of them is reached by way of padding');
     const bytes = module.elf.bytesAt(BigInt(start), window.length);
     const place = { name, at: BigInt(start) + module.bias, window: bytes, island: undefined };
-    const site = new UprobeSite(this.#injection, place);
+    const site = this.#newSite(target, place);
     const absorbed = this.#ownersOf(site);
     return absorbed.length === overlapping.length ? { site, absorbed } : refuse('a third jump is in the way');
   }

@@ -1,26 +1,17 @@
 /**
- * Probes at the entry of a function or at an instruction inside it: the seed's uprobe implementation. Instructions are
- * displaced into a trampoline that runs the programs, and a jump leads there.
+ * Probes of functions: at the entry, at an instruction inside, at the return, or in the function's place. The seed's uprobe
+ * implementation: instructions are displaced into a trampoline that runs the programs, and a jump leads there.
  */
-import { PtRegs, ptRegsAtEntry, ptRegsInside } from '../../arch/x64/pt-regs.ts';
-import type { ContextModel } from '../../compile/context-model.ts';
 import type { TargetProcess } from '../../process/target-process.ts';
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback } from '../attach-impl.ts';
+import { AttachError } from '../errors.ts';
+import { UPROBE_KINDS, type UprobeKind } from './kinds.ts';
 import { parseUprobe, type UprobePrivateData } from './private-data.ts';
-import type { SiteProbe } from './site.ts';
-import type { UprobeSites } from './sites.ts';
-
-/** bpftime's number for UPROBE. */
-export const UPROBE: AttachKind = {
-  type: 6,
-  name: 'uprobe',
-  sections: ['uprobe'],
-  context: PtRegs,
-  helpers: [],
-};
+import { requireReturnProbeable } from './return-refusals.ts';
+import type { LocatedProbe, ProbePlace, UprobeSites } from './sites.ts';
 
 export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
-  readonly kinds = [UPROBE];
+  readonly kinds = UPROBE_KINDS;
   readonly parsePrivateData = parseUprobe;
   readonly #process: TargetProcess;
   readonly #sites: UprobeSites;
@@ -30,12 +21,17 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
     this.#sites = sites;
   }
 
-  createAttach(_kind: AttachKind, at: UprobePrivateData, callback: EbpfCallback): AttachEntry {
+  createAttach(kind: AttachKind, at: UprobePrivateData, callback: EbpfCallback): AttachEntry {
     const target = this.#process.resolveFunction(this.#process.findModule(at.binary), at.symbol);
     const { offset } = at;
-    const located = this.#sites.locate({ target, offset });
     const address = target.address + BigInt(offset);
-    const remove = this.#sites.add(located, callback.compile(contextAt(address, located.where), address));
+    const uprobe = kindOf(kind);
+    const located = this.#locate(uprobe, { target, offset });
+    const model = located.where === 'inside' ? uprobe.modelInside : uprobe.model;
+    if (model === undefined) throw entryOnly(kind, at);
+    const program = callback.compile(model(address), address);
+    const where = uprobe.when === 'return' ? 'return' : located.where;
+    const remove = this.#sites.add({ ...located, where }, { program, missedCell: callback.missedCell });
     let attached = true;
     return {
       target: `${target.module.name}:${at.symbol}${offset === 0 ? '' : `+${offset}`}`,
@@ -47,10 +43,28 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
       },
     };
   }
+
+  #locate({ when }: UprobeKind, place: ProbePlace): LocatedProbe {
+    if (when === 'return' && place.offset === 0) {
+      requireReturnProbeable(place.target);
+      this.#sites.prepareReturns(place.target);
+    }
+    return this.#sites.locate(place);
+  }
 }
 
-/** pt_regs of a thread that arrives at `address`. */
-export function contextAt(address: bigint, where: SiteProbe['where']): ContextModel {
-  const fields = where === 'entry' ? ptRegsAtEntry(address) : ptRegsInside(address);
-  return { struct: PtRegs, fields, functionIp: { in: 'constant', value: address }, variant: where };
+function entryOnly({ name }: AttachKind, at: UprobePrivateData): AttachError {
+  return new AttachError('ATTACH_ENTRY_ONLY', `cannot attach to ${at}: ${name} needs the entry of a function`, {
+    why:
+      at.offset === 0
+        ? 'it has no size, or begins with what its caller left in the flags: no function as the convention has it'
+        : 'no call begins there that could end or be left out',
+    fix: 'attach a uprobe there, or this to the entry of a function',
+  });
+}
+
+function kindOf({ type }: AttachKind): UprobeKind {
+  const kind = UPROBE_KINDS.find((one) => one.type === type);
+  if (kind !== undefined) return kind;
+  throw new AttachError('ATTACH_NO_IMPL', `cannot attach: attach type ${type} is none of functions`);
 }

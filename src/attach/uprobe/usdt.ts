@@ -10,8 +10,8 @@ import { codeMapOf } from '../../process/module-code.ts';
 import type { TargetProcess } from '../../process/target-process.ts';
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback, PrivateData } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
+import { atInstruction } from './kinds.ts';
 import type { ProbePlace, UprobeSites } from './sites.ts';
-import { contextAt } from './uprobe.ts';
 import { layOutUsdtSpec } from './usdt-arguments.ts';
 
 /** The kernel and bpftime have no number of their own: there it is a uprobe with a cookie. */
@@ -69,8 +69,8 @@ export class UsdtAttachImpl implements AttachImpl<UsdtPrivateData> {
       for (const probe of probes) {
         const cookie = this.#describe(probe, callback, undo);
         const located = this.#sites.locate(placeOf(module, probe));
-        const program = callback.compile(contextAt(located.at, 'inside'), located.at, cookie);
-        undo.push(this.#sites.add({ ...located, where: 'inside' }, program));
+        const program = callback.compile(atInstruction(located.at), located.at, cookie);
+        undo.push(this.#sites.add({ ...located, where: 'inside' }, { program }));
         this.#raise(module, probe, undo);
         method = located.site.method;
       }

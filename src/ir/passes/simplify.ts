@@ -146,7 +146,13 @@ function reassociate(s: Simplifier, operation: Binary, a: Value, y: bigint): Val
   if (inner.width < width) return undefined;
   const x = constantOf(a.args[1]!);
   if (x === undefined) return undefined;
+  // An address plus a small offset is what memory operands add up themselves, from what others need too.
+  if (operator === 'add' && !isSmall(x) && isSmall(y)) return undefined;
   return s.make(operation, [a.args[0]!, number(s, evaluateBinary(operator, width, x, y)!)]);
+}
+
+function isSmall(constant: bigint): boolean {
+  return BigInt.asIntN(32, constant) === BigInt.asIntN(64, constant);
 }
 
 function simplifyMask(s: Simplifier, operation: Binary, a: Value, y: bigint): Value | undefined {

@@ -1,0 +1,149 @@
+/** The return stack of one target, from outside: its memory, its routines, and the hooks of functions that use it. */
+import { Assembler } from '../../arch/x64/assembler.ts';
+import { emitSysVFunction, type LoweredProgram, lower } from '../../arch/x64/lower.ts';
+import { Reg } from '../../arch/x64/registers.ts';
+import { viewOf } from '../../bytes/struct.ts';
+import { BpfError } from '../../errors.ts';
+import type { Injection } from '../../inject/injection.ts';
+import type { IrFunction } from '../../ir/value.ts';
+import { keepsThreadPointer } from '../../process/thread-pointer.ts';
+import { AttachError } from '../errors.ts';
+import {
+  callRestore,
+  Entry,
+  HOLE,
+  Hook,
+  LAST_ENTRY,
+  PAGE,
+  popCode,
+  pushCode,
+  type ReturnStackPlace,
+  ROWS,
+  Row,
+  restoreCode,
+  slowPopCode,
+  slowPushCode,
+} from './return-code.ts';
+import { refuseWithoutThreadPointers } from './return-refusals.ts';
+
+/** The index of rows: their count, and an address for each. */
+const INDEX_SIZE = 8 * (1 + ROWS);
+/** Hooks lie behind the index, up to here; rows behind that. */
+const ROWS_OFFSET = 2 * 1024 * 1024;
+const SIZE = ROWS_OFFSET + ROWS * PAGE;
+
+/** One function's use of the return stack. */
+export interface ReturnHookCode {
+  readonly push: LoweredProgram;
+  readonly pop: LoweredProgram;
+  /** Says what the function returns to; before any thread calls it. */
+  setLabel(back: bigint): void;
+}
+
+/** An entry of the return stack. */
+interface PendingReturn {
+  readonly address: bigint;
+  /** Where the return address belongs, and what stands there meanwhile. */
+  readonly slot: bigint;
+  readonly label: bigint;
+  readonly returnAddress: bigint;
+}
+
+export class ReturnStack {
+  readonly #injection: Injection;
+  readonly #place: ReturnStackPlace;
+  readonly #restore: bigint;
+  #hooksEnd: bigint;
+
+  /**
+   * @param name of the function whose return is to be probed first
+   * @throws {AttachError} ATTACH_RETURN_REFUSED where threads cannot be told apart
+   * @throws {InjectError}
+   */
+  constructor(injection: Injection, name: string) {
+    if (!keepsThreadPointer(injection.process, injection.sampleThread.fsBase)) refuseWithoutThreadPointers(name);
+    this.#injection = injection;
+    const index = injection.mapInherited(SIZE, () => this.#letGo());
+    const place = { index, rows: index + BigInt(ROWS_OFFSET) };
+    this.#hooksEnd = index + BigInt(INDEX_SIZE);
+    // A target under seccomp makes no system call of ours: there a stack that is gone is not told from one that is there.
+    const reading = injection.process.facts.seccomp === 'none' ? 'checked' : 'direct';
+    this.#place = {
+      ...place,
+      slowPush: this.#layRoutine(index, slowPushCode(place)),
+      slowPop: this.#layRoutine(index, slowPopCode(place)),
+    };
+    this.#restore = this.#layRoutine(index, restoreCode(place, reading));
+  }
+
+  /** Makes a hook for a function near `near`. @param missedCells stepped whenever a return is missed */
+  hook(near: bigint, missedCells: readonly bigint[]): ReturnHookCode {
+    const address = this.#hooksEnd;
+    const words = BigUint64Array.of(0n, BigInt(missedCells.length), ...missedCells);
+    this.#hooksEnd += BigInt(words.byteLength);
+    if (this.#hooksEnd > this.#place.rows) {
+      throw new AttachError('ATTACH_RETURN_REFUSED', 'cannot probe one more return: the memory for hooks is full');
+    }
+    const { memory } = this.#injection.process;
+    memory.write(address, new Uint8Array(words.buffer));
+    return {
+      push: lower(pushCode(this.#place, address), { nearAddress: near, result: Reg.RAX }),
+      pop: lower(popCode(this.#place), { nearAddress: near }),
+      setLabel: (back) => memory.write(address, new Uint8Array(BigUint64Array.of(back).buffer)),
+    };
+  }
+
+  /** A program for the entry of an unwinder near `near`: it finds the stack as it would be without us. */
+  restoring(near: bigint): LoweredProgram {
+    return lower(callRestore(this.#restore), { nearAddress: near });
+  }
+
+  #layRoutine(near: bigint, fn: IrFunction): bigint {
+    const { origin } = this.#injection.layCode(near, (address) => {
+      const a = new Assembler(address);
+      emitSysVFunction(a, fn);
+      return { bytes: a.finish(), result: undefined };
+    });
+    return origin;
+  }
+
+  /** Puts all return addresses back: functions that are still running return without us. */
+  #letGo(): void {
+    const { memory } = this.#injection.process;
+    for (const { address, slot, label, returnAddress } of this.#entries()) {
+      if (this.#word(slot) !== label) continue;
+      memory.write(slot, new Uint8Array(BigUint64Array.of(returnAddress).buffer));
+      memory.write(address + BigInt(Entry.slot), new Uint8Array(8));
+    }
+  }
+
+  /** Entries whose slot is known, the newest of each thread first; what the target wrote there is not to be trusted. */
+  *#entries(): Generator<PendingReturn> {
+    const { memory } = this.#injection.process;
+    const { index, rows } = this.#place;
+    const known = viewOf(memory.read(index, INDEX_SIZE));
+    const count = Math.min(ROWS, Number(known.getBigUint64(0, true)));
+    for (let n = 1; n <= count; n++) {
+      const row = known.getBigUint64(8 * n, true);
+      if (row < rows || row >= rows + BigInt(ROWS * PAGE)) continue;
+      const view = viewOf(memory.read(row, PAGE));
+      for (let at: number = LAST_ENTRY; at >= Row.entries; at -= Entry.size) {
+        const slot = view.getBigUint64(at + Entry.slot, true);
+        if (slot <= BigInt(HOLE)) continue;
+        const label = this.#word(view.getBigUint64(at + Entry.hook, true) + BigInt(Hook.label));
+        if (label === undefined) continue;
+        const returnAddress = view.getBigUint64(at + Entry.returnAddress, true);
+        yield { address: row + BigInt(at), slot, label, returnAddress };
+      }
+    }
+  }
+
+  #word(address: bigint): bigint | undefined {
+    try {
+      return viewOf(this.#injection.process.memory.read(address, 8)).getBigUint64(0, true);
+    } catch (error) {
+      if (error instanceof BpfError) return undefined;
+      throw error;
+    }
+  }
+}
