@@ -3,7 +3,9 @@
  * registered here and nowhere else. Nothing here loads koffi or iced-x86 before it is needed.
  */
 import { readFileSync } from 'node:fs';
+import { UprobeSites } from './attach/uprobe/sites.ts';
 import { UprobeAttachImpl } from './attach/uprobe/uprobe.ts';
+import { UsdtAttachImpl } from './attach/uprobe/usdt.ts';
 import type { Permission } from './helpers/helper.ts';
 import { Injection } from './inject/injection.ts';
 import { BpfObject } from './runtime/bpf-object.ts';
@@ -27,7 +29,9 @@ export function openObject(file: string | Uint8Array, { setup, allow = [] }: Ope
     inject: (process) => new Injection(process),
     allow,
     setup(context, injection) {
-      context.register(new UprobeAttachImpl(injection));
+      const sites = new UprobeSites(injection);
+      context.register(new UprobeAttachImpl(injection, sites));
+      context.register(new UsdtAttachImpl(injection.process, sites));
       setup?.(context, injection);
     },
   });

@@ -32,15 +32,24 @@ export interface PrivateData {
 /** A verified program that waits to learn where it will run. */
 export interface EbpfCallback {
   readonly name: string;
+  /** The cookie given with the attach. */
+  readonly cookie: bigint;
   /** Address of a u64 in the target: to be stepped, by a locked add, whenever the program should have run and did not. */
   readonly missedCell: bigint;
   /**
    * Compiles the program for one site.
    *
    * @param near an address within 2 GB of where the code will lie
+   * @param cookie what bpf_get_attach_cookie gives there; `cookie` if not given
    * @throws {CompileError} COMPILE_* if the program cannot be compiled for this context
    */
-  compile(model: ContextModel, near: bigint): LoweredProgram;
+  compile(model: ContextModel, near: bigint, cookie?: bigint): LoweredProgram;
+  /**
+   * Sets a value in a map of the program's object, for kinds whose programs look something up there.
+   *
+   * @returns 0 or a negative errno; undefined if the object has no such map
+   */
+  updateMap(map: string, key: Uint8Array, value: Uint8Array): number | undefined;
 }
 
 /** One live attachment. Detaching twice is a no-op: teardown paths overlap. */

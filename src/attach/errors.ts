@@ -12,9 +12,14 @@ export const ATTACH_ERRORS = {
   ATTACH_SITE_INSTRUCTION: 'an instruction at the site cannot be moved elsewhere',
   ATTACH_SITE_PATCHED: 'the code in memory is not the code in the file: another tool has patched it',
   ATTACH_SITE_UNREADABLE: 'the bytes at the site do not decode as instructions',
+  ATTACH_SITE_OUTSIDE: 'the offset lies behind the end of the function',
+  ATTACH_SITE_BOUNDARY: 'no instruction begins at the offset',
+  ATTACH_SITE_OVERLAP: 'the jump would lie over that of another probe',
+  ATTACH_ENTRY_ONLY: 'programs of this kind need the entry of a function, not an instruction inside it',
   ATTACH_NOT_ALLOWED: 'programs of this kind change what the target does, and that was not allowed',
   ATTACH_RETURN_REFUSED: 'the return of this function cannot be probed safely',
-  ATTACH_OFFSET_UNSUPPORTED: 'only the first instruction of a function can be probed yet',
+  ATTACH_NO_USDT: 'the binary has no static probe of this name',
+  ATTACH_USDT_ARGUMENT: 'an argument of a static probe is in no place that is known',
 } as const;
 
 export type AttachErrorCode = keyof typeof ATTACH_ERRORS;

@@ -18,7 +18,7 @@ interface ExplainOptions {
 export function explainCommand(): Command {
   return new Command('explain')
     .description('Say how a place would be probed: the method, the bytes, or why not. Exit code 5 if not.')
-    .argument('<SITE>', 'BINARY:FUNCTION, such as libc.so.6:malloc')
+    .argument('<SITE>', 'BINARY:FUNCTION[+OFFSET], such as libc.so.6:malloc')
     .addOption(shared.pid().makeOptionMandatory())
     .addOption(shared.json())
     .addOption(shared.output())
@@ -38,9 +38,10 @@ async function explain(site: string, options: ExplainOptions): Promise<void> {
 }
 
 function* asText(explanation: UprobeExplanation, palette: Palette): Generator<string> {
-  const { target, path, address, functionSize, code, plan, refusal } = explanation;
+  const { target, path, address, offset, functionSize, code, plan, refusal } = explanation;
   yield palette.bold(printable(`uprobe:${target}`));
-  yield printable(`at ${hex(address)}, a function of ${count(functionSize, 'byte')} in ${path}`);
+  const inside = offset === 0 ? '' : `byte ${offset} of `;
+  yield printable(`at ${hex(address)}, ${inside}a function of ${count(functionSize, 'byte')} in ${path}`);
   yield '';
   for (const line of code) {
     const note = plan === undefined ? '' : line.address < plan.at ? 'stays' : 'moves to the trampoline';
@@ -48,22 +49,29 @@ function* asText(explanation: UprobeExplanation, palette: Palette): Generator<st
   }
   yield '';
   if (plan === undefined) yield describeFailure(refusal, palette);
-  else yield `${palette.bold('method:')} ${plan.method}: 5 bytes at ${hex(plan.at)} become a jump to the program`;
+  else yield `${palette.bold('method:')} ${plan.method}: ${way(plan)}`;
 }
 
 const TEXT_WIDTH = 36;
 
-function asJson({ target, path, address, functionSize, code, plan, refusal }: UprobeExplanation): object {
+function way({ at, island }: NonNullable<UprobeExplanation['plan']>): string {
+  if (island === undefined) return `5 bytes at ${hex(at)} become a jump to the program`;
+  return `2 bytes at ${hex(at)} become a jump to padding at ${hex(island.at)}, 5 bytes of it one to the program`;
+}
+
+function asJson({ target, path, address, offset, functionSize, code, plan, refusal }: UprobeExplanation): object {
   return {
     type: 'site',
     kind: 'uprobe',
     target,
     binary: path,
     address: hex(address),
+    offset,
     function_size: functionSize,
     method: plan?.method ?? null,
     instructions: code.map((line) => ({ address: hex(line.address), size: line.size, text: line.text })),
     ...(plan && { window: { address: hex(plan.at), bytes: Buffer.from(plan.window).toString('hex') } }),
+    ...(plan?.island && { island: { address: hex(plan.island.at) } }),
     ...(refusal && {
       code: refusal.code,
       error: refusal.message,

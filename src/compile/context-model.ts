@@ -3,17 +3,23 @@
  * field by field, and the passes do the rest: what is loaded from known places becomes the register that holds it, what
  * is never loaded is never stored, and only where the context's address escapes is the struct there in memory.
  */
+import { CONSTANT_FLAGS, type FlagsSource, LAHF_FLAGS, OVERFLOW_BIT } from '../arch/x64/pt-regs.ts';
 import type { AnyStruct } from '../bytes/struct.ts';
 import type { Builder } from '../ir/builder.ts';
 import type { SiteSource, Size, Value } from '../ir/value.ts';
+
+/** Where a field of the context is found: as any value of the site, or among the flags that were put aside there. */
+export type FieldSource = SiteSource | FlagsSource;
 
 /** Where each field of the program's context lives when the site is reached. */
 export interface ContextModel {
   readonly struct: AnyStruct;
   /** One for every field of `struct`. */
-  readonly fields: Readonly<Record<string, SiteSource>>;
+  readonly fields: Readonly<Record<string, FieldSource>>;
   /** What bpf_get_func_ip gives. */
   readonly functionIp: SiteSource;
+  /** Tells models apart that an implementation makes for one kind at one and the same place. */
+  readonly variant?: string;
   /** Fields that a program which may change the target can write: registers, with which the site goes on. */
   readonly writable?: readonly string[];
   /** Fields that hold the arguments of the function, where they are there. */
@@ -37,7 +43,19 @@ export function emitContext(b: Builder, { struct, fields, bypass }: ContextModel
   for (const [field, offset] of Object.entries(struct.offsetOf)) {
     const source = fields[field];
     if (source === undefined) throw new RangeError(`the context model lacks ${struct.name}.${field}`);
-    b.store(struct.sizeOf[field] as Size, context, offset, b.site(source));
+    b.store(struct.sizeOf[field] as Size, context, offset, emitField(b, source));
   }
   return context;
+}
+
+function emitField(b: Builder, source: FieldSource): Value {
+  return source.in === 'savedFlags' ? emitFlags(b, source) : b.site(source);
+}
+
+/** The flags register, put together again. */
+function emitFlags(b: Builder, { offset }: FlagsSource): Value {
+  const word = b.site({ in: 'stack', offset });
+  const flags = b.and(b.shr(word, 8), LAHF_FLAGS);
+  const overflow = b.shl(b.and(word, 1), OVERFLOW_BIT);
+  return b.or(b.or(flags, overflow), CONSTANT_FLAGS);
 }

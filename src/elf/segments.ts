@@ -8,7 +8,7 @@ import { Shdr } from './sections.ts';
 import { readTable } from './table.ts';
 
 /** p_type values we meet. */
-export const SegmentType = { LOAD: 1, DYNAMIC: 2, INTERP: 3, NOTE: 4, TLS: 7 } as const;
+export const SegmentType = { LOAD: 1, DYNAMIC: 2, INTERP: 3, NOTE: 4, TLS: 7, EH_FRAME: 0x6474e550 } as const;
 
 /** p_flags bits. */
 export const SegmentFlag = { EXEC: 1, WRITE: 2, READ: 4 } as const;

@@ -16,7 +16,7 @@ const PAGE = 4096;
 /** struct iovec { void *base; size_t length; } */
 const IOVEC = { base: 0, length: 8, size: 16 } as const;
 
-/** The part of the row that both names share. */
+/** The part of the row that all names share. */
 const probeReadRow: Omit<Helper, 'id' | 'name'> = {
   args: ['memWrite', 'memSizeOrZero', 'any'],
   returns: 'scalar',
@@ -33,6 +33,9 @@ export const probeRead: Helper = { id: 4, name: 'bpf_probe_read', ...probeReadRo
 
 /** long bpf_probe_read_user(void *to, u32 size, const void *from): 0, or -EFAULT and `to` is zeros */
 export const probeReadUser: Helper = { id: 112, name: 'bpf_probe_read_user', ...probeReadRow };
+
+/** long bpf_probe_read_kernel(void *to, u32 size, const void *from): the context it is used on lies on the stack */
+export const probeReadKernel: Helper = { id: 113, name: 'bpf_probe_read_kernel', ...probeReadRow };
 
 function read({ memory }: HelperWorld, to: bigint, size: number, from: bigint): number {
   if (size === 0) return 0;

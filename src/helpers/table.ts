@@ -5,7 +5,7 @@ import type { Helper } from './helper.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
 import { mapDeleteElem, mapLookupElem, mapUpdateElem } from './map-elem.ts';
 import { tracePrintk } from './printk.ts';
-import { probeRead, probeReadUser } from './probe-read.ts';
+import { probeRead, probeReadKernel, probeReadUser } from './probe-read.ts';
 import { getPrandomU32 } from './random.ts';
 import { getCurrentComm, getCurrentPidTgid } from './task.ts';
 import { ktimeGetNs } from './time.ts';
@@ -22,6 +22,7 @@ const ROWS: readonly Helper[] = [
   getCurrentPidTgid,
   getCurrentComm,
   probeReadUser,
+  probeReadKernel,
   getFuncIp,
   getAttachCookie,
   overrideReturn,

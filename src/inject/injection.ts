@@ -8,7 +8,7 @@ import type { TargetProcess } from '../process/target-process.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
 import { InjectError } from './errors.ts';
 import { isInReach } from './gaps.ts';
-import { applyPatches, type Patch } from './patch.ts';
+import { applyPatches, LONGEST_PATCH, type Patch } from './patch.ts';
 import {
   mapCode,
   mapInherited,
@@ -205,7 +205,9 @@ export class Injection implements Disposable {
   }
 
   #apply(patches: readonly SitePatch[]): void {
-    const changes = patches
+    // What goes makes room for what comes.
+    const ordered = [...patches.filter(isUndo), ...patches.filter((patch) => !isUndo(patch))];
+    const changes = ordered
       .map((patch) => this.#toPatch(patch))
       .filter(({ expected, replacement }) => Buffer.compare(expected, replacement) !== 0);
     try {
@@ -227,7 +229,21 @@ export class Injection implements Disposable {
   }
 
   #toPatch({ address, original, wanted, moves }: SitePatch): Patch {
-    return { address, expected: this.#sites.get(address)?.wanted ?? original, replacement: wanted, moves };
+    return { address, expected: this.#asPatched(address, original), replacement: wanted, moves };
+  }
+
+  /** The original bytes of a place with the patches over them that are there now. */
+  #asPatched(address: bigint, original: Uint8Array): Uint8Array {
+    const own = this.#sites.get(address)?.wanted ?? (this.#sites.size === 0 ? original : undefined);
+    if (own !== undefined && own.length >= original.length) return own.subarray(0, original.length);
+    const bytes = Uint8Array.from(original);
+    for (let distance = 1 - LONGEST_PATCH; distance < bytes.length; distance++) {
+      const wanted = this.#sites.get(address + BigInt(distance))?.wanted;
+      if (wanted === undefined || distance + wanted.length <= 0) continue;
+      const visible = wanted.subarray(Math.max(0, -distance), bytes.length - distance);
+      bytes.set(visible, Math.max(0, distance));
+    }
+    return bytes;
   }
 
   #layInto<T>(region: CodeRegion, emit: (address: bigint) => Emitted<T>) {

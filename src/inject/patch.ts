@@ -14,6 +14,9 @@ import { InjectError } from './errors.ts';
 /** How deep stacks are searched for interrupted contexts, in bytes: the time is paid while threads stand still. */
 const CONTEXT_LIMIT = 32 * 1024;
 
+/** Bytes of the longest patch of a site. */
+export const LONGEST_PATCH = 16;
+
 /** New bytes for one place. */
 export interface Patch {
   readonly address: bigint;
@@ -75,22 +78,30 @@ interface Span {
 
 const PAGE = 4096n;
 
-/** Runs of patches that follow one another in memory too, with no page between them that none of them touches. */
+/**
+ * Runs of patches that follow one another in memory too, with no page between them that none of them touches. Others may
+ * lie over them, but not between them.
+ */
 function runsOf(patches: readonly Patch[], sorted: readonly Patch[]): readonly (readonly Patch[])[] {
-  const next = new Map(sorted.map((patch, n) => [patch, sorted[n + 1]]));
+  const follows = new Map<Patch, Patch>();
+  let end = 0n;
+  sorted.forEach((patch, n) => {
+    const isNear = patch.address >= end && patch.address / PAGE - (end - 1n) / PAGE <= 1n;
+    const last = sorted[n - 1];
+    if (last !== undefined && isNear && endOf(last) === end) follows.set(patch, last);
+    if (endOf(patch) > end) end = endOf(patch);
+  });
   const runs: Patch[][] = [];
   for (const patch of patches) {
     const run = runs.at(-1);
-    const last = run?.at(-1);
-    if (last !== undefined && next.get(last) === patch && isNear(last, patch)) run!.push(patch);
+    if (run !== undefined && follows.get(patch) === run.at(-1)) run.push(patch);
     else runs.push([patch]);
   }
   return runs;
 }
 
-function isNear({ address, expected }: Patch, next: Patch): boolean {
-  const end = address + BigInt(expected.length);
-  return next.address >= end && next.address / PAGE - (end - 1n) / PAGE <= 1n;
+function endOf({ address, expected }: Patch): bigint {
+  return address + BigInt(expected.length);
 }
 
 function readSpan({ memory }: TargetProcess, patches: readonly Patch[]): Span {
@@ -154,13 +165,18 @@ function destination(rip: bigint, patches: readonly Patch[]): bigint | undefined
     if (patches[middle]!.address < rip) low = middle + 1;
     else high = middle;
   }
-  const patch = patches[low - 1];
-  if (patch === undefined || rip >= patch.address + BigInt(patch.expected.length)) return undefined;
-  const to = patch.moves.get(rip);
-  if (to !== undefined) return to;
+  let around: Patch | undefined;
+  for (let n = low - 1; n >= 0 && rip - patches[n]!.address < LONGEST_PATCH; n--) {
+    const patch = patches[n]!;
+    if (rip >= endOf(patch)) continue;
+    const to = patch.moves.get(rip);
+    if (to !== undefined) return to;
+    around = patch;
+  }
+  if (around === undefined) return undefined;
   throw new InjectError(
     'INJECT_SITE_BUSY',
-    `cannot change code at 0x${patch.address.toString(16)}: a thread is at 0x${rip.toString(16)}, inside it`,
+    `cannot change code at 0x${around.address.toString(16)}: a thread is at 0x${rip.toString(16)}, inside it`,
     { fix: 'try again' },
   );
 }

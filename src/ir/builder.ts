@@ -76,7 +76,7 @@ export class Builder {
     return Array.from({ length: this.fn.paramCount }, (_, index) => this.#make({ op: 'param', index }));
   }
   site(source: SiteSource): Value {
-    if (source.in === 'stack') return this.load(8, this.site({ in: 'stackPointer', offset: source.offset }));
+    if (source.in === 'stack') return this.load(8, this.site({ in: 'stackPointer', offset: 0 }), source.offset);
     return this.#make({ op: 'site', source });
   }
   /** Changes a register of the site, given by the architecture's number: it goes on with `value`. */

@@ -9,8 +9,12 @@ import { type ElfSymbol, SymbolType } from '../elf/symbols.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
 import { ProcessError } from './errors.ts';
 import { isCalled, isDemangled } from './function-name.ts';
+import { findLinkageStub } from './linkage-stubs.ts';
 import type { Module } from './module.ts';
 import { didYouMean, suggest } from './suggest.ts';
+
+/** `malloc@plt`: the stub by which a module calls malloc. */
+const STUB_SUFFIX = '@plt';
 
 /** A function of a module, in the memory of the process. */
 export interface ResolvedFunction {
@@ -35,6 +39,7 @@ export function resolveFunction(
   modules: readonly Module[],
   memory: ProcessMemory,
 ): ResolvedFunction {
+  if (name.endsWith(STUB_SUFFIX)) return resolveStub(module, name);
   const symbol = module.elf.findSymbol(name) ?? findDemangled(module, name);
   if (symbol === undefined) throw notFound(module, name, 'it defines no such symbol');
   if (symbol.type === SymbolType.GNU_IFUNC) return resolveIndirect(module, symbol, name, modules, memory);
@@ -63,6 +68,13 @@ function findDemangled(module: Module, name: string): ElfSymbol | undefined {
 }
 
 const MOST_SHOWN = 4;
+
+/** A stub of the module for a function that it imports. */
+function resolveStub(module: Module, name: string): ResolvedFunction {
+  const stub = findLinkageStub(module.elf, name.slice(0, -STUB_SUFFIX.length));
+  if (stub === undefined) throw notFound(module, name, 'it calls no such function through a stub');
+  return { module, name, address: module.bias + stub.value, size: stub.size };
+}
 
 /**
  * An indirect function: the symbol names a resolver that ran once, at load time, and the choice stands in the slots of those

@@ -24,10 +24,12 @@ function recordingImpl(log: string[]): AttachImpl<string> {
 function callback(name: string): EbpfCallback {
   return {
     name,
+    cookie: 0n,
     missedCell: 0n,
     compile: () => {
       throw new Error('nothing is compiled here');
     },
+    updateMap: () => undefined,
   };
 }
 

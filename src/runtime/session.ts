@@ -17,6 +17,7 @@ import { PrintkReader } from '../helpers/printk-ring.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import { mapMemory } from '../maps/memory.ts';
+import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
 import { processorFlags } from '../sys/processor.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
@@ -230,9 +231,19 @@ export class Session implements Disposable {
     const index = this.#takeCounter(entryId);
     return {
       name: program.name,
+      cookie: event.cookie,
       missedCell: this.#missedCells + BigInt(8 * index),
-      compile: (model, near) => this.#compile(program, model, near, event, index),
+      compile: (model, near, cookie = event.cookie) => this.#compile(program, model, near, { ...event, cookie }, index),
+      updateMap: (map, key, value) => this.#updateMap(map, key, value),
     };
+  }
+
+  #updateMap(name: string, key: Uint8Array, value: Uint8Array): number | undefined {
+    const spec = this.#maps.get(name)?.spec;
+    if (spec === undefined) return undefined;
+    return mapTypeOf(spec)
+      .host(mapMemory(this.mapMemory(name)), spec)
+      .update(key, value, 0n);
   }
 
   /** Compiles once for each place: a probe that goes and comes back finds its code. */
@@ -243,7 +254,7 @@ export class Session implements Disposable {
     { attachType, cookie }: PerfEventHandler,
     hitIndex: number,
   ): LoweredProgram {
-    const key = `${program.name} ${attachType} ${near} ${cookie} ${hitIndex} ${describe(model)}`;
+    const key = `${program.name} ${attachType} ${model.variant} ${near} ${cookie} ${hitIndex}`;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
     const forbidden = new Set<Requirement>(PERMISSIONS.filter((permission) => !this.#allowed.has(permission)));
@@ -307,9 +318,4 @@ export class Session implements Disposable {
       this.#counters.delete(id);
     }
   }
-}
-
-/** Tells contexts apart. */
-function describe({ fields, functionIp }: ContextModel): string {
-  return [...Object.values(fields), functionIp].map((source) => Object.values(source).join(' ')).join();
 }

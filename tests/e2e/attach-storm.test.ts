@@ -10,6 +10,7 @@ import { emitTrampoline } from '../../src/arch/x64/trampoline.ts';
 import { findWindow, JUMP_SIZE } from '../../src/arch/x64/window.ts';
 import { openObject, openProcess } from '../../src/index.ts';
 import { Injection } from '../../src/inject/injection.ts';
+import { codeMapOf } from '../../src/process/module-code.ts';
 import { CALLED, CallsTarget } from '../support/calls-target.ts';
 import { codeHashes } from '../support/code-hash.ts';
 import { ROOT } from '../support/root.ts';
@@ -71,9 +72,10 @@ describe('attach and detach against threads in full flight', () => {
 function survivesNaivePatcher(target: CallsTarget, milliseconds: number): boolean {
   const process = openProcess(target.pid);
   const injection = new Injection(process);
-  const { address, size } = process.resolveFunction(process.findModule('calls'), 'work_push');
+  const { module, address, size } = process.resolveFunction(process.findModule('calls'), 'work_push');
   const code = process.memory.read(address, size);
-  const window = findWindow(code, address, size);
+  const start = Number(address - module.bias);
+  const window = findWindow(codeMapOf(module.elf), start, { start, end: start + size });
   assert.ok('length' in window);
   const { origin } = injection.layCode(address, (at) => {
     const place = { origin: at, window: code.subarray(0, window.length), site: address };

@@ -90,8 +90,21 @@ describe('remora list and explain with a process', { skip: CANNOT_TRACE }, () =>
   it('says why a function would be refused, with exit code 5', async () => {
     const { code, stdout } = await explain('tiny:tiny_b');
     assert.equal(code, 5);
-    assert.match(stdout, /xor eax, eax/);
+    assert.match(stdout, / ret$/m);
     assert.match(stdout, /^error: cannot attach to tiny_b: /m);
+  });
+
+  it('shows the way by padding where a function is short', async () => {
+    const { code, stdout } = await explain('tiny:brief');
+    assert.equal(code, 0);
+    assert.match(stdout, /^method: short jump: 2 bytes at 0x[0-9a-f]+ become a jump to padding/m);
+  });
+
+  it('shows the instructions around a place inside', async () => {
+    const { code, stdout } = await explain('tiny:tiny_a+4');
+    assert.equal(code, 0);
+    assert.match(stdout, /byte 4 of a function of 7 bytes/);
+    assert.match(stdout, /^ .*lea rax.*moves to the trampoline$/m);
   });
 
   it('says that a function is not there, with exit code 4', async () => {

@@ -130,7 +130,7 @@ describe('a uprobe on a running process', () => {
     assert.throws(attach('calls:wrok'), { code: 'PROCESS_SYMBOL_NOT_FOUND', fix: /work/ });
     assert.throws(attach('libnothing.so:work'), { code: 'PROCESS_MODULE_NOT_FOUND' });
     assert.throws(attach('calls:'), { code: 'ATTACH_BAD_TARGET' });
-    assert.throws(attach('calls:work+1'), { code: 'ATTACH_OFFSET_UNSUPPORTED' });
+    assert.throws(attach('calls:work+1'), { code: 'ATTACH_SITE_BOUNDARY' });
     assert.throws(() => object.program('on_call').attach(process), { code: 'RUNTIME_NO_SECTION_TARGET' });
   });
 });

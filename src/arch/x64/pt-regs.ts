@@ -36,6 +36,28 @@ const ENTRY_FLAGS = 0x2n;
 const register = (number: Reg): SiteSource => ({ in: 'register', register: number });
 const constant = (value: bigint): SiteSource => ({ in: 'constant', value });
 
+/** Where a trampoline in the middle of a function keeps the flags, from the stack pointer at the site; see trampoline.ts. */
+export const SAVED_FLAGS = -144;
+
+/** A field that no register and no constant holds. */
+export interface FlagsSource {
+  readonly in: 'savedFlags';
+  /** From the stack pointer at the site, in bytes: a word with the overflow flag in bit 0 and lahf's byte in bits 8 to 15. */
+  readonly offset: number;
+}
+
+/** The flags that are always what they are in user space: interrupts on, and the one that is always set. */
+export const CONSTANT_FLAGS = 0x202n;
+/** Of lahf's byte: sign, zero, adjust, parity, carry. */
+export const LAHF_FLAGS = 0xd5n;
+/** Place of the overflow flag. */
+export const OVERFLOW_BIT = 11;
+
+/** Where they live when a thread arrives at the instruction `ip` in the middle of a function. */
+export function ptRegsInside(ip: bigint): Readonly<Record<keyof typeof PtRegs.offsetOf, SiteSource | FlagsSource>> {
+  return { ...ptRegsAtEntry(ip), flags: { in: 'savedFlags', offset: SAVED_FLAGS } };
+}
+
 /** Where each field of pt_regs lives when a thread arrives at the function entry `ip`. */
 export function ptRegsAtEntry(ip: bigint): Readonly<Record<keyof typeof PtRegs.offsetOf, SiteSource>> {
   return {

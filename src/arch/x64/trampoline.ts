@@ -26,13 +26,38 @@
  *     ret
  *
  * On the stack lie only the pushes and the body's own frame; below the stack pointer nothing is used, since a signal may
- * come at any instruction. At a function entry, and behind its return, no caller's data lies below it either.
+ * come at any instruction. At a function entry, and behind its return, no caller's data lies below it either, and no
+ * flag matters.
+ *
+ * In the middle of a function both do: programs there run below the red zone, with the flags put aside. Flags are read
+ * and written by lahf and sahf, which is some ten times faster than pushfq and popfq; the overflow flag, which those
+ * leave out, is made again by adding 127 to what it was.
+ *
+ *     rsp of the site
+ *       -128   the red zone: the function's
+ *       -136   rax
+ *       -144   al: overflow, ah: the other flags
+ *              pushes, the body's frame
+ *
+ * They are among the displaced instructions, each in front of its own: who comes by the return hook meets them too.
  */
 import { Assembler } from './assembler.ts';
 import type { LoweredProgram } from './lower.ts';
 import { at } from './memory.ts';
+import { moveWindow } from './move-window.ts';
+import { SAVED_FLAGS } from './pt-regs.ts';
 import { Reg } from './registers.ts';
-import { moveWindow } from './window.ts';
+
+/** Bytes below the stack pointer that belong to the function. System V ABI, AMD64 supplement, 3.2.2. */
+const RED_ZONE = 128;
+
+/** Programs at an instruction that is no function entry. */
+export interface InnerPoint {
+  /** Address of an instruction of the window. */
+  readonly at: bigint;
+  /** Compiled for `ptRegsInside`. */
+  readonly programs: readonly LoweredProgram[];
+}
 
 export interface TrampolinePlace {
   /** Where the trampoline will lie. */
@@ -40,6 +65,8 @@ export interface TrampolinePlace {
   /** The window's original bytes, and their address. */
   readonly window: Uint8Array;
   readonly site: bigint;
+  /** In ascending order of address. */
+  readonly inside?: readonly InnerPoint[];
 }
 
 /** What it takes to be there when the function returns. Both ends see the return address where rsp points. */
@@ -53,7 +80,7 @@ export interface ReturnHook {
 
 export interface Trampoline {
   readonly bytes: Uint8Array;
-  /** Address of each displaced instruction -> where it is now. */
+  /** Address of each displaced instruction -> where a thread goes on that was about to run it. */
   readonly moves: ReadonlyMap<bigint, bigint>;
   /** What the function returns to, if there is a return hook. */
   readonly back: bigint | undefined;
@@ -66,7 +93,7 @@ export interface Trampoline {
  */
 export function emitTrampoline(
   programs: readonly LoweredProgram[],
-  { origin, window, site }: TrampolinePlace,
+  { origin, window, site, inside = [] }: TrampolinePlace,
   returns?: ReturnHook,
 ): Trampoline {
   const a = new Assembler(origin);
@@ -89,16 +116,42 @@ export function emitTrampoline(
     a.ret();
   }
   a.bind(displaced);
-  const moved = moveWindow(window, site, a.address);
-  a.raw(moved.bytes);
-  if (moved.fallsThrough) a.jmpTo(site + BigInt(window.length));
+  const moves = emitDisplaced(a, { window, site, inside });
   if (returns === undefined) {
     a.bind(bypass);
     if (programs.some(({ result }) => result !== undefined)) a.ret();
   }
   const ends = returns === undefined ? [] : [returns.push, returns.pop, ...returns.programs];
-  for (const program of [...programs, ...ends]) program.emitFunctions(a);
-  return { bytes: a.finish(), moves: moved.moves, back };
+  const inner = inside.flatMap((point) => point.programs);
+  for (const program of [...programs, ...ends, ...inner]) program.emitFunctions(a);
+  return { bytes: a.finish(), moves, back };
+}
+
+/** The window's instructions with the programs between them, and the jump behind the window. */
+function emitDisplaced(
+  a: Assembler,
+  { window, site, inside }: Required<Omit<TrampolinePlace, 'origin'>>,
+): Map<bigint, bigint> {
+  const moves = new Map<bigint, bigint>();
+  let done = site;
+  let fallsThrough = true;
+  const moveUpTo = (end: bigint): void => {
+    if (end === done) return;
+    const moved = moveWindow(window.subarray(Number(done - site), Number(end - site)), done, a.address);
+    a.raw(moved.bytes);
+    // Who is at the instruction of a probe has yet to reach the probe.
+    for (const [from, to] of moved.moves) if (!moves.has(from)) moves.set(from, to);
+    fallsThrough = moved.fallsThrough;
+    done = end;
+  };
+  for (const point of inside) {
+    moveUpTo(point.at);
+    moves.set(point.at, a.address);
+    emitInside(a, point.programs);
+  }
+  moveUpTo(site + BigInt(window.length));
+  if (fallsThrough) a.jmpTo(done);
+  return moves;
 }
 
 /** Saves around a body; a result is left in the flags: zero or not. `above`: from rsp up to what the site's was. */
@@ -108,4 +161,21 @@ export function emitProgram(a: Assembler, program: LoweredProgram, above: number
   program.emitBody(a, { siteStack: saved.length * 8 + above, saved });
   if (program.result !== undefined) a.test(program.result, program.result, 4);
   for (const reg of saved.toReversed()) a.pop(reg);
+}
+
+function emitInside(a: Assembler, programs: readonly LoweredProgram[]): void {
+  a.lea(Reg.RSP, at(Reg.RSP, -RED_ZONE));
+  a.push(Reg.RAX);
+  a.lahf();
+  a.set('o', Reg.RAX);
+  a.push(Reg.RAX);
+  a.mov(Reg.RAX, at(Reg.RSP, 8));
+  for (const program of programs) emitProgram(a, program, -SAVED_FLAGS);
+  // A program that may write to its context may have changed it.
+  a.mov(at(Reg.RSP, 8), Reg.RAX);
+  a.pop(Reg.RAX);
+  a.aluImm('add', Reg.RAX, 0x7f, 1);
+  a.sahf();
+  a.pop(Reg.RAX);
+  a.lea(Reg.RSP, at(Reg.RSP, RED_ZONE));
 }

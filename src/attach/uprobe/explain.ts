@@ -2,22 +2,25 @@
 import { type DisassembledLine, disassemble } from '../../arch/x64/disassemble.ts';
 import type { TargetProcess } from '../../process/target-process.ts';
 import { AttachError } from '../errors.ts';
-import { planSite, type SitePlan } from './plan.ts';
+import { methodOf, planProbe, requireUntouched, type SitePlace, sitePlaceOf } from './plan.ts';
 import { parseUprobe } from './private-data.ts';
 
 /** A site, and what would become of it. */
 export interface UprobeExplanation {
-  /** 'libc.so.6:malloc' */
+  /** 'libc.so.6:malloc', or 'libc.so.6:malloc+4' */
   readonly target: string;
   /** Path of the file it was mapped from. */
   readonly path: string;
+  /** Of the instruction that is probed. */
   readonly address: bigint;
+  /** In bytes from the function's first. */
+  readonly offset: number;
   /** Of the function, in bytes; 0 if its symbol does not say. */
   readonly functionSize: number;
-  /** What stands at the entry now, in memory. */
+  /** What stands there now, in memory. */
   readonly code: readonly DisassembledLine[];
   /** Undefined if it would be refused. */
-  readonly plan: SitePlan | undefined;
+  readonly plan: (SitePlace & { readonly method: string }) | undefined;
   readonly refusal: AttachError | undefined;
 }
 
@@ -25,7 +28,7 @@ export interface UprobeExplanation {
 const SHOWN = 16;
 
 /**
- * @param place `BINARY:FUNCTION`
+ * @param place `BINARY:FUNCTION[+OFFSET]`
  * @throws {AttachError} ATTACH_BAD_TARGET
  * @throws {ProcessError} PROCESS_MODULE_NOT_FOUND, PROCESS_SYMBOL_NOT_FOUND, PROCESS_IFUNC_UNRESOLVED
  */
@@ -33,23 +36,28 @@ export function explainUprobe(process: TargetProcess, place: string): UprobeExpl
   const at = parseUprobe(place);
   const module = process.findModule(at.binary);
   const target = process.resolveFunction(module, at.symbol);
-  const { address, size } = target;
-  let plan: SitePlan | undefined;
+  const { offset } = at;
+  const address = target.address + BigInt(offset);
+  let plan: UprobeExplanation['plan'];
   let refusal: AttachError | undefined;
   try {
-    plan = planSite(process, target, at.offset);
+    const place = sitePlaceOf(target, planProbe({ target, offset }), () => true);
+    requireUntouched(process, target, place);
+    plan = { ...place, method: methodOf(place) };
   } catch (error) {
     if (!(error instanceof AttachError)) throw error;
     refusal = error;
   }
-  const end = plan === undefined ? undefined : Number(plan.at - address) + plan.window.length;
-  const bytes = process.memory.readUpTo(address, end ?? Math.min(size || SHOWN, SHOWN));
+  const start = plan !== undefined && plan.at < address ? plan.at : address;
+  const shown = Math.min(SHOWN, Math.max(target.size - offset, 0) || SHOWN);
+  const size = plan === undefined ? shown : Number(plan.at - start) + plan.window.length;
   return {
-    target: `${module.name}:${at.symbol}`,
+    target: `${module.name}:${at.symbol}${offset === 0 ? '' : `+${offset}`}`,
     path: module.path,
     address,
-    functionSize: size,
-    code: disassemble(bytes, address),
+    offset,
+    functionSize: target.size,
+    code: disassemble(process.memory.readUpTo(start, size), start),
     plan,
     refusal,
   };

@@ -1,5 +1,5 @@
-/** The attach kinds of function calls, and what each of them lets a program see. The numbers are bpftime's. */
-import { PtRegs, ptRegsAtEntry } from '../../arch/x64/pt-regs.ts';
+/** The attach kinds of functions, and what each of them lets a program see. The numbers are bpftime's. */
+import { PtRegs, ptRegsAtEntry, ptRegsInside } from '../../arch/x64/pt-regs.ts';
 import { SHARED_SITE_ADDRESS } from '../../arch/x64/shared-body.ts';
 import type { ContextModel } from '../../compile/context-model.ts';
 import type { SiteSource } from '../../ir/value.ts';
@@ -10,13 +10,15 @@ export interface UprobeKind extends AttachKind {
   readonly when: 'entry' | 'return';
   /** The context of a program at the function that begins at `address`. */
   model(address: bigint): ContextModel;
+  /** At another instruction; kinds that do not have it attach to functions only. */
+  modelInside?(address: bigint): ContextModel;
 }
 
 /** Integer arguments in order, as fields of pt_regs. System V ABI, AMD64 supplement 3.2.3. */
 const ARGUMENTS = ['di', 'si', 'dx', 'cx', 'r8', 'r9'] as const;
 const GENERAL = ['ax', 'bx', 'cx', 'dx', 'si', 'di', 'bp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
 
-/** At the entry of a function. */
+/** At the entry of a function, or at an instruction inside it. */
 export const UPROBE: UprobeKind = {
   type: 6,
   name: 'uprobe',
@@ -25,13 +27,14 @@ export const UPROBE: UprobeKind = {
   helpers: [],
   when: 'entry',
   model: (address) => atEntry(constant(address)),
+  modelInside: atInstruction,
 };
 
 /** At the entries of all functions that a pattern matches. The kernel's number, BPF_TRACE_UPROBE_MULTI: bpftime has none. */
 export const UPROBE_MULTI: UprobeKind = { ...UPROBE, type: 48, name: 'uprobe.multi', sections: ['uprobe.multi'] };
 
 /** What a program is compiled for that many entries share. */
-export const SHARED_ENTRY: ContextModel = atEntry(SHARED_SITE_ADDRESS);
+export const SHARED_ENTRY: ContextModel = { ...atEntry(SHARED_SITE_ADDRESS), variant: 'shared' };
 
 /** When a function has returned: `ax` is what it returned, `ip` where it returns to. */
 export const URETPROBE: UprobeKind = {
@@ -76,6 +79,12 @@ export const UPROBE_KINDS: readonly UprobeKind[] = [UPROBE, UPROBE_MULTI, URETPR
 /** @param site the address of the function */
 function atEntry(site: SiteSource): ContextModel {
   return { ...common(site, site), arguments: ARGUMENTS };
+}
+
+/** pt_regs of a thread that arrives at any instruction: flags and all. */
+export function atInstruction(address: bigint): ContextModel {
+  const here = constant(address);
+  return { ...common(here, here), fields: ptRegsInside(address), variant: 'inside' };
 }
 
 function common(functionIp: SiteSource, ip: SiteSource): ContextModel {

@@ -10,9 +10,9 @@ import { functionsMatching } from '../../process/functions.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import type { AttachEntry, EbpfCallback } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
-import { SHARED_ENTRY, UPROBE_MULTI } from './kinds.ts';
+import { atInstruction, SHARED_ENTRY, UPROBE_MULTI } from './kinds.ts';
 import type { UprobePrivateData } from './private-data.ts';
-import type { SiteProgram, UprobeSite } from './site.ts';
+import type { UprobeSites } from './sites.ts';
 
 /** Sites that share one copy of the program: their addresses lie behind it. */
 const SHARING = 4096;
@@ -22,74 +22,72 @@ const SHARED_SPAN = 64n * 1024n * 1024n;
 /** What attaching to many needs of the implementation around it. */
 export interface ManySites {
   readonly injection: Injection;
-  /** @throws {AttachError} ATTACH_SITE_* */
-  siteOf(target: ResolvedFunction): UprobeSite;
+  readonly sites: UprobeSites;
 }
 
 /** Attaches to every function that `at` matches. @throws {AttachError} ATTACH_*; nothing is changed then */
 export function attachMany(
-  { injection, siteOf }: ManySites,
+  { injection, sites }: ManySites,
   at: UprobePrivateData,
   callback: EbpfCallback,
 ): AttachEntry {
-  const { process } = injection;
-  const module = process.findModule(at.binary);
+  const module = injection.process.findModule(at.binary);
   const targets = functionsMatching(module, at.symbol);
-  const sites = targets.map((target) => {
-    try {
-      return siteOf(target);
-    } catch (error) {
-      throw error instanceof AttachError ? among(targets.length, error) : error;
-    }
-  });
-  requireApart(targets, sites);
-  const { missedCell } = callback;
-  const programs = compileForAll(injection, targets, callback).map(
-    (code): SiteProgram => ({ when: 'entry', code, missedCell }),
-  );
-  let attached = 0;
+  const { offset } = at;
+  const addresses = targets.map(({ address }) => address + BigInt(offset));
+  const shared = offset === 0 ? shareAmong(injection, targets, callback) : new Map<bigint, LoweredProgram>();
+  const methods = new Set<string>();
+  const removes: (() => void)[] = [];
   const detach = (): void => {
-    for (let n = 0; n < attached; n++) sites[n]!.remove(programs[n]!);
-    attached = 0;
+    for (const remove of removes.splice(0)) remove();
   };
   try {
-    for (const site of sites) {
-      site.add(programs[attached]!);
-      attached++;
-    }
+    targets.forEach((target, n) => {
+      const address = addresses[n]!;
+      const located = sites.locate({ target, offset });
+      const program =
+        located.where === 'inside'
+          ? callback.compile(atInstruction(address), address)
+          : (shared.get(address) ?? callback.compile(UPROBE_MULTI.model(address), address));
+      removes.push(sites.add(located, { program, missedCell: callback.missedCell }));
+      methods.add(located.site.method);
+    });
   } catch (error) {
     detach();
-    throw error;
+    throw error instanceof AttachError ? among(targets.length, error) : error;
   }
   return {
-    target: `${module.name}:${at.symbol}`,
-    address: targets[0]!.address,
-    addresses: targets.map(({ address }) => address),
-    method: 'jump',
+    target: `${module.name}:${at.symbol}${offset === 0 ? '' : `+${offset}`}`,
+    address: addresses[0]!,
+    addresses,
+    method: [...methods].join(', '),
     detach,
   };
 }
 
-/** The program for each target: a call to a copy that many share or, where the program cannot be shared, its own. */
-function compileForAll(
+/** By address of the entry: a call to a copy of the program that many share. None where the program cannot be shared. */
+function shareAmong(
   injection: Injection,
   targets: readonly ResolvedFunction[],
   callback: EbpfCallback,
-): LoweredProgram[] {
-  return groups(targets).flatMap((group) => {
-    const { address } = group[0]!;
-    const own = () => group.map((target) => callback.compile(UPROBE_MULTI.model(target.address), target.address));
-    if (group.length === 1) return own();
+): ReadonlyMap<bigint, LoweredProgram> {
+  const shared = new Map<bigint, LoweredProgram>();
+  for (const group of groups(targets)) {
+    if (group.length === 1) continue;
     let program: LoweredProgram;
     try {
-      program = callback.compile(SHARED_ENTRY, address);
+      program = callback.compile(SHARED_ENTRY, group[0]!.address);
     } catch (error) {
-      // A function of the program may ask for the site; if it is anything else, compiling once more says it again.
-      if (error instanceof CompileError) return own();
+      // A function of the program may ask for the site; if it is anything else, compiling for one site says it again.
+      if (error instanceof CompileError) continue;
       throw error;
     }
-    return callsTo(injection, program, group);
-  });
+    const calls = callsTo(injection, program, group);
+    group.forEach(({ address }, n) => {
+      shared.set(address, calls[n]!);
+    });
+  }
+  return shared;
 }
 
 /** By compiled program and the sites it is at: what goes and comes back needs no second copy. */
@@ -131,22 +129,6 @@ function groups(targets: readonly ResolvedFunction[]): ResolvedFunction[][] {
     else all.push([target]);
   }
   return all;
-}
-
-/** Functions may begin inside others. */
-function requireApart(targets: readonly ResolvedFunction[], sites: readonly UprobeSite[]): void {
-  sites.forEach((site, n) => {
-    const next = sites[n + 1];
-    if (next === undefined || site.end <= next.start) return;
-    const names = `${targets[n]!.name} and ${targets[n + 1]!.name}`;
-    throw among(
-      targets.length,
-      new AttachError(
-        'ATTACH_SITE_TOO_SHORT',
-        `cannot attach to ${names}: the jump of the first would lie over the second`,
-      ),
-    );
-  });
 }
 
 function among(count: number, { code, message, why }: AttachError): AttachError {

@@ -1,78 +1,121 @@
 /**
- * How a function would be probed: decided by its bytes alone, in memory and in its file. Attaching does what this says, and
- * explaining shows it.
+ * How a place would be probed: decided by its file alone, and by what stands there in memory still being that. Attaching
+ * does what this says, and explaining shows it.
  */
 import { findWindow, JUMP_SIZE, type Window, type WindowRefusal } from '../../arch/x64/window.ts';
+import { codeMapOf } from '../../process/module-code.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import type { TargetProcess } from '../../process/target-process.ts';
 import { AttachError, type AttachErrorCode } from '../errors.ts';
 
-/** Where the jump goes. */
-export interface SitePlan {
-  readonly method: 'jump';
-  /** Address of the window's first byte. */
-  readonly at: bigint;
-  /** Its original bytes: whole instructions, which move to the trampoline. */
-  readonly window: Uint8Array;
+/** Where a probe is to be. */
+export interface ProbePlace {
+  readonly target: ResolvedFunction;
+  /** In bytes from the function's first. */
+  readonly offset: number;
 }
 
-/** An endbr64, four bytes of instructions, and the longest one there is. */
-const LONGEST_WINDOW = 4 + 4 + 15;
-/** Bytes behind a function that may be padding of it. */
-const PADDING = 16;
+/** The instructions that would give way to a jump, and the one that is probed. */
+export interface ProbePlan {
+  readonly window: Window;
+  /** Address of the instruction in front of which the program runs: behind an endbr64. */
+  readonly at: bigint;
+  /** 'entry' where flags and what lies below the stack pointer are nobody's; only there can a return be probed. */
+  readonly where: 'entry' | 'inside';
+}
+
+/** Where a site lies and what stands there. */
+export interface SitePlace {
+  /** What to call it in messages. */
+  readonly name: string;
+  /** Address of the window's first byte. */
+  readonly at: bigint;
+  /** The window's original bytes: whole instructions, which move to the trampoline. */
+  readonly window: Uint8Array;
+  /** Padding that a short jump leads to, where five bytes were not to be had. */
+  readonly island: { readonly at: bigint; readonly original: Uint8Array } | undefined;
+}
 
 const REFUSAL_CODES: Readonly<Record<WindowRefusal['reason'], AttachErrorCode>> = {
   'too short': 'ATTACH_SITE_TOO_SHORT',
   'branch into it': 'ATTACH_SITE_BRANCH',
   'cannot be moved': 'ATTACH_SITE_INSTRUCTION',
   'does not decode': 'ATTACH_SITE_UNREADABLE',
+  'not in the function': 'ATTACH_SITE_OUTSIDE',
+  'not an instruction': 'ATTACH_SITE_BOUNDARY',
 };
 
+/** @throws {AttachError} ATTACH_SITE_* if no jump can be laid there */
+export function planProbe({ target, offset }: ProbePlace): ProbePlan {
+  const { module, address, size } = target;
+  const start = Number(address - module.bias);
+  const window = findWindow(codeMapOf(module.elf), start + offset, { start, end: start + size });
+  if ('reason' in window) {
+    const place = nameOf(target, offset);
+    throw new AttachError(REFUSAL_CODES[window.reason], `cannot attach to ${place}: ${window.detail}`, {
+      why: 'its instructions cannot give way to a jump',
+      fix: 'probe another instruction of it, a function that it calls, or one that calls it',
+    });
+  }
+  // Only what a symbol calls a function, with a size, keeps to the convention; hand-written code may not even then.
+  const where = offset === 0 && size > 0 && !window.readsFlags ? 'entry' : 'inside';
+  return { window, at: address + BigInt(offset + window.skip), where };
+}
+
 /**
- * Plans a probe in a function. Only reads.
+ * Where the jump of a plan lies.
  *
- * @param offset in bytes from the function's first
- * @throws {AttachError} ATTACH_SITE_*, ATTACH_OFFSET_UNSUPPORTED
+ * @param isFree says whether the padding at an address is no other site's
+ * @throws {AttachError} ATTACH_SITE_TOO_SHORT
  */
-export function planSite({ memory }: TargetProcess, target: ResolvedFunction, offset: number): SitePlan {
-  const { name, address, size } = target;
-  if (offset !== 0) {
+export function sitePlaceOf(
+  target: ResolvedFunction,
+  { at, window: { lead, length, islands } }: ProbePlan,
+  isFree: (island: bigint) => boolean,
+): SitePlace {
+  const { module, address } = target;
+  const bytesAt = (from: bigint, size: number): Uint8Array => module.elf.bytesAt(from - module.bias, size);
+  const name = nameOf(target, Number(at - address));
+  const start = at - BigInt(lead);
+  const place = { name, at: start, window: bytesAt(start, length) };
+  if (islands === undefined) return { ...place, island: undefined };
+  const free = islands.map((island) => BigInt(island) + module.bias).find(isFree);
+  if (free === undefined) {
+    throw new AttachError('ATTACH_SITE_TOO_SHORT', `cannot attach to ${name}: other probes took the padding near it`);
+  }
+  return { ...place, island: { at: free, original: bytesAt(free, JUMP_SIZE) } };
+}
+
+/**
+ * Whoever patched the place first would have its patch taken for the original.
+ *
+ * @throws {AttachError} ATTACH_SITE_PATCHED
+ */
+export function requireUntouched(
+  { memory }: TargetProcess,
+  { module }: ResolvedFunction,
+  { name, at, window, island }: SitePlace,
+): void {
+  for (const [address, file] of [[at, window] as const, ...(island ? [[island.at, island.original] as const] : [])]) {
+    const found = memory.readUpTo(address, file.length);
+    const changed = file.findIndex((byte, index) => byte !== found[index]);
+    if (changed < 0) continue;
     throw new AttachError(
-      'ATTACH_OFFSET_UNSUPPORTED',
-      `cannot attach to ${name}+${offset}: an offset inside a function`,
+      'ATTACH_SITE_PATCHED',
+      `cannot attach to ${name}: its byte ${changed} is not what the file has`,
       {
-        fix: 'probe the entry of the function',
+        why: `the code in memory differs from ${module.path}: a debugger, another tracer or another remora has patched it`,
+        fix: 'take the other probe off first',
       },
     );
   }
-  const code = memory.readUpTo(address, size + PADDING);
-  requireUntouched(target, code.subarray(0, Math.min(size, LONGEST_WINDOW)));
-  const window = findWindow(code, address, size);
-  if (isRefusal(window)) {
-    throw new AttachError(REFUSAL_CODES[window.reason], `cannot attach to ${name}: ${window.detail}`, {
-      why: `its first bytes cannot give way to a ${JUMP_SIZE}-byte jump`,
-      fix: 'probe a function that it calls, or one that calls it',
-    });
-  }
-  const { skip, length } = window;
-  return { method: 'jump', at: address + BigInt(skip), window: code.slice(skip, skip + length) };
 }
 
-/** Whoever patched the function first would have its patch taken for the original. */
-function requireUntouched({ name, module, address }: ResolvedFunction, code: Uint8Array): void {
-  const file = module.elf.bytesAt(address - module.bias, code.length);
-  const changed = code.findIndex((byte, index) => byte !== file[index]);
-  if (changed < 0) return;
-  throw new AttachError(
-    'ATTACH_SITE_PATCHED',
-    `cannot attach to ${name}: its byte ${changed} is not what the file has`,
-    {
-      why: `the code in memory differs from ${module.path}: a debugger, another tracer or another remora has patched it`,
-      fix: 'take the other probe off first',
-    },
-  );
+/** How threads come from a site to the programs. */
+export function methodOf({ island }: SitePlace): 'jump' | 'short jump' {
+  return island === undefined ? 'jump' : 'short jump';
 }
 
-function isRefusal(found: Window | WindowRefusal): found is WindowRefusal {
-  return 'reason' in found;
+function nameOf({ name }: ResolvedFunction, offset: number): string {
+  return offset === 0 ? name : `${name}+${offset}`;
 }

@@ -2,7 +2,7 @@
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import { AttachError } from '../errors.ts';
 
-/** Names without leading underscores or suffixes such as @GLIBC -> why. */
+/** Names without suffixes such as @GLIBC or @plt -> why. */
 const REFUSED: readonly (readonly [names: RegExp, why: string])[] = [
   [/^_*(?:sig)?setjmp$|^getcontext$|^swapcontext$/, 'it may return more than once, or in another thread'],
   [/^_*vfork$/, 'it returns twice on the same stack: first in the child, then in the parent'],
@@ -21,7 +21,8 @@ const GO_SECTIONS = ['.go.buildinfo', '.gopclntab', '.data.rel.ro.gopclntab'] as
 
 /** @throws {AttachError} ATTACH_RETURN_REFUSED */
 export function requireReturnProbeable({ name, module }: ResolvedFunction): void {
-  const why = REFUSED.find(([names]) => names.test(name))?.[1];
+  const plain = name.replace(/@.*$/, '');
+  const why = REFUSED.find(([names]) => names.test(plain))?.[1];
   if (why !== undefined) throw refused(name, why, 'probe its entry, or the return of the function that calls it');
   if (GO_SECTIONS.some((section) => module.elf.section(section) !== undefined)) {
     throw refused(

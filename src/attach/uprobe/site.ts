@@ -1,18 +1,24 @@
 /**
- * One probed function: its original bytes, the programs that run there, and the trampoline that the jump at its entry
- * leads to. A probe that comes or goes changes where the jump leads, never code that a thread may be in.
+ * One patched place: its original bytes, the programs that run there, and the trampoline that the jump leads to. A probe
+ * that comes or goes changes where the jump leads, never code that a thread may be in.
  */
 import { emitTrampoline } from '../../arch/x64/trampoline.ts';
-import { JUMP_SIZE } from '../../arch/x64/window.ts';
+import { JUMP_SIZE, SHORT_JUMP_SIZE } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
-import type { Injection } from '../../inject/injection.ts';
-import type { SitePlan } from './plan.ts';
+import type { Injection, SitePatch } from '../../inject/injection.ts';
+import { AttachError } from '../errors.ts';
+import { methodOf, type SitePlace } from './plan.ts';
 import type { ReturnStack } from './return-stack.ts';
 
-/** A program at a site. */
-export interface SiteProgram {
-  readonly when: 'entry' | 'return';
-  readonly code: LoweredProgram;
+/** A program at an instruction of the window. */
+export interface SiteProbe {
+  readonly at: bigint;
+  /**
+   * 'entry': compiled for the first instruction of a function, where flags and the red zone are free; 'return': for where
+   * the function that begins there has returned.
+   */
+  readonly where: 'entry' | 'inside' | 'return';
+  readonly program: LoweredProgram;
   /** For programs that run at the return: what counts those that were missed. */
   readonly missedCell?: bigint;
   /** It keeps threads safe on their way through other sites. */
@@ -21,92 +27,143 @@ export interface SiteProgram {
 
 /** A trampoline laid into the target. */
 interface LaidTrampoline {
-  readonly programs: readonly SiteProgram[];
+  readonly probes: readonly SiteProbe[];
   readonly origin: bigint;
   readonly moves: ReadonlyMap<bigint, bigint>;
 }
 
 export class UprobeSite {
+  readonly place: SitePlace;
   readonly #injection: Injection;
-  /** Address of the window's first byte. */
-  readonly #at: bigint;
-  readonly #window: Uint8Array;
   readonly #returnStack: () => ReturnStack;
-  /** In the order they were attached. */
-  #programs: readonly SiteProgram[] = [];
-  /** The trampoline made last, and for which programs: a probe that goes and comes back needs no second one. */
+  /** In the order they were attached, guards first. */
+  #probes: readonly SiteProbe[] = [];
+  /** The trampoline made last, and for which probes: one that goes and comes back needs no second. */
   #made: LaidTrampoline | undefined;
 
   /** @param returnStack asked for when the first program comes that runs at the return */
-  constructor(injection: Injection, { at, window }: SitePlan, returnStack: () => ReturnStack) {
+  constructor(injection: Injection, place: SitePlace, returnStack: () => ReturnStack) {
     this.#injection = injection;
+    this.place = place;
     this.#returnStack = returnStack;
-    this.#at = at;
-    this.#window = window;
   }
 
-  /** Address of the first byte that is displaced. */
-  get start(): bigint {
-    return this.#at;
+  /** How threads come from here to the programs. */
+  get method(): string {
+    return methodOf(this.place);
   }
 
-  /** The first address behind the displaced bytes. */
+  /** True while a jump stands there. */
+  get isPatched(): boolean {
+    return this.#probes.length > 0;
+  }
+
+  /** The first address behind the window. */
   get end(): bigint {
-    return this.#at + BigInt(this.#window.length);
+    return this.place.at + BigInt(this.place.window.length);
   }
 
-  add(program: SiteProgram): void {
-    this.#set([...this.#programs, program]);
+  /** True if the instruction at `address` is one that its jump takes the place of. */
+  displaces(address: bigint): boolean {
+    return address >= this.place.at && address < this.end;
   }
 
-  /** Adds a guard, or makes sure that it is still there: the patch may have been part of a change that failed. */
-  guard(program: () => LoweredProgram): void {
-    const isThere = this.#programs.some(({ isGuard }) => isGuard);
-    this.#set(isThere ? this.#programs : [{ when: 'entry', code: program(), isGuard: true }, ...this.#programs]);
+  /** Every byte that is its, patched or displaced. */
+  *bytes(): Generator<bigint> {
+    const { at, window, island } = this.place;
+    for (let n = 0n; n < window.length; n++) yield at + n;
+    if (island !== undefined) for (let n = 0n; n < JUMP_SIZE; n++) yield island.at + n;
   }
 
-  remove(program: SiteProgram): void {
-    this.#set(this.#programs.filter((other) => other !== program));
+  /** @throws {AttachError} ATTACH_SITE_INSTRUCTION */
+  add(probe: SiteProbe): void {
+    this.#set(probe.isGuard ? [probe, ...this.#probes] : [...this.#probes, probe]);
   }
 
-  #set(programs: readonly SiteProgram[]): void {
-    const original = this.#window.subarray(0, JUMP_SIZE);
-    if (programs.length === 0) {
-      this.#injection.patch({ address: this.#at, original, wanted: original, moves: new Map() });
-    } else {
-      const { origin, moves } = this.#trampolineFor(programs);
-      const isGuard = programs.some((program) => program.isGuard);
-      this.#injection.patch({ address: this.#at, original, wanted: jump(this.#at, origin), moves, isGuard });
-    }
-    this.#programs = programs;
+  /** Makes sure that all is there: the patch may have been part of a change that failed. */
+  renew(): void {
+    this.#set(this.#probes);
   }
 
-  #trampolineFor(programs: readonly SiteProgram[]): LaidTrampoline {
+  remove(probe: SiteProbe): void {
+    this.#set(this.#probes.filter((known) => known !== probe));
+  }
+
+  /** Puts the original bytes back; the result is what ran here. */
+  clear(): readonly SiteProbe[] {
+    const probes = this.#probes;
+    this.#set([]);
+    return probes;
+  }
+
+  #set(probes: readonly SiteProbe[]): void {
+    const trampoline = probes.length === 0 ? undefined : this.#trampolineFor(probes);
+    const isGuard = probes.some((probe) => probe.isGuard);
+    const patches = this.#patches(trampoline?.origin, trampoline?.moves ?? new Map());
+    // The way is built from its end, and taken down from its beginning.
+    if (trampoline === undefined) patches.reverse();
+    for (const patch of patches) this.#injection.patch({ ...patch, isGuard });
+    this.#probes = probes;
+  }
+
+  /** What leads to `origin`, or nowhere; the last link of the chain first. */
+  #patches(origin: bigint | undefined, moves: ReadonlyMap<bigint, bigint>): SitePatch[] {
+    const { at, window, island } = this.place;
+    const link = (address: bigint, bytes: Uint8Array, jump: Uint8Array, moved = moves): SitePatch => {
+      const original = bytes.subarray(0, jump.length);
+      return { address, original, wanted: origin === undefined ? original : jump, moves: moved };
+    };
+    if (island === undefined) return [link(at, window, nearJump(at, origin ?? at))];
+    return [
+      link(island.at, island.original, nearJump(island.at, origin ?? at), new Map()),
+      link(at, window, Uint8Array.of(0xeb, Number(island.at - at) - SHORT_JUMP_SIZE)),
+    ];
+  }
+
+  #trampolineFor(probes: readonly SiteProbe[]): LaidTrampoline {
     const made = this.#made;
-    const isSame = made?.programs.every(({ code }, i) => code === programs[i]?.code);
-    if (isSame && made?.programs.length === programs.length) return made;
-    const codes = (when: SiteProgram['when']) => programs.filter((p) => p.when === when).map(({ code }) => code);
-    const returns = programs.filter(({ when }) => when === 'return');
-    const hook =
-      returns.length === 0
-        ? undefined
-        : this.#returnStack().hook(
-            this.#at,
-            returns.flatMap(({ missedCell }) => missedCell ?? []),
-          );
-    const { origin, result } = this.#injection.layCode(this.#at, (address) => {
-      const place = { origin: address, window: this.#window, site: this.#at };
-      const { bytes, ...laid } = emitTrampoline(codes('entry'), place, hook && { ...hook, programs: codes('return') });
-      return { bytes, result: laid };
-    });
-    if (result.back !== undefined) hook?.setLabel(result.back);
-    this.#made = { programs, origin, moves: result.moves };
-    return this.#made;
+    if (made?.probes.length === probes.length && made.probes.every(({ program }, i) => program === probes[i]!.program))
+      return made;
+    const { at: site, window, name } = this.place;
+    const at = (where: SiteProbe['where']) => probes.filter((probe) => probe.where === where);
+    const inside = pointsOf(at('inside'));
+    const hook = this.#hookFor(at('return'));
+    try {
+      const { origin, result } = this.#injection.layCode(site, (address) => {
+        const { bytes, ...laid } = emitTrampoline(
+          programsOf(at('entry')),
+          { origin: address, window, site, inside },
+          hook,
+        );
+        return { bytes, result: laid };
+      });
+      if (result.back !== undefined) hook?.setLabel(result.back);
+      this.#made = { probes, origin, moves: result.moves };
+      return this.#made;
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new AttachError('ATTACH_SITE_INSTRUCTION', `cannot attach to ${name}: ${cause.message}`, { cause });
+    }
+  }
+
+  #hookFor(returns: readonly SiteProbe[]) {
+    if (returns.length === 0) return undefined;
+    const missedCells = returns.flatMap(({ missedCell }) => missedCell ?? []);
+    return { ...this.#returnStack().hook(this.place.at, missedCells), programs: programsOf(returns) };
   }
 }
 
+const programsOf = (probes: readonly SiteProbe[]) => probes.map(({ program }) => program);
+
+/** By address; the programs of each in the order they were attached. */
+function pointsOf(probes: readonly SiteProbe[]) {
+  const points = new Map<bigint, LoweredProgram[]>();
+  for (const { at, program } of probes) points.set(at, [...(points.get(at) ?? []), program]);
+  return [...points].map(([at, programs]) => ({ at, programs })).sort((a, b) => Number(a.at - b.at));
+}
+
 /** jmp rel32 */
-function jump(from: bigint, to: bigint): Uint8Array {
+function nearJump(from: bigint, to: bigint): Uint8Array {
   const bytes = Uint8Array.of(0xe9, 0, 0, 0, 0);
   new DataView(bytes.buffer).setInt32(1, Number(to - from) - JUMP_SIZE, true);
   return bytes;

@@ -1,101 +1,76 @@
 /**
- * Probes of function calls: the seed's uprobe implementation. The first instructions of a function are displaced into a
- * trampoline that runs the programs, and a 5-byte jump leads there.
+ * Probes of functions: at the entry, at an instruction inside, at the return, or in the function's place. The seed's uprobe
+ * implementation: instructions are displaced into a trampoline that runs the programs, and a jump leads there.
  */
 import type { Injection } from '../../inject/injection.ts';
-import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
 import { UPROBE_KINDS, UPROBE_MULTI, type UprobeKind } from './kinds.ts';
 import { attachMany } from './multi.ts';
-import { planSite } from './plan.ts';
+import type { ProbePlace } from './plan.ts';
 import { parseUprobe, type UprobePrivateData } from './private-data.ts';
 import { requireReturnProbeable } from './return-refusals.ts';
-import { ReturnStack } from './return-stack.ts';
-import { type SiteProgram, UprobeSite } from './site.ts';
-import { findUnwinders } from './unwinders.ts';
+import type { LocatedProbe, UprobeSites } from './sites.ts';
 
 export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
   readonly kinds = UPROBE_KINDS;
   readonly parsePrivateData = parseUprobe;
   readonly #injection: Injection;
-  /** By the address that is probed. A site stays known when its last program is gone: its trampoline may be used again. */
-  readonly #sites = new Map<bigint, UprobeSite>();
-  #returnStack: ReturnStack | undefined;
-  #known: { readonly modules: string; readonly unwinders: readonly ResolvedFunction[] } | undefined;
+  readonly #sites: UprobeSites;
 
-  constructor(injection: Injection) {
+  constructor(injection: Injection, sites: UprobeSites) {
     this.#injection = injection;
+    this.#sites = sites;
   }
 
   createAttach(kind: AttachKind, at: UprobePrivateData, callback: EbpfCallback): AttachEntry {
-    const { type, when, model } = kindOf(kind);
-    if (type === UPROBE_MULTI.type) {
-      return attachMany(
-        { injection: this.#injection, siteOf: (target) => this.#siteAt(target, at.offset) },
-        at,
-        callback,
-      );
+    const uprobe = kindOf(kind);
+    if (uprobe.type === UPROBE_MULTI.type) {
+      return attachMany({ injection: this.#injection, sites: this.#sites }, at, callback);
     }
     const { process } = this.#injection;
     const target = process.resolveFunction(process.findModule(at.binary), at.symbol);
-    const { address } = target;
-    if (when === 'return') this.#prepareReturns(target);
-    const site = this.#siteAt(target, at.offset);
-    const code = callback.compile(model(address), address);
-    const program: SiteProgram = { when, code, missedCell: callback.missedCell };
-    site.add(program);
+    const { offset } = at;
+    const address = target.address + BigInt(offset);
+    const located = this.#locate(uprobe, { target, offset });
+    const model = located.where === 'inside' ? uprobe.modelInside : uprobe.model;
+    if (model === undefined) throw entryOnly(kind, at);
+    const program = callback.compile(model(address), address);
+    const where = uprobe.when === 'return' ? 'return' : located.where;
+    const remove = this.#sites.add({ ...located, where }, { program, missedCell: callback.missedCell });
     let attached = true;
     return {
-      target: `${target.module.name}:${at.symbol}`,
+      target: `${target.module.name}:${at.symbol}${offset === 0 ? '' : `+${offset}`}`,
       address,
-      method: 'jump',
+      method: located.site.method,
       detach: () => {
-        if (attached) site.remove(program);
+        if (attached) remove();
         attached = false;
       },
     };
   }
 
-  #siteAt(target: ResolvedFunction, offset = 0): UprobeSite {
-    const address = target.address + BigInt(offset);
-    let site = this.#sites.get(address);
-    if (site === undefined) {
-      const plan = planSite(this.#injection.process, target, offset);
-      site = new UprobeSite(this.#injection, plan, () => this.#returnsFor(target));
-      this.#sites.set(address, site);
+  #locate({ when }: UprobeKind, place: ProbePlace): LocatedProbe {
+    if (when === 'return' && place.offset === 0) {
+      requireReturnProbeable(place.target);
+      this.#sites.prepareReturns(place.target);
     }
-    return site;
+    return this.#sites.locate(place);
   }
+}
 
-  #returnsFor({ name }: ResolvedFunction): ReturnStack {
-    this.#returnStack ??= new ReturnStack(this.#injection, name);
-    return this.#returnStack;
-  }
-
-  /** Looked for again whenever a library came or went. */
-  #unwinders(): readonly ResolvedFunction[] {
-    const { process } = this.#injection;
-    const modules = process
-      .modules()
-      .map(({ path, start }) => `${path} ${start}`)
-      .join();
-    if (this.#known?.modules !== modules) this.#known = { modules, unwinders: findUnwinders(process) };
-    return this.#known.unwinders;
-  }
-
-  /** Unwinders must never meet a return address that we put away: from now on they have them all put back first. */
-  #prepareReturns(target: ResolvedFunction): void {
-    requireReturnProbeable(target);
-    const stack = this.#returnsFor(target);
-    for (const unwinder of this.#unwinders()) {
-      this.#siteAt(unwinder).guard(() => stack.restoring(unwinder.address));
-    }
-  }
+function entryOnly({ name }: AttachKind, at: UprobePrivateData): AttachError {
+  return new AttachError('ATTACH_ENTRY_ONLY', `cannot attach to ${at}: ${name} needs the entry of a function`, {
+    why:
+      at.offset === 0
+        ? 'it has no size, or begins with what its caller left in the flags: no function as the convention has it'
+        : 'no call begins there that could end or be left out',
+    fix: 'attach a uprobe there, or this to the entry of a function',
+  });
 }
 
 function kindOf({ type }: AttachKind): UprobeKind {
   const kind = UPROBE_KINDS.find((one) => one.type === type);
   if (kind !== undefined) return kind;
-  throw new AttachError('ATTACH_NO_IMPL', `cannot attach: attach type ${type} is none of function calls`);
+  throw new AttachError('ATTACH_NO_IMPL', `cannot attach: attach type ${type} is none of functions`);
 }

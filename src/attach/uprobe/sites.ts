@@ -1,0 +1,165 @@
+/**
+ * All sites of one target, and which bytes are whose: two jumps must not lie over each other. A probe at an instruction
+ * that another site has displaced joins that site; sites whose windows would overlap become one.
+ */
+import { JUMP_SIZE, measureWindow } from '../../arch/x64/window.ts';
+import type { LoweredProgram } from '../../compile/compile.ts';
+import type { Injection } from '../../inject/injection.ts';
+import { codeMapOf } from '../../process/module-code.ts';
+import type { ResolvedFunction } from '../../process/resolve-function.ts';
+import { AttachError } from '../errors.ts';
+import { type ProbePlace, planProbe, requireUntouched, type SitePlace, sitePlaceOf } from './plan.ts';
+import { ReturnSupport } from './return-support.ts';
+import { type SiteProbe, UprobeSite } from './site.ts';
+
+/** Where a probe would run, and how it would be reached. */
+export interface LocatedProbe {
+  readonly site: UprobeSite;
+  /** Sites whose jumps that of `site` replaces. */
+  readonly absorbed: readonly UprobeSite[];
+  /** Address of the instruction in front of which the program runs: behind an endbr64. */
+  readonly at: bigint;
+  /** 'entry' where flags and what lies below the stack pointer are nobody's; only there can a return be probed. */
+  readonly where: SiteProbe['where'];
+}
+
+export class UprobeSites {
+  readonly #injection: Injection;
+  /** By address of the window. A site stays known when its last program is gone: its trampoline may be used again. */
+  readonly #sites = new Map<bigint, UprobeSite>();
+  /** Of every byte that a patched site has. */
+  readonly #owners = new Map<bigint, UprobeSite>();
+  /** Where each probe is: a site may have been absorbed by another since it was added. */
+  readonly #homes = new Map<SiteProbe, UprobeSite>();
+
+  /** By address of the unwinder. */
+  readonly #guards = new Map<bigint, SiteProbe>();
+  readonly #returns: ReturnSupport;
+
+  constructor(injection: Injection) {
+    this.#injection = injection;
+    this.#returns = new ReturnSupport(injection);
+  }
+
+  /**
+   * Finds out how a place can be probed; nothing is changed.
+   *
+   * @throws {AttachError} ATTACH_SITE_*
+   */
+  locate(wanted: ProbePlace): LocatedProbe {
+    const { target } = wanted;
+    const plan = planProbe(wanted);
+    const { at, where, window } = plan;
+    // Its jump is in the place of this instruction, so the two are run by one trampoline.
+    const owner = this.#owners.get(at);
+    if (owner !== undefined) return { site: owner, absorbed: [], at, where };
+    const known = this.#sites.get(at - BigInt(window.lead));
+    const place = () => sitePlaceOf(target, plan, (island) => this.#isFree(island));
+    const site = known?.displaces(at) ? known : this.#newSite(target, place());
+    const absorbed = this.#ownersOf(site);
+    if (absorbed.length > 0) return { ...this.#merge(target, site, absorbed, at), at, where };
+    requireUntouched(this.#injection.process, target, site.place);
+    return { site, absorbed, at, where };
+  }
+
+  /**
+   * Makes ready for probes of the return of `target`: unwinders must never meet a return address that we put away, so from
+   * now on they have them all put back first.
+   *
+   * @throws {AttachError} ATTACH_RETURN_REFUSED, and ATTACH_SITE_* of an unwinder
+   */
+  prepareReturns(target: ResolvedFunction): void {
+    const stack = this.#returns.stackFor(target);
+    for (const unwinder of this.#returns.unwinders()) {
+      const guard = this.#guards.get(unwinder.address);
+      if (guard === undefined) this.#guard(unwinder, stack.restoring(unwinder.address));
+      else this.#homes.get(guard)!.renew();
+    }
+  }
+
+  #guard(unwinder: ResolvedFunction, program: LoweredProgram): void {
+    const located = this.locate({ target: unwinder, offset: 0 });
+    const guard = { at: located.at, where: located.where, program, isGuard: true };
+    this.#join(located, guard);
+    this.#guards.set(unwinder.address, guard);
+  }
+
+  /**
+   * Has a program run at a place that was just located.
+   *
+   * @returns what takes it off again
+   * @throws {AttachError} ATTACH_SITE_INSTRUCTION
+   */
+  add(located: LocatedProbe, program: Pick<SiteProbe, 'program' | 'missedCell'>): () => void {
+    const probe = { at: located.at, where: located.where, ...program };
+    this.#join(located, probe);
+    return () => {
+      const home = this.#homes.get(probe)!;
+      home.remove(probe);
+      this.#homes.delete(probe);
+      if (!home.isPatched) this.#disown(home);
+    };
+  }
+
+  #join({ site, absorbed }: LocatedProbe, probe: SiteProbe): void {
+    for (const other of absorbed) {
+      const probes = other.clear();
+      this.#disown(other);
+      for (const moved of probes) this.#place(site, moved);
+    }
+    this.#place(site, probe);
+  }
+
+  #newSite(target: ResolvedFunction, place: SitePlace): UprobeSite {
+    return new UprobeSite(this.#injection, place, () => this.#returns.stackFor(target));
+  }
+
+  #place(site: UprobeSite, probe: SiteProbe): void {
+    site.add(probe);
+    this.#homes.set(probe, site);
+    this.#sites.set(site.place.at, site);
+    for (const byte of site.bytes()) this.#owners.set(byte, site);
+  }
+
+  #disown(site: UprobeSite): void {
+    for (const byte of site.bytes()) this.#owners.delete(byte);
+  }
+
+  #ownersOf(site: UprobeSite): readonly UprobeSite[] {
+    return [...new Set([...site.bytes()].map((byte) => this.#owners.get(byte)).filter((owner) => owner !== undefined))];
+  }
+
+  /** One site in the place of several whose windows lie over each other; `at` is to be in it. */
+  #merge(target: ResolvedFunction, wanted: UprobeSite, overlapping: readonly UprobeSite[], at: bigint) {
+    const { module, address, size } = target;
+    const { name } = wanted.place;
+    const inFile = (there: bigint): number => Number(there - module.bias);
+    const start = Math.min(...[wanted, ...overlapping].map(({ place }) => inFile(place.at)));
+    const end = Math.max(inFile(at) + 1, ...overlapping.map((site) => inFile(site.end)));
+    const range = { start: inFile(address), end: inFile(address) + size };
+    const window = measureWindow(codeMapOf(module.elf), start, range, end - start);
+    const refuse = (why: string): never => {
+      const others = overlapping.map(({ place }) => place.name).join(', ');
+      throw new AttachError(
+        'ATTACH_SITE_OVERLAP',
+        `cannot attach to ${name}: its jump would lie over that at ${others}`,
+        {
+          why,
+        },
+      );
+    };
+    if ('reason' in window) return refuse(window.detail);
+    if (overlapping.some(({ place }) => place.island !== undefined))
+      return refuse('one of them is reached by way of padding');
+    const bytes = module.elf.bytesAt(BigInt(start), window.length);
+    const place = { name, at: BigInt(start) + module.bias, window: bytes, island: undefined };
+    const site = this.#newSite(target, place);
+    const absorbed = this.#ownersOf(site);
+    return absorbed.length === overlapping.length ? { site, absorbed } : refuse('a third jump is in the way');
+  }
+
+  #isFree(island: bigint): boolean {
+    for (let n = 0n; n < JUMP_SIZE; n++) if (this.#owners.has(island + n)) return false;
+    return true;
+  }
+}

@@ -1,0 +1,273 @@
+/*
+ * What may happen around a probe: faults MODE [THREADS].
+ *   calls     threads call `hit`
+ *   signals   the same under a 10 kHz profiling timer whose handler calls `hit` too
+ *   jumps     the same, with a handler that leaves by siglongjmp
+ *   exits     threads that call `hit` ten times and end, in different ways, one after the other
+ *   moves     threads that go from processor to processor while they call `hit`
+ *   sleeps    threads call `calling`, whose first instruction calls something that sleeps
+ *   straddles threads call functions that begin at every byte of a cache line
+ *   libc      threads use malloc, memcpy, strlen and mutexes
+ *   crash     `reader` is called with a bad pointer, which a handler of SIGSEGV puts right
+ *   traps     runs into its own int3 and handles it; a blocked SIGTRAP is pending meanwhile
+ *   small     `hit` is called on a stack that has 512 bytes left
+ *   queue     real-time signals are queued and delivered
+ *   full      all address space within 2 GB is taken
+ * Work goes on while `go` is 1; `made` counts what was done, `wrong` what came out wrong.
+ */
+#define _GNU_SOURCE
+#include "target.h"
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <ucontext.h>
+
+volatile uint64_t go, made, wrong, working, busy, handled, seen_address, seen_rdi, seen_rip;
+
+static void count(volatile uint64_t *what, uint64_t n)
+{
+	__atomic_add_fetch(what, n, __ATOMIC_RELAXED);
+}
+
+long hit(long a, long b);
+long calling(long a);
+long reader(long *p);
+long on_stack(void *top, long a, long b);
+static long straddling(int n, long a);
+
+__asm__(".text\n .p2align 6\n .globl hit\n .type hit, @function\n"
+	"hit: push %rbp\n mov %rsp, %rbp\n lea (%rdi,%rsi,2), %rax\n pop %rbp\n ret\n"
+	".size hit, . - hit\n .p2align 4, 0xcc\n"
+	".globl calling\n .type calling, @function\n"
+	"calling: call sleepy\n lea 1(%rax), %rax\n ret\n"
+	".size calling, . - calling\n .p2align 4, 0xcc\n"
+	".globl reader\n .type reader, @function\n"
+	"reader: mov (%rdi), %rax\n lea (%rax,%rax), %rax\n mov 8(%rdi), %rcx\n add %rcx, %rax\n ret\n"
+	".size reader, . - reader\n .p2align 4, 0xcc\n"
+	".globl on_stack\n .type on_stack, @function\n"
+	"on_stack: push %rbp\n mov %rsp, %rbp\n mov %rdi, %rsp\n mov %rsi, %rdi\n mov %rdx, %rsi\n"
+	" call hit\n mov %rbp, %rsp\n pop %rbp\n ret\n"
+	".size on_stack, . - on_stack\n"
+	/* straddle_0 to straddle_63: at bytes 0 to 63 of a cache line. */
+	" .set n, 0\n .altmacro\n"
+	" .macro straddle m\n .globl straddle_\\m\n .type straddle_\\m, @function\n"
+	" .p2align 7, 0xcc\n .fill \\m, 1, 0xcc\n"
+	" straddle_\\m: push %rbx\n push %rbp\n lea \\m(%rdi,%rdi), %rax\n pop %rbp\n pop %rbx\n ret\n"
+	" .size straddle_\\m, . - straddle_\\m\n .endm\n"
+	" .rept 64\n straddle %n\n .set n, n + 1\n .endr\n"
+	" .data\n .p2align 3\n straddlers:\n .set n, 0\n .macro entry m\n .quad straddle_\\m\n .endm\n"
+	" .rept 64\n entry %n\n .set n, n + 1\n .endr\n .text\n");
+
+extern long (*const straddlers[64])(long);
+
+static long straddling(int n, long a)
+{
+	return straddlers[n](a);
+}
+
+__attribute__((used)) long sleepy(long a)
+{
+	usleep(2000);
+	return a * 3;
+}
+
+static const char *mode;
+
+static int is(const char *name)
+{
+	return strcmp(mode, name) == 0;
+}
+
+static void one(long i)
+{
+	if (is("sleeps"))
+		count(&wrong, calling(i) != i * 3 + 1);
+	else if (is("straddles"))
+		count(&wrong, straddling(i & 63, i) != i * 2 + (i & 63));
+	else if (is("libc")) {
+		static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+		char text[64];
+		char *copy = malloc(64 + (i & 1023));
+		memset(text, 'x', 63);
+		text[i & 63] = 0;
+		memcpy(copy, text, 64);
+		pthread_mutex_lock(&mutex);
+		count(&wrong, strlen(copy) != (unsigned long)(i & 63));
+		pthread_mutex_unlock(&mutex);
+		free(copy);
+	} else
+		count(&wrong, hit(i, 3) != i + 6);
+}
+
+static void *work(void *seed)
+{
+	for (uint64_t i = (uint64_t)(uintptr_t)seed << 32;; ) {
+		while (go != 1)
+			usleep(100);
+		count(&working, 1);
+		uint64_t n = 0;
+		for (; go == 1; n++, i++) {
+			if (is("moves") && n % 64 == 0) {
+				cpu_set_t set;
+				CPU_ZERO(&set);
+				CPU_SET((n / 64) & 1, &set);
+				sched_setaffinity(0, sizeof(set), &set);
+			}
+			one(i);
+			count(&made, 1);
+		}
+		count(&working, -1);
+	}
+	return 0;
+}
+
+static void on_profile(int signal)
+{
+	(void)signal;
+	/* Threads that wait use the processor too: what they hit before there is a probe would be missing. */
+	if (go == 0)
+		return;
+	count(&wrong, hit(7, 1) != 9);
+	count(&made, 1);
+	count(&handled, 1);
+}
+
+static sigjmp_buf back;
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+	count(&handled, 1);
+	siglongjmp(back, 1);
+}
+
+static void every(int which, int signal, void (*handler)(int), long microseconds)
+{
+	struct itimerval timer = {{0, microseconds}, {0, microseconds}};
+	sigaction(signal, &(struct sigaction){.sa_handler = handler, .sa_flags = SA_RESTART}, 0);
+	setitimer(which, &timer, 0);
+}
+
+static void *ends(void *way)
+{
+	for (int i = 0; i < 10; i++)
+		count(&wrong, hit(i, 3) != i + 6);
+	count(&made, 10);
+	if (way == (void *)1)
+		pthread_exit(0);
+	if (way == (void *)2) {
+		pthread_cancel(pthread_self());
+		pthread_testcancel();
+	}
+	return 0;
+}
+
+static long good[2] = {20, 2};
+
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+	greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+	(void)signal;
+	seen_address = (uint64_t)info->si_addr;
+	seen_rdi = registers[REG_RDI];
+	seen_rip = registers[REG_RIP];
+	registers[REG_RDI] = (greg_t)good;
+	count(&handled, 1);
+}
+
+static void on_count(int signal)
+{
+	(void)signal;
+	count(&handled, 1);
+}
+
+static void on_queued(int signal, siginfo_t *info, void *context)
+{
+	(void)signal, (void)context;
+	count(&wrong, info->si_value.sival_int != (int)(handled & 31));
+	count(&handled, 1);
+}
+
+/* Takes every hole of the address space within 2 GB of our code, in pieces that halve. */
+static void fill(void)
+{
+	uint64_t here = (uint64_t)(uintptr_t)hit & ~0xfffull;
+	for (uint64_t size = 1ull << 31; size >= 4096; size /= 2)
+		for (uint64_t at = here - (1ull << 31); at < here + (1ull << 31); at += size)
+			mmap((void *)at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+static void single(void)
+{
+	char *small = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mprotect(small, 4096, PROT_NONE);
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, is("queue") ? SIGRTMIN : SIGTRAP);
+	sigaction(SIGSEGV, &(struct sigaction){.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, 0);
+	sigaction(SIGTRAP, &(struct sigaction){.sa_handler = on_count}, 0);
+	sigaction(SIGRTMIN, &(struct sigaction){.sa_sigaction = on_queued, .sa_flags = SA_SIGINFO}, 0);
+	for (uint64_t i = 0;; i++) {
+		for (busy = 0; go != 1; busy = 0)
+			usleep(100);
+		busy = 1;
+		if (is("crash"))
+			count(&wrong, reader((long *)0x10) != 42);
+		else if (is("traps")) {
+			__asm__ volatile("int3");
+			sigprocmask(SIG_BLOCK, &set, 0);
+			raise(SIGTRAP);
+			count(&wrong, hit(i, 3) != (long)i + 6);
+			sigprocmask(SIG_UNBLOCK, &set, 0);
+			count(&wrong, handled != 2 * (made + 1));
+		} else if (is("small"))
+			/* What `hit` needs: its return address and rbp. */
+			count(&wrong, on_stack(small + 4096 + 512 + 16, i, 3) != (long)i + 6);
+		else if (is("queue")) {
+			sigprocmask(SIG_BLOCK, &set, 0);
+			for (int n = 0; n < 32; n++)
+				sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = n});
+			count(&wrong, hit(i, 3) != (long)i + 6);
+			sigprocmask(SIG_UNBLOCK, &set, 0);
+		} else if (is("exits")) {
+			pthread_t thread;
+			pthread_create(&thread, 0, ends, (void *)(i % 3));
+			pthread_join(thread, 0);
+		} else if (is("jumps")) {
+			volatile long n = 0;
+			static int timed;
+			if (sigsetjmp(back, 1) == 0 && !timed++)
+				every(ITIMER_REAL, SIGALRM, on_alarm, 1000);
+			for (; go == 1; n++)
+				count(&wrong, hit(n, 3) != n + 6);
+			count(&made, n);
+			continue;
+		}
+		if (!is("exits"))
+			count(&made, 1);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	mode = argc > 1 ? argv[1] : "calls";
+	int threads = argc > 2 ? atoi(argv[2]) : 0;
+	if (is("full"))
+		fill();
+	pthread_t thread;
+	for (long t = 0; t < threads; t++)
+		pthread_create(&thread, 0, work, (void *)t);
+	if (is("signals"))
+		every(ITIMER_PROF, SIGPROF, on_profile, 100);
+	ready();
+	if (threads == 0)
+		single();
+	for (;;)
+		pause();
+}
