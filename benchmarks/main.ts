@@ -23,7 +23,7 @@ import { measureStartUp } from './start-up.ts';
 import { FUNCTIONS, OBJECT_PATH, WORKLOADS } from './workloads.ts';
 
 const MEASUREMENT_MS = 60;
-const ATTACH_CYCLES = 10;
+const ATTACH_CYCLES = 3;
 const START_UPS = 10;
 
 const { values: options } = parseArgs({
