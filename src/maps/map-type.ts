@@ -23,6 +23,8 @@ export interface MapSpec {
   readonly valueTypeId: number;
   /** Initial bytes of the only value of a data section map (`.rodata`, `.data`), undefined elsewhere. */
   readonly initialValue?: Uint8Array;
+  /** What each slot of a map of maps holds, as the object says; undefined elsewhere. */
+  readonly innerMap?: MapSpec;
 }
 
 /** Flags of bpf_map_update_elem, as in <linux/bpf.h>. */

@@ -25,7 +25,10 @@ export interface CodeFunction {
   readonly isProgram: boolean;
   /** What the verifier may assume about callers: a hidden function is as good as static. */
   readonly linkage: 'static' | 'global';
+  /** Empty if there is a defect. */
   readonly insns: readonly Insn[];
+  /** Why it is no function after all. */
+  readonly defect: ObjectError | undefined;
   /** By slot. */
   readonly relocations: ReadonlyMap<number, Relocation>;
   readonly lines: ReadonlyMap<number, SourceLine>;
@@ -34,7 +37,7 @@ export interface CodeFunction {
 }
 
 /**
- * Reads all functions, by section and then by address.
+ * Reads all functions, by section and then by address. What is wrong with the instructions of one is in its `defect`.
  *
  * @throws {ObjectError} OBJECT_BAD_FUNCTION, OBJECT_STATIC_PROGRAM, OBJECT_BAD_RELOCATION, OBJECT_NO_SYMBOLS
  * @throws {ElfError} if a section or symbol is malformed
@@ -69,11 +72,13 @@ function readSection(
   };
 
   let end = 0;
+  const defective: { readonly start: number; readonly end: number }[] = [];
   const functions = symbols.map((symbol): CodeFunction => {
     const code = functionBytes(data, symbol, section, end);
     const offset = Number(symbol.value);
     end = offset + code.length;
-    const insns = decodeFunction(code, symbol.name);
+    const { insns, defect } = decodeFunction(code, symbol.name);
+    if (defect !== undefined) defective.push({ start: offset, end });
     const own = <T>(sectionRecords: ReadonlyMap<number, T>) => recordsOf(insns, offset, sectionRecords);
     const isPublic = symbol.binding !== SymbolBinding.LOCAL;
     if (!isPublic && section.name !== TEXT) {
@@ -91,6 +96,7 @@ function readSection(
       isProgram: section.name !== TEXT,
       linkage: isPublic && isVisible ? 'global' : 'static',
       insns,
+      defect,
       relocations: own(records.relocations),
       lines: own(records.lines),
       coreRelocation: own(records.core).values().next().value,
@@ -98,7 +104,8 @@ function readSection(
   });
 
   const applied = new Set(functions.flatMap((f) => [...f.relocations.values()]));
-  const stray = relocations.find((relocation) => !applied.has(relocation));
+  const isDefective = (at: number) => defective.some((part) => at >= part.start && at < part.end);
+  const stray = relocations.find((relocation) => !applied.has(relocation) && !isDefective(relocation.offset));
   if (stray !== undefined) {
     throw new ObjectError(
       'OBJECT_BAD_RELOCATION',
@@ -127,12 +134,12 @@ function functionBytes(data: Uint8Array, symbol: ElfSymbol, section: Section, pr
   return data.subarray(start, start + size);
 }
 
-function decodeFunction(code: Uint8Array, name: string): Insn[] {
+function decodeFunction(code: Uint8Array, name: string): Pick<CodeFunction, 'insns' | 'defect'> {
   try {
-    return decode(code);
+    return { insns: decode(code), defect: undefined };
   } catch (cause) {
     if (!(cause instanceof BpfError)) throw cause;
-    throw new ObjectError('OBJECT_BAD_FUNCTION', `cannot read function '${name}'`, { cause });
+    return { insns: [], defect: new ObjectError('OBJECT_BAD_FUNCTION', `cannot read function '${name}'`, { cause }) };
   }
 }
 

@@ -34,7 +34,7 @@ export class Linker {
   /**
    * Links one program.
    *
-   * @throws {ObjectError} OBJECT_CORE_UNSUPPORTED, OBJECT_TOO_LARGE, and what resolveReferences throws
+   * @throws {ObjectError} OBJECT_BAD_FUNCTION, OBJECT_CORE_UNSUPPORTED, OBJECT_TOO_LARGE, and what resolveReferences throws
    */
   link(main: CodeFunction): LinkedProgram {
     const starts = this.#arrange(main);
@@ -66,6 +66,7 @@ export class Linker {
     let next: Start = { index: 0, slot: 0 };
     // A Set's iteration goes on to what is added meanwhile.
     for (const part of reached) {
+      if (part.defect !== undefined) throw part.defect;
       refuseCoRe(main, part);
       this.#insnsLeft -= part.insns.length;
       if (this.#insnsLeft < 0) {

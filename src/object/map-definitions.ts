@@ -14,10 +14,12 @@ export interface MapDefinition {
   /** Bytes from the start of `.maps`. */
   readonly offset: number;
   readonly spec: MapSpec;
+  /** Why the map cannot be made as it is defined; programs that use it can be looked at all the same. */
+  readonly obstacle: ObjectError | undefined;
 }
 
 /** What a definition has said so far. */
-type Draft = { -readonly [K in Exclude<keyof MapSpec, 'name' | 'initialValue'>]: number };
+type Draft = { -readonly [K in Exclude<keyof MapSpec, 'name' | 'initialValue' | 'innerMap'>]: number };
 
 const EMPTY: Draft = { type: 0, keySize: 0, valueSize: 0, maxEntries: 0, flags: 0, keyTypeId: 0, valueTypeId: 0 };
 
@@ -25,6 +27,10 @@ interface Reader {
   readonly btf: Btf;
   readonly map: string;
   readonly draft: Draft;
+  /** It is the map that slots of another one hold. */
+  readonly isInner: boolean;
+  innerMap: MapSpec | undefined;
+  obstacle: ObjectError | undefined;
 }
 
 /** What each member of a definition does to the draft. */
@@ -46,20 +52,31 @@ const FIELDS: Readonly<Record<string, (reader: Reader, member: Member) => void>>
   },
   /** Which memory a map lies in changes nothing that a program could see. */
   numa_node: (reader, member) => void number(reader, member),
-  pinning: refuseUnlessZero('pinning by name'),
-  map_extra: refuseUnlessZero('map_extra'),
-  values({ map }) {
-    throw new ObjectError(
-      'OBJECT_UNSUPPORTED_MAP',
-      `cannot define map '${map}': slots that hold maps or programs are not supported yet`,
-    );
+  pinning: unsupportedUnlessZero('pinning by name'),
+  map_extra: unsupportedUnlessZero('map_extra'),
+  /** An array of pointers to what each slot holds: the definition of a map, or a program. */
+  values(reader, member) {
+    reader.obstacle ??= unsupported(reader, 'slots that hold maps or programs are');
+    const array = reader.btf.resolve(member.type);
+    if (array.kind !== 'array') throw badMap(reader, `values is a ${array.kind}, wanted __array(values, ...)`);
+    const slot = reader.btf.resolve(array.type);
+    if (slot.kind !== 'ptr') throw badMap(reader, `a slot is a ${slot.kind}, wanted a pointer`);
+    set(reader, 'keySize', SLOT_SIZE);
+    set(reader, 'valueSize', SLOT_SIZE);
+    const held = reader.btf.resolve(slot.type);
+    if (held.kind !== 'struct') return;
+    if (reader.isInner) throw badMap(reader, 'its slots hold maps of maps, wanted maps of values');
+    reader.innerMap = readDefinition(reader.btf, `${reader.map}.inner`, slot.type, { isInner: true }).spec;
   },
 };
+
+/** Keys and values of maps of maps and of programs: an index, and a descriptor. */
+const SLOT_SIZE = 4;
 
 /**
  * Reads every definition in `.maps`, in order of their addresses.
  *
- * @throws {ObjectError} OBJECT_BAD_MAP, OBJECT_UNSUPPORTED_MAP
+ * @throws {ObjectError} OBJECT_BAD_MAP
  * @throws {BtfError} if a type is malformed
  */
 export function readMapDefinitions(btf: Btf): MapDefinition[] {
@@ -67,12 +84,17 @@ export function readMapDefinitions(btf: Btf): MapDefinition[] {
   if (section === undefined) return [];
   return sectionVariables(btf, section.id).map(({ name, offset, typeId }) => ({
     offset,
-    spec: readDefinition(btf, name, typeId),
+    ...readDefinition(btf, name, typeId, { isInner: false }),
   }));
 }
 
-function readDefinition(btf: Btf, map: string, typeId: number): MapSpec {
-  const reader: Reader = { btf, map, draft: { ...EMPTY } };
+function readDefinition(
+  btf: Btf,
+  map: string,
+  typeId: number,
+  { isInner }: Pick<Reader, 'isInner'>,
+): Omit<MapDefinition, 'offset'> {
+  const reader: Reader = { btf, map, isInner, draft: { ...EMPTY }, innerMap: undefined, obstacle: undefined };
   const definition = btf.resolve(typeId);
   if (definition.kind !== 'struct') throw badMap(reader, `it is a ${definition.kind}, wanted a struct`);
   for (const member of definition.members) {
@@ -80,7 +102,8 @@ function readDefinition(btf: Btf, map: string, typeId: number): MapSpec {
     FIELDS[member.name]!(reader, member);
   }
   if (reader.draft.type === 0) throw badMap(reader, 'its type is missing');
-  return { name: map, ...reader.draft };
+  const { draft, innerMap, obstacle } = reader;
+  return { spec: { name: map, ...draft, ...(innerMap && { innerMap }) }, obstacle };
 }
 
 /** A size may be said twice, by `key` and `key_size`, if it is the same. */
@@ -107,11 +130,14 @@ function pointee(reader: Reader, member: Member): number {
   return pointer.type;
 }
 
-function refuseUnlessZero(what: string) {
+function unsupportedUnlessZero(what: string) {
   return (reader: Reader, member: Member): void => {
-    if (number(reader, member) === 0) return;
-    throw new ObjectError('OBJECT_UNSUPPORTED_MAP', `cannot define map '${reader.map}': ${what} is not supported yet`);
+    if (number(reader, member) !== 0) reader.obstacle ??= unsupported(reader, `${what} is`);
   };
+}
+
+function unsupported({ map }: Reader, what: string): ObjectError {
+  return new ObjectError('OBJECT_UNSUPPORTED_MAP', `cannot define map '${map}': ${what} not supported yet`);
 }
 
 function badMap({ map }: Reader, why: string): ObjectError {

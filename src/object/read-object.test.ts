@@ -19,7 +19,7 @@ import { Sym } from '../elf/symbols.ts';
 import { BpfError } from '../errors.ts';
 import { operationOf } from '../insn/form.ts';
 import { layOut, SlotMap } from '../insn/layout.ts';
-import { readObject } from './read-object.ts';
+import { readObject, surveyObject } from './read-object.ts';
 import type { LinkedProgram, ObjectSpec } from './spec.ts';
 
 function read(name: string, compiler: Compiler = 'clang-19'): ObjectSpec {
@@ -322,6 +322,38 @@ describe('readObject', () => {
   });
 });
 
+describe('surveyObject', () => {
+  it('reads the programs beside one that is no code', () => {
+    const file = objectFile('programs');
+    patchSection(file, 'uprobe/libc.so.6:free', 0, [0xff]);
+    const { programs, unlinked, obstacles } = surveyObject(file);
+    assert.deepEqual(
+      unlinked.map(({ name, section }) => [name, section]),
+      [['on_free', 'uprobe/libc.so.6:free']],
+    );
+    assert.ok(hasCode('OBJECT_BAD_FUNCTION')(unlinked[0]!.error));
+    assert.deepEqual(obstacles, [unlinked[0]!.error]);
+    assert.equal(programs.length, 4);
+  });
+
+  it('tells what the slots of a map of maps hold', () => {
+    const { maps, programs, obstacles } = surveyObject(objectFile('unsupported-inner-maps'));
+    const outer = maps.find(({ name }) => name === 'outer')!;
+    const { name, type, keySize, valueSize, maxEntries } = outer.innerMap!;
+    assert.deepEqual({ name, type, keySize, valueSize, maxEntries }, { ...INNER, name: 'outer.inner' });
+    assert.deepEqual([outer.type, outer.keySize, outer.valueSize], [12, 4, 4]);
+    assert.equal(programs.length, 1);
+    assert.ok(hasCode('OBJECT_UNSUPPORTED_MAP')(obstacles[0]));
+  });
+
+  it('names each program that cannot be linked', () => {
+    const { unlinked } = surveyObject(objectFile('unsupported-core'));
+    assert.ok(unlinked.length > 0 && unlinked.every(({ error }) => hasCode('OBJECT_CORE_UNSUPPORTED')(error)));
+  });
+});
+
+const INNER = { type: 2, keySize: 4, valueSize: 8, maxEntries: 1 };
+
 type Range = readonly [start: number, end: number];
 type Edit = (file: Uint8Array, ranges: readonly Range[]) => void;
 
@@ -370,6 +402,7 @@ function vulnerableRanges(file: Uint8Array): Range[] {
 /** What comes out, looked at as a user would. */
 function specOrBpfError(file: Uint8Array): 'spec' | 'error' {
   try {
+    surveyObject(file);
     const object = readObject(file);
     for (const { valueTypeId, valueSize } of object.maps)
       decodeValue(object.btf, valueTypeId, new Uint8Array(Math.min(valueSize, 4096)));

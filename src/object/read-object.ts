@@ -5,15 +5,16 @@ import { cString, utf8 } from '../bytes/c-string.ts';
 import { type ElfFile, readElf } from '../elf/elf-file.ts';
 import { FileType, Machine } from '../elf/header.ts';
 import { SectionType } from '../elf/sections.ts';
+import { BpfError } from '../errors.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import { readDataSections } from './data-sections.ts';
 import { ObjectError } from './errors.ts';
-import { readFunctions } from './functions.ts';
+import { type CodeFunction, readFunctions } from './functions.ts';
 import { ObjectLayout } from './layout.ts';
 import { Linker } from './link.ts';
-import { readMapDefinitions } from './map-definitions.ts';
+import { type MapDefinition, readMapDefinitions } from './map-definitions.ts';
 import { Relocations, relocateBtf } from './relocation.ts';
-import type { ObjectSpec } from './spec.ts';
+import type { LinkedProgram, ObjectSpec, ObjectSurvey, UnlinkedProgram } from './spec.ts';
 
 /**
  * Reads a whole object and links its programs. The result does not refer to `file`.
@@ -22,6 +23,19 @@ import type { ObjectSpec } from './spec.ts';
  * @throws {ObjectError} if it asks for what makes no sense or is not supported
  */
 export function readObject(file: Uint8Array): ObjectSpec {
+  const { unlinked, obstacles, ...spec } = surveyObject(file);
+  for (const error of [...obstacles, ...unlinked.map((program) => program.error)]) throw error;
+  return spec;
+}
+
+/**
+ * Reads an object as far as it can be read: one program that cannot be linked, or a map that cannot be made, leaves the
+ * others to be looked at.
+ *
+ * @throws {ElfError | BtfError} if the file is malformed
+ * @throws {ObjectError} if nothing can be said about any program
+ */
+export function surveyObject(file: Uint8Array): ObjectSurvey {
   const elf = readElf(file);
   const { machine, type } = elf.header;
   if (machine !== Machine.BPF || type !== FileType.REL) {
@@ -39,15 +53,39 @@ export function readObject(file: Uint8Array): ObjectSpec {
   const { btf, ext } = readTypes(elf, relocations);
   const layout = new ObjectLayout();
 
-  const maps = [...readMaps(elf, btf, layout), ...readData(elf, relocations, btf, layout)];
+  const definitions = readMaps(elf, btf, layout);
+  const maps = [...definitions.map(({ spec }) => spec), ...readData(elf, relocations, btf, layout)];
   const functions = readFunctions(elf, relocations, ext);
   for (const f of functions) layout.addFunction(f);
-  const linker = new Linker(layout);
-  const programs = functions.filter((f) => f.isProgram).map((f) => linker.link(f));
-
-  refuseDuplicates('programs', programs);
+  refuseDuplicates(
+    'programs',
+    functions.filter((f) => f.isProgram),
+  );
   refuseDuplicates('maps', maps);
-  return { license: readLicense(elf), programs, maps, btf };
+
+  const obstacles = [...definitions.map(({ obstacle }) => obstacle), ...functions.map(({ defect }) => defect)].filter(
+    (obstacle) => obstacle !== undefined,
+  );
+  return { license: readLicense(elf), maps, btf, obstacles, ...linkPrograms(functions, layout) };
+}
+
+function linkPrograms(
+  functions: readonly CodeFunction[],
+  layout: ObjectLayout,
+): Pick<ObjectSurvey, 'programs' | 'unlinked'> {
+  const linker = new Linker(layout);
+  const programs: LinkedProgram[] = [];
+  const unlinked: UnlinkedProgram[] = [];
+  for (const main of functions) {
+    if (!main.isProgram) continue;
+    try {
+      programs.push(linker.link(main));
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error;
+      unlinked.push({ name: main.name, section: main.section.name, error });
+    }
+  }
+  return { programs, unlinked };
 }
 
 /** No byte belongs to two sections; so reading all of them takes time and memory by the size of the file. */
@@ -72,7 +110,7 @@ function readTypes(elf: ElfFile, relocations: Relocations): { btf: Btf | undefin
   return { btf, ext: extSection && readBtfExt(new Uint8Array(elf.data(extSection)), btf) };
 }
 
-function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout): MapSpec[] {
+function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout): MapDefinition[] {
   const legacy = elf.section('maps');
   if (legacy !== undefined && legacy.size > 0) {
     throw new ObjectError(
@@ -85,10 +123,9 @@ function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout): Map
   if (btf === undefined) {
     throw new ObjectError('OBJECT_NO_BTF', 'cannot read maps: the object has no BTF', { fix: 'compile with clang -g' });
   }
-  return readMapDefinitions(btf).map(({ offset, spec }) => {
-    layout.addMap(section.index, offset, spec.name);
-    return spec;
-  });
+  const definitions = readMapDefinitions(btf);
+  for (const { offset, spec } of definitions) layout.addMap(section.index, offset, spec.name);
+  return definitions;
 }
 
 function readData(elf: ElfFile, relocations: Relocations, btf: Btf | undefined, layout: ObjectLayout): MapSpec[] {

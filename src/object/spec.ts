@@ -1,5 +1,6 @@
 /** What an object file describes: blueprints, not live things. Same bytes in, same specs out, on every machine. */
 import type { Btf } from '../btf/btf.ts';
+import type { BpfError } from '../errors.ts';
 import type { Insn } from '../insn/insn.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 
@@ -53,4 +54,19 @@ export interface ObjectSpec {
   readonly maps: readonly MapSpec[];
   /** undefined if the object has no BTF; then keys and values have no types. */
   readonly btf: Btf | undefined;
+}
+
+/** A program of the file that cannot be linked. */
+export interface UnlinkedProgram {
+  readonly name: string;
+  readonly section: string;
+  readonly error: BpfError;
+}
+
+/** An object read as far as it can be: for looking at its programs, not for loading them. */
+export interface ObjectSurvey extends ObjectSpec {
+  /** In section order. */
+  readonly unlinked: readonly UnlinkedProgram[];
+  /** What else stands in the way of loading the object. */
+  readonly obstacles: readonly BpfError[];
 }
