@@ -3,17 +3,16 @@
  * calls, and says what it got; the counts must be exact and its own results unchanged.
  */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CLI, jsonLines } from '../support/cli.ts';
 import { codeHashes } from '../support/code-hash.ts';
+import { Interactive } from '../support/interactive.ts';
 import { ROOT } from '../support/root.ts';
-import { stateOf, waitUntil } from '../support/targets.ts';
 
 const CALLS = 5000;
 const OBJECT = join(ROOT, 'examples/count-calls.bpf.o');
@@ -24,6 +23,8 @@ interface Program {
   readonly args: readonly string[];
   /** A function that the work below calls CALLS times, and nothing else meanwhile. */
   readonly place: string;
+  /** The line that makes it begin; 'go' if not given. */
+  readonly start?: string;
   /** What it prints when it is done. */
   readonly answer: string;
 }
@@ -40,6 +41,10 @@ let n = 0;
 process.stdin.on('data', () => { while (n < ${CALLS}) { process.ppid; n++; } console.log('done', n); });
 console.log('ready');`;
 
+/** A step for each row, and one that says that there are no more; twice, since what tells that it is done is a row too. */
+const SQL = `with recursive n(x) as (select 1 union all select x + 1 from n where x < ${CALLS - 3})
+  select x from n; select 'done ${CALLS}';`.replaceAll('\n', ' ');
+
 /** The system's python3 where there is one: others on the path may be wrappers. */
 const PYTHON_PATH = existsSync('/usr/bin/python3') ? realpathSync('/usr/bin/python3') : 'python3';
 
@@ -53,38 +58,15 @@ const PROGRAMS: readonly Program[] = [
     place: `${basename(process.execPath)}:uv_os_getppid`,
     answer: `done ${CALLS}`,
   },
+  {
+    name: 'sqlite3',
+    path: '/usr/bin/sqlite3',
+    args: [':memory:', '-cmd', '.print ready'],
+    place: 'libsqlite3.so.0:sqlite3_step',
+    start: SQL,
+    answer: `done ${CALLS}`,
+  },
 ];
-
-/** A program with a pipe to its standard input, its output in a file, and nobody here as its parent. */
-class Interactive implements Disposable {
-  readonly pid: number;
-  readonly #folder = mkdtempSync(join(tmpdir(), 'remora-real-'));
-  readonly #input: number;
-
-  constructor({ path, args }: Program) {
-    const [input, output] = [join(this.#folder, 'in'), join(this.#folder, 'out')];
-    // Opened for reading and writing, so that neither side waits for the other.
-    const script = 'mkfifo "$1"; in=$1; out=$2; shift 2; setsid "$@" <>"$in" >"$out" 2>&1 & echo $!';
-    const { stdout } = spawnSync('sh', ['-c', script, 'sh', input, output, path, ...args], { encoding: 'utf8' });
-    this.pid = Number.parseInt(stdout, 10);
-    this.#input = openSync(input, 'r+');
-    waitUntil(`${path} is ready`, () => this.output.includes('ready'), 20_000);
-  }
-
-  get output(): string {
-    return readFileSync(join(this.#folder, 'out'), 'utf8');
-  }
-
-  say(line: string): void {
-    writeSync(this.#input, `${line}\n`);
-  }
-
-  [Symbol.dispose](): void {
-    closeSync(this.#input);
-    if (stateOf(this.pid) !== undefined) process.kill(this.pid, 'SIGKILL');
-    rmSync(this.#folder, { recursive: true });
-  }
-}
 
 interface Line {
   readonly type: string;
@@ -96,14 +78,14 @@ interface Line {
 describe('a probe on a program that people use', () => {
   for (const program of PROGRAMS) {
     it(`counts exactly in ${program.name}, at ${program.place}`, async () => {
-      using running = new Interactive(program);
+      using running = new Interactive(program.path, program.args);
       const before = codeHashes(running.pid);
       const place = ['--attach', `on_call=uprobe:${program.place}`];
       const load = spawn(process.execPath, [CLI, 'load', OBJECT, ...place, '-p', `${running.pid}`, '--json', '-q']);
       const ended = once(load, 'close');
       let output = '';
       load.stdout.on('data', (data) => {
-        if (output === '') running.say('go');
+        if (output === '') running.say(program.start ?? 'go');
         output += data;
       });
       while (!running.output.includes('done')) await sleep(20);
