@@ -3,7 +3,7 @@
  * values and the stack frame one `stack` value; calls and constants are left to who knows the whole program.
  */
 import type { BasicBlock, SubprogramFlow } from '../insn/control-flow.ts';
-import { operationOf } from '../insn/form.ts';
+import { MAY_GOTO_LIMIT, operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
 import { FRAME_POINTER } from '../insn/opcode.ts';
 import { Builder } from '../ir/builder.ts';
@@ -69,6 +69,8 @@ class FunctionTranslator implements Registers {
   /** Where each block of bytecode begins. */
   readonly #heads: readonly Block[];
   readonly #framePointer: Value;
+  /** Where it counts how often may_goto may still fall through; undefined if it has none. */
+  readonly #passes: Value | undefined;
   readonly #entry: Entry;
   /** Where the function ends, if something is written there, and r0 for each way to it. */
   #end: { readonly block: Block; readonly results: Value[] } | undefined;
@@ -85,6 +87,7 @@ class FunctionTranslator implements Registers {
     this.#variables = Array.from({ length: VARIABLE_COUNT }, (_, register) => args[register - FIRST_ARGUMENT]);
     const frameSize = Math.max(source.frameSize, FRAME_ALIGNMENT);
     this.#framePointer = this.#b.add(this.#b.stack(frameSize), frameSize);
+    this.#passes = this.#emitPasses();
     this.#heads = source.flow.blocks.map(() => this.#b.newBlock());
   }
 
@@ -146,6 +149,9 @@ class FunctionTranslator implements Registers {
       case 'branch':
         this.#branch(emitCondition(this.#b, this, operation, insn), block);
         break;
+      case 'mayGoto':
+        this.#branch(this.#emitMayGoto(), block);
+        break;
       case 'exit':
         this.#exit(this.get(0));
         break;
@@ -156,6 +162,24 @@ class FunctionTranslator implements Registers {
         }
         emitPlain(this.#b, this, operation, insn);
     }
+  }
+
+  #emitPasses(): Value | undefined {
+    const { start, end } = this.#source.flow;
+    const insns = this.#program.insns.slice(start, end);
+    if (!insns.some((insn) => operationOf(insn).kind === 'mayGoto')) return undefined;
+    const passes = this.#b.stack(8);
+    this.#b.store(8, passes, 0, this.#b.const(MAY_GOTO_LIMIT));
+    return passes;
+  }
+
+  /** Counts down to zero and stays there; the result is true at zero. */
+  #emitMayGoto(): Value {
+    const b = this.#b;
+    const left = b.load(8, this.#passes!, 0);
+    const isSpent = b.compare('eq', left, 0);
+    b.store(8, this.#passes!, 0, b.select(isSpent, 0, b.add(left, -1)));
+    return isSpent;
   }
 
   /** All ways out meet, where something is to be written: only then is all that came before known. */

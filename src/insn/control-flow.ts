@@ -81,6 +81,7 @@ function successorsOf(insn: Insn, index: number, slots: SlotMap): number[] | und
     case 'jump':
       return [slots.target(insn)!];
     case 'branch':
+    case 'mayGoto':
       return [index + 1, slots.target(insn)!];
     default:
       return undefined;

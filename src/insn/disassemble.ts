@@ -86,6 +86,7 @@ const PRINTERS: { readonly [K in Operation['kind']]: Printer<K> } = {
     const other = operand === 'imm' ? `0x${(insn.imm >>> 0).toString(16)}` : reg(insn.src, width);
     return `if ${reg(insn.dst, width)} ${COMPARE[condition]} ${other} goto ${target(insn, names)}`;
   },
+  mayGoto: (_, insn, names) => `may_goto ${target(insn, names)}`,
   call: ({ callee }, insn, names) => {
     if (callee === 'register') return `callx r${insn.dst}`;
     if (callee === 'helper') return `call ${names.helper?.(insn.imm) ?? insn.imm}`;

@@ -60,9 +60,14 @@ export type Operation =
       readonly width: Width;
       readonly operand: OperandSource;
     }
+  /** Jumps once the function it is in has come to any may_goto MAY_GOTO_LIMIT times: what bounds a loop by itself. */
+  | { readonly kind: 'mayGoto' }
   /** `register`: the helper whose number is in dst. */
   | { readonly kind: 'call'; readonly callee: 'helper' | 'local' | 'kfunc' | 'register' }
   | { readonly kind: 'exit' };
+
+/** How often may_goto falls through in one activation of a function. The kernel's BPF_MAX_LOOPS. */
+export const MAY_GOTO_LIMIT = 8 * 1024 * 1024;
 
 /** What the immediate of a lddw stands for. */
 export type Lddw = 'number' | 'mapFd' | 'mapFdValue' | 'variable' | 'function' | 'mapIndex' | 'mapIndexValue';
@@ -261,6 +266,7 @@ export const FORMS: readonly Form[] = [
       ),
     ),
   ),
+  form('may_goto', Class.JMP | JumpCode.MAY, ['jump offset'], { kind: 'mayGoto' }),
   form('call', Class.JMP | JumpCode.CALL, ['imm'], { kind: 'call', callee: 'helper' }, { src: CallKind.HELPER }),
   form('call', Class.JMP | Source.X | JumpCode.CALL, ['dst'], { kind: 'call', callee: 'register' }),
   form(

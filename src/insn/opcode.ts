@@ -29,7 +29,7 @@ export const AluCode = {
   END: 0xd0,
 } as const;
 
-/** Codes of the JMP and JMP32 classes; CALL and EXIT are of JMP only. */
+/** Codes of the JMP and JMP32 classes; CALL, EXIT and MAY (the kernel's BPF_JCOND) are of JMP only. */
 export const JumpCode = {
   JA: 0x00,
   JEQ: 0x10,
@@ -45,6 +45,7 @@ export const JumpCode = {
   JLE: 0xb0,
   JSLT: 0xc0,
   JSLE: 0xd0,
+  MAY: 0xe0,
 } as const;
 
 /** Sizes of memory accesses. */

@@ -27,6 +27,7 @@ const EFFECTS: { readonly [K in Operation['kind']]: EffectsOf<K> } = {
     operator === 'cmpxchg' ? { reads: [src, dst, 0], writes: [0] } : { reads: [src, dst], writes: fetch ? [src] : [] },
   jump: () => ({ reads: [], writes: [] }),
   branch: ({ operand }, { dst, src }) => ({ reads: operand === 'src' ? [src, dst] : [dst], writes: [] }),
+  mayGoto: () => ({ reads: [], writes: [] }),
   call: ({ callee }, { dst }) => ({ reads: callee === 'register' ? [dst] : [], writes: CALLER_SAVED }),
   exit: () => ({ reads: [0], writes: [] }),
 };

@@ -61,7 +61,7 @@ function checkWrite({ insn }: Place): Reason | undefined {
 
 function checkTarget({ program, insn, slots, start, end }: Place): Reason | undefined {
   const { kind } = operationOf(insn);
-  if (kind !== 'jump' && kind !== 'branch') return undefined;
+  if (kind !== 'jump' && kind !== 'branch' && kind !== 'mayGoto') return undefined;
   const slot = targetSlot(insn)!;
   const target = slots.index(slot);
   if (target !== undefined && target >= start && target < end) return undefined;

@@ -4,6 +4,7 @@
  */
 import type { Helper } from '../helpers/helper.ts';
 import { disassemble } from '../insn/disassemble.ts';
+import { MAY_GOTO_LIMIT } from '../insn/form.ts';
 import { SlotMap } from '../insn/layout.ts';
 import { FRAME_POINTER, REGISTER_COUNT } from '../insn/opcode.ts';
 import type { LinkedProgram } from '../object/spec.ts';
@@ -106,7 +107,12 @@ class Frames implements Machine {
   readonly registers: bigint[] = Array.from({ length: REGISTER_COUNT }, () => 0n);
   readonly memory: AddressSpace;
   readonly #callHelper: (id: bigint, args: readonly bigint[]) => bigint;
-  readonly #stack: { readonly region: Region; readonly next: number; readonly kept: readonly bigint[] }[] = [];
+  readonly #stack: {
+    readonly region: Region;
+    readonly next: number;
+    readonly kept: readonly bigint[];
+    passes: number;
+  }[] = [];
 
   constructor(memory: AddressSpace, top: bigint, callHelper: (id: bigint, args: readonly bigint[]) => bigint) {
     this.memory = memory;
@@ -123,7 +129,7 @@ class Frames implements Machine {
     const top = this.registers[FRAME_POINTER]! - FRAME_DISTANCE;
     this.registers[FRAME_POINTER] = top;
     const region = this.memory.map(top - BigInt(FRAME_SIZE), new Uint8Array(FRAME_SIZE));
-    this.#stack.push({ region, next, kept });
+    this.#stack.push({ region, next, kept, passes: MAY_GOTO_LIMIT });
   }
 
   leave(): number {
@@ -133,6 +139,13 @@ class Frames implements Machine {
       this.registers[FIRST_KEPT + index] = value;
     });
     return next;
+  }
+
+  mayGoto(): boolean {
+    const frame = this.#stack.at(-1)!;
+    if (frame.passes === 0) return true;
+    frame.passes--;
+    return false;
   }
 
   callHelper(id: bigint): bigint {

@@ -14,6 +14,8 @@ export interface Machine {
   enter(next: number): void;
   /** Ends it; the index to go on at. */
   leave(): number;
+  /** Counts one may_goto of the running function; true if it has come to too many. */
+  mayGoto(): boolean;
   /** Calls a helper with r1 to r5. @throws {VmError} VM_UNKNOWN_HELPER */
   callHelper(id: bigint): bigint;
 }
@@ -127,6 +129,10 @@ const MAKERS: { readonly [K in Operation['kind']]: Maker<K> } = {
     const second = operandOf(operand, insn);
     const holds = comparison(condition, width);
     return ({ registers }) => (holds(registers[dst]!, second(registers)) ? target : next);
+  },
+
+  mayGoto(_operation, _insn, { next, target }) {
+    return (machine) => (machine.mayGoto() ? target : next);
   },
 
   call({ callee }, { dst, imm }, { next, target }) {
