@@ -68,3 +68,4 @@ export { compileForListing } from './runtime/code-listing.ts';
 export { type Handler, HandlerTable } from './runtime/handlers.ts';
 export type { AttachSetup } from './runtime/session.ts';
 export { ExecutableMemory } from './sys/executable-memory.ts';
+export { readKernel } from './sys/kernel.ts';

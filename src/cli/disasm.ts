@@ -36,9 +36,9 @@ export function disasmCommand(): Command {
 }
 
 async function disasm(file: string, name: string | undefined, options: DisasmOptions): Promise<void> {
-  const { readObject } = await import('../index.ts');
+  const { readKernel, readObject } = await import('../index.ts');
   const { listBytecode } = await import('./bytecode-listing.ts');
-  const object = readObject(readFile(file));
+  const object = readObject(readFile(file), readKernel());
   const listings: Listing[] = [];
   for (const program of selectPrograms(object, name, file)) {
     const native = options.native ? (await import('./native-listing.ts')).listNative(program, object.maps) : undefined;

@@ -17,7 +17,8 @@ export const OBJECT_ERRORS = {
   OBJECT_BAD_CALL: 'a call does not lead to the beginning of a function',
   OBJECT_BAD_REFERENCE: 'a 64-bit load names a map or function by number, which only a running kernel could know',
   OBJECT_DATA_RELOCATION: 'a global variable is initialised with an address, which is known only after loading',
-  OBJECT_EXTERN: 'the object uses a symbol that it does not define: a kernel setting, variable or function',
+  OBJECT_EXTERN:
+    'the object uses a variable or function of the kernel, or a setting whose value is not known or does not fit',
   OBJECT_CORE_UNSUPPORTED: 'the program has CO-RE relocations (preserve_access_index), which are not applied yet',
   OBJECT_DUPLICATE: 'two programs, or two maps, bear the same name',
   OBJECT_TOO_LARGE: 'a data section has more than 2^31 bytes, or the programs more than a million instructions',

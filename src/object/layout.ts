@@ -5,7 +5,9 @@ import type { CodeFunction } from './functions.ts';
 export type Place =
   | { readonly kind: 'function'; readonly callee: CodeFunction }
   | { readonly kind: 'map'; readonly map: string }
-  | { readonly kind: 'mapValue'; readonly map: string; readonly offset: number };
+  | { readonly kind: 'mapValue'; readonly map: string; readonly offset: number }
+  /** What is nowhere: the address of a weak symbol that nobody defines. */
+  | { readonly kind: 'number'; readonly value: bigint };
 
 /** Filled once, while the object is read. */
 export class ObjectLayout {
@@ -20,6 +22,20 @@ export class ObjectLayout {
 
   addMap(section: number, offset: number, map: string): void {
     this.#starts.set(key(section, offset), { kind: 'map', map });
+  }
+
+  /** What is used here and defined nowhere, by name. */
+  readonly #externs = new Map<string, { readonly place: Place; readonly size: number }>();
+
+  addExtern(name: string, place: Place, size: number): void {
+    this.#externs.set(name, { place, size });
+  }
+
+  /** What a symbol stands for that the object does not define, `offset` bytes on; undefined if nothing does. */
+  extern(name: string, offset: number): Place | undefined {
+    const found = this.#externs.get(name);
+    if (found === undefined || offset < 0 || offset >= found.size) return undefined;
+    return found.place.kind === 'mapValue' ? { ...found.place, offset: found.place.offset + offset } : found.place;
   }
 
   addData(section: number, size: number, map: string): void {

@@ -52,7 +52,8 @@ export class Linker {
         const line = part.lines.get(insn.slot);
         const moved = { ...insn, slot: start.slot + insn.slot };
         insns.push(place === undefined ? moved : complete(moved, place, starts));
-        if (place !== undefined && insn.imm64 !== undefined) references.set(index, referenceTo(place, starts));
+        const reference = place !== undefined && insn.imm64 !== undefined ? referenceTo(place, starts) : undefined;
+        if (reference !== undefined) references.set(index, reference);
         if (line !== undefined) lines.set(index, line);
       }
     }
@@ -105,6 +106,8 @@ function complete(insn: Insn, place: Place, starts: ReadonlyMap<CodeFunction, St
       return { ...insn, src: LddwKind.MAP_FD, imm: 0, imm64: 0n };
     case 'mapValue':
       return { ...insn, src: LddwKind.MAP_FD_VALUE, imm: 0, imm64: BigInt(place.offset) << 32n };
+    case 'number':
+      return { ...insn, src: LddwKind.NUMBER, imm: Number(BigInt.asIntN(32, place.value)), imm64: place.value };
     case 'function': {
       const imm = starts.get(place.callee)!.slot - insn.slot - 1;
       return insn.imm64 === undefined
@@ -114,7 +117,9 @@ function complete(insn: Insn, place: Place, starts: ReadonlyMap<CodeFunction, St
   }
 }
 
-function referenceTo(place: Place, starts: ReadonlyMap<CodeFunction, Start>): Reference {
+/** What the lddw loads that is not in it; undefined for a number. */
+function referenceTo(place: Place, starts: ReadonlyMap<CodeFunction, Start>): Reference | undefined {
+  if (place.kind === 'number') return undefined;
   return place.kind === 'function' ? { kind: 'function', insn: starts.get(place.callee)!.index } : place;
 }
 

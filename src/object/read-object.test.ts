@@ -23,8 +23,14 @@ import { readObject, surveyObject } from './read-object.ts';
 import type { LinkedProgram, ObjectSpec } from './spec.ts';
 
 function read(name: string, compiler: Compiler = 'clang-19'): ObjectSpec {
-  return readObject(objectFile(name, compiler));
+  return readObject(objectFile(name, compiler), KERNEL);
 }
+
+/** Settings that the fixtures ask for. */
+const KERNEL = {
+  version: 1,
+  config: () => 'CONFIG_BPF=y\nCONFIG_EXT4_FS=m\nCONFIG_LETTER=m\nCONFIG_LONG=1\nCONFIG_HZ=100\nCONFIG_NAME="name"',
+};
 
 function program(object: ObjectSpec, name: string): LinkedProgram {
   const found = object.programs.find((p) => p.name === name);
@@ -190,7 +196,7 @@ for (const compiler of COMPILERS) {
 
     for (const [name, code] of [
       ['unsupported-core', 'OBJECT_CORE_UNSUPPORTED'],
-      ['unsupported-kconfig', 'OBJECT_EXTERN'],
+      ['unsupported-ksym', 'OBJECT_EXTERN'],
       ['unsupported-legacy-maps', 'OBJECT_LEGACY_MAPS'],
       ['unsupported-inner-maps', 'OBJECT_UNSUPPORTED_MAP'],
       ['unsupported-data-pointer', 'OBJECT_DATA_RELOCATION'],

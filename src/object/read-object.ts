@@ -9,7 +9,9 @@ import { BpfError } from '../errors.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import { readDataSections } from './data-sections.ts';
 import { ObjectError } from './errors.ts';
+import { resolveExterns } from './externs.ts';
 import { type CodeFunction, readFunctions } from './functions.ts';
+import { type KernelFacts, NO_KERNEL } from './kernel-facts.ts';
 import { ObjectLayout } from './layout.ts';
 import { Linker } from './link.ts';
 import { type MapDefinition, readMapDefinitions } from './map-definitions.ts';
@@ -19,11 +21,12 @@ import type { LinkedProgram, ObjectSpec, ObjectSurvey, UnlinkedProgram } from '.
 /**
  * Reads a whole object and links its programs. The result does not refer to `file`.
  *
+ * @param kernel what settings of the kernel programs find
  * @throws {ElfError | BtfError} if the file is malformed
  * @throws {ObjectError} if it asks for what makes no sense or is not supported
  */
-export function readObject(file: Uint8Array): ObjectSpec {
-  const { unlinked, obstacles, ...spec } = surveyObject(file);
+export function readObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL): ObjectSpec {
+  const { unlinked, obstacles, ...spec } = surveyObject(file, kernel);
   for (const error of [...obstacles, ...unlinked.map((program) => program.error)]) throw error;
   return spec;
 }
@@ -35,7 +38,7 @@ export function readObject(file: Uint8Array): ObjectSpec {
  * @throws {ElfError | BtfError} if the file is malformed
  * @throws {ObjectError} if nothing can be said about any program
  */
-export function surveyObject(file: Uint8Array): ObjectSurvey {
+export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL): ObjectSurvey {
   const elf = readElf(file);
   const { machine, type } = elf.header;
   if (machine !== Machine.BPF || type !== FileType.REL) {
@@ -50,11 +53,14 @@ export function surveyObject(file: Uint8Array): ObjectSurvey {
   }
   refuseOverlap(elf, file.length);
   const relocations = new Relocations(elf);
-  const { btf, ext } = readTypes(elf, relocations);
+  const { btf: declared, ext } = readTypes(elf, relocations);
   const layout = new ObjectLayout();
 
+  const externs = resolveExterns(elf, declared, kernel, layout);
+  const { btf } = externs;
   const definitions = readMaps(elf, btf, layout);
   const maps = [...definitions.map(({ spec }) => spec), ...readData(elf, relocations, btf, layout)];
+  if (externs.map !== undefined) maps.push(externs.map);
   const functions = readFunctions(elf, relocations, ext);
   for (const f of functions) layout.addFunction(f);
   refuseDuplicates(
@@ -63,9 +69,11 @@ export function surveyObject(file: Uint8Array): ObjectSurvey {
   );
   refuseDuplicates('maps', maps);
 
-  const obstacles = [...definitions.map(({ obstacle }) => obstacle), ...functions.map(({ defect }) => defect)].filter(
-    (obstacle) => obstacle !== undefined,
-  );
+  const obstacles = [
+    ...externs.obstacles,
+    ...definitions.map(({ obstacle }) => obstacle),
+    ...functions.map(({ defect }) => defect),
+  ].filter((obstacle) => obstacle !== undefined);
   return { license: readLicense(elf), maps, btf, obstacles, ...linkPrograms(functions, layout) };
 }
 

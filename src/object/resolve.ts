@@ -66,6 +66,11 @@ function resolveLoad(
       `cannot link '${from.name}': the 64-bit load at slot ${insn.slot} names kernel object ${insn.imm} (src ${insn.src}), wanted a relocation`,
     );
   }
+  const { section: definedIn, name } = relocation.symbol;
+  if (definedIn === SectionIndex.UNDEF && relocation.type === BpfRelocation.R64_64) {
+    const extern = layout.extern(name, insn.imm);
+    if (extern !== undefined) return extern;
+  }
   const [section, base] = symbolPlace(from, insn, relocation, BpfRelocation.R64_64);
   const place = layout.at(section, base + insn.imm);
   if (place === undefined) {
@@ -88,11 +93,13 @@ function symbolPlace(
     throw new ObjectError(
       'OBJECT_EXTERN',
       `cannot link '${from.name}': '${symbol.name}' is not defined in the object`,
-      { why: 'kernel settings (.kconfig), kernel variables and kernel functions do not exist in a process' },
+      { why: 'variables and functions of the kernel do not exist in a process', fix: WEAK },
     );
   }
   return [symbol.section, Number(symbol.value)];
 }
+
+const WEAK = 'declare a variable __weak, if the program can do without: its address is 0 then';
 
 function badRelocation(from: CodeFunction, insn: Insn, { type, symbol }: Relocation, why: string): ObjectError {
   const what = symbol.name === '' ? `section ${symbol.section}` : `'${symbol.name}'`;

@@ -50,7 +50,7 @@ export interface ObjectSpec {
   readonly license: string;
   /** In section order; linked already. Names are unique. */
   readonly programs: readonly LinkedProgram[];
-  /** `.maps` in order of definition, then the data sections. Names are unique. */
+  /** `.maps` in order of definition, then the data sections and `.kconfig`. Names are unique. */
   readonly maps: readonly MapSpec[];
   /** undefined if the object has no BTF; then keys and values have no types. */
   readonly btf: Btf | undefined;

@@ -9,6 +9,7 @@ import type { Injection } from '../inject/injection.ts';
 import { readObject } from '../object/read-object.ts';
 import type { LinkedProgram, ObjectSpec } from '../object/spec.ts';
 import type { TargetProcess } from '../process/target-process.ts';
+import { readKernel } from '../sys/kernel.ts';
 import { checkStructure, type VerifiedProgram } from '../verifier/check-structure.ts';
 import type { LiveEntry } from './attach-context.ts';
 import { BpfMap } from './bpf-map.ts';
@@ -55,7 +56,7 @@ export class BpfObject implements Disposable {
    * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
    */
   constructor(file: Uint8Array, options: ObjectOptions) {
-    this.#spec = readObject(file);
+    this.#spec = readObject(file, readKernel());
     this.#options = options;
     this.#verified = this.#spec.programs.map((program) =>
       checkStructure(program, { helpers: HELPERS, arguments: 1, loops: 'refuse' }),
