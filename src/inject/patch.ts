@@ -53,15 +53,11 @@ export function applyPatches(process: TargetProcess, patches: readonly Patch[]):
   let moved: number;
   let threads: number;
   try {
-    threads = held.threads.length;
+    const stopped = held.threads;
+    threads = stopped.length;
     const spans = runs.map((run) => readSpan(process, run));
-    const isKnown = held.threads.every(({ registers }) => mappingAt(mappings, registers.rsp) !== undefined);
-    moved = moveThreads(
-      process,
-      held.threads,
-      sorted,
-      isKnown || mappings.length === 0 ? mappings : process.mappings(),
-    );
+    const isKnown = mappings.length === 0 || stopped.every(({ rsp }) => mappingAt(mappings, rsp) !== undefined);
+    moved = moveThreads(process, stopped, sorted, isKnown ? mappings : process.mappings());
     writeAll(process, spans);
   } finally {
     held[Symbol.dispose]();
@@ -135,14 +131,11 @@ function moveThreads(
   mappings: readonly Mapping[],
 ): number {
   let moved = 0;
+  const [first, end] = [sorted[0]!.address, endOf(sorted.at(-1)!) + BigInt(LONGEST_PATCH)];
   for (const thread of threads) {
-    // A thread in a system call goes back to make it again, so that is where it is.
-    const point = resumePoint(thread.registers);
-    const rip = destination(point.rip, sorted);
-    if (rip !== undefined) {
-      thread.registers = { ...point, rip };
-      moved++;
-    }
+    // Of hundreds of threads hardly one is near: the others need no second look.
+    if (thread.rip >= first && thread.rip < end && moveThread(thread, sorted)) moved++;
+    if (mappings.length === 0) continue;
     for (const context of interruptedContexts(thread, mappings, process.memory, CONTEXT_LIMIT)) {
       const back = destination(context.rip, sorted);
       if (back === undefined) continue;
@@ -151,6 +144,15 @@ function moveThreads(
     }
   }
   return moved;
+}
+
+/** A thread in a system call goes back to make it again, so that is where it is. */
+function moveThread(thread: StoppedThread, sorted: readonly Patch[]): boolean {
+  const point = resumePoint(thread.registers);
+  const rip = destination(point.rip, sorted);
+  if (rip === undefined) return false;
+  thread.registers = { ...point, rip };
+  return true;
 }
 
 /**

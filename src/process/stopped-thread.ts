@@ -1,8 +1,19 @@
 /** One thread that stands still: its registers, and letting it run a little. */
+import { constants } from 'node:os';
+import { viewOf } from '../bytes/struct.ts';
 import { isSysError } from '../sys/errors.ts';
-import { interrupt, type Registers, readRegisters, resume, resumeToSystemCall, writeRegisters } from '../sys/ptrace.ts';
+import {
+  interrupt,
+  type Registers,
+  readRegisters,
+  resume,
+  resumeToSystemCall,
+  UserRegs,
+  writeRegisters,
+} from '../sys/ptrace.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
-import { takeEvent, type WaitEvent } from '../sys/wait.ts';
+import { startTicks } from '../sys/ticks.ts';
+import { awaitEvent, takeEvent, type WaitEvent } from '../sys/wait.ts';
 import { ProcessError } from './errors.ts';
 import { withoutSpuriousEintr } from './resume-point.ts';
 
@@ -14,27 +25,25 @@ export const StopTimeout = {
   ONE: 10_000,
 } as const;
 
-/**
- * Pauses between looks, in microseconds; the last one is repeated. Most threads stop at once, but only where they get a
- * processor, and that may be ours: on two busy processors looking without pause takes twice as long, and so do pauses of 5 or 50.
- */
-const LOOK_PAUSES_US = [0, 5, 10, 20] as const;
+const { EINTR } = constants.errno;
 
 /** A thread that stands still until it is let go. */
 export class StoppedThread {
   readonly tid: number;
   /** What it stopped for, undefined while it runs. */
   #event: WaitEvent | undefined;
-  #registers: Registers;
+  /** As the kernel gave them: they are decoded when asked for, since of hundreds of threads only one or two are. */
+  #bytes: Uint8Array;
+  #registers: Registers | undefined;
 
   /** @internal */
   constructor(tid: number, event: WaitEvent) {
     this.tid = tid;
     this.#event = event;
-    this.#registers = readRegisters(tid);
-    if (event.kind !== 'trap') return;
-    const registers = withoutSpuriousEintr(this.#registers);
-    if (registers !== this.#registers) this.registers = registers;
+    this.#bytes = readRegisters(tid);
+    if (event.kind !== 'trap' || !this.#mayBeInterrupted()) return;
+    const registers = withoutSpuriousEintr(this.registers);
+    if (registers !== this.registers) this.registers = registers;
   }
 
   /** True while it runs: it did not come to the stop it was let run to. */
@@ -43,7 +52,18 @@ export class StoppedThread {
   }
 
   get registers(): Registers {
+    this.#registers ??= UserRegs.read(this.#bytes);
     return this.#registers;
+  }
+
+  /** Its instruction pointer, without the other registers. */
+  get rip(): bigint {
+    return this.#registers?.rip ?? viewOf(this.#bytes).getBigUint64(UserRegs.offsetOf.rip, true);
+  }
+
+  /** Its stack pointer, without the other registers. */
+  get rsp(): bigint {
+    return this.#registers?.rsp ?? viewOf(this.#bytes).getBigUint64(UserRegs.offsetOf.rsp, true);
   }
 
   /** @throws {ProcessError} PROCESS_EXITED */
@@ -71,12 +91,18 @@ export class StoppedThread {
         resume(this.tid, this.signal);
       }
       this.#event = undefined;
-      const event = awaitEvent(this.tid);
+      const event = awaitStop(this.tid);
       if (event.kind === 'ended') throw threadEnded(this.tid);
       this.#event = event;
-      this.#registers = readRegisters(this.tid);
+      this.#bytes = readRegisters(this.tid);
+      this.#registers = undefined;
       return event;
     });
+  }
+
+  /** True if the low half of rax is -EINTR. */
+  #mayBeInterrupted(): boolean {
+    return viewOf(this.#bytes).getInt32(UserRegs.offsetOf.rax, true) === -EINTR;
   }
 
   #whileItLives<T>(body: () => T): T {
@@ -88,22 +114,40 @@ export class StoppedThread {
   }
 }
 
-/** When to look again whether threads have stopped. */
-export class Look {
+/** Time to wait for threads to stop. Dispose of it when they have. */
+export class Patience implements Disposable {
   readonly #deadline: number;
-  #count = 0;
+  readonly #ticks = startTicks();
 
   /** @param timeoutMs one of StopTimeout; the time begins now */
   constructor(timeoutMs: number) {
     this.#deadline = performance.now() + timeoutMs;
   }
 
-  /** Waits a little; false once the time is up. */
-  again(): boolean {
-    sleepMicroseconds(LOOK_PAUSES_US[this.#count++] ?? 20);
+  /** False once the time is up. */
+  get remains(): boolean {
     return performance.now() < this.#deadline;
   }
+
+  /**
+   * Waits for what a thread reports, but not long: undefined if that was nothing.
+   *
+   * @throws {SysError} SYS_ECHILD if it is not traced by us, or gone
+   */
+  awaitEvent(tid: number): WaitEvent | undefined {
+    if (this.#ticks !== undefined) return awaitEvent(tid);
+    const event = takeEvent(tid);
+    if (event === undefined) sleepMicroseconds(LOOK_PAUSE_US);
+    return event;
+  }
+
+  [Symbol.dispose](): void {
+    this.#ticks?.[Symbol.dispose]();
+  }
 }
+
+/** Between looks at a thread where waiting for it cannot be ended. */
+const LOOK_PAUSE_US = 20;
 
 /** The error for threads that did not stop in time. */
 export function stopTimeout(tids: readonly number[]): ProcessError {
@@ -114,12 +158,12 @@ export function stopTimeout(tids: readonly number[]): ProcessError {
   });
 }
 
-function awaitEvent(tid: number): WaitEvent {
-  const look = new Look(StopTimeout.ONE);
+function awaitStop(tid: number): WaitEvent {
+  using patience = new Patience(StopTimeout.ONE);
   do {
-    const event = takeEvent(tid);
+    const event = patience.awaitEvent(tid);
     if (event !== undefined) return event;
-  } while (look.again());
+  } while (patience.remains);
   throw stopTimeout([tid]);
 }
 

@@ -4,13 +4,12 @@
  * next clone. Source: ptrace(2).
  */
 import { isSysError } from '../sys/errors.ts';
-import { readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
+import { countThreads, readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
 import { detach, interrupt, readEventMessage, resume, seize, TraceOption } from '../sys/ptrace.ts';
 import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
-import { takeEvent } from '../sys/wait.ts';
 import { ProcessError } from './errors.ts';
 import { reclaimLate, releaseLate } from './late-release.ts';
-import { Look, StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
+import { Patience, StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
 
 /** How many threads are looked at to find one to borrow. */
 const CANDIDATES = 16;
@@ -64,7 +63,8 @@ export class StoppedThreads implements Disposable {
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
       held.#interruptRunning();
-      held.#awaitStops(new Look(StopTimeout.ONE));
+      using patience = new Patience(StopTimeout.ONE);
+      held.#awaitStops(patience);
       if (held.#threads.size === 0) throw exited(pid);
     });
   }
@@ -146,11 +146,20 @@ export class StoppedThreads implements Disposable {
 
   /** Stops what runs, and the threads that it creates meanwhile. */
   #stopRunning(): void {
-    const look = new Look(StopTimeout.ALL);
+    using patience = new Patience(StopTimeout.ALL);
     do {
       this.#interruptRunning();
-      this.#awaitStops(look);
-    } while (this.#seizeNew());
+      this.#awaitStops(patience);
+    } while (!this.#isComplete() && this.#seizeNew());
+  }
+
+  /** True if there are as many threads as we hold: then there is no other, and their list need not be read again. */
+  #isComplete(): boolean {
+    try {
+      return countThreads(this.#pid) === this.#threads.size;
+    } catch {
+      return false;
+    }
   }
 
   #interruptRunning(): void {
@@ -159,38 +168,44 @@ export class StoppedThreads implements Disposable {
     }
   }
 
-  #awaitStops(look: Look): void {
-    for (;;) {
-      const running = [...this.#threads].filter(([, thread]) => thread === undefined).map(([tid]) => tid);
-      for (const tid of running) this.#take(tid);
-      if (![...this.#threads.values()].includes(undefined)) return;
-      if (look.again()) continue;
-      throw stopTimeout(running);
+  /** In any order: each of them stops without the help of another. */
+  #awaitStops(patience: Patience): void {
+    for (const [tid, thread] of this.#threads) {
+      if (thread === undefined) this.#awaitStop(tid, patience);
     }
   }
 
-  /** Notes what a running thread reported, if anything. */
-  #take(tid: number): void {
+  #awaitStop(tid: number, patience: Patience): void {
+    while (!this.#take(tid, patience)) {
+      if (patience.remains) continue;
+      throw stopTimeout([...this.#threads].filter(([, thread]) => thread === undefined).map(([running]) => running));
+    }
+  }
+
+  /** Waits a little for what a running thread reports, and notes it; false if that was nothing. */
+  #take(tid: number, patience: Patience): boolean {
     try {
-      const event = takeEvent(tid);
-      if (event === undefined) this.#dropZombie(tid);
-      else if (event.kind === 'ended') this.#threads.delete(tid);
+      const event = patience.awaitEvent(tid);
+      if (event === undefined) return this.#dropZombie(tid);
+      if (event.kind === 'ended') this.#threads.delete(tid);
       else this.#threads.set(tid, new StoppedThread(tid, event));
-      if (event?.kind === 'clone') this.#disown(readEventMessage(tid));
-      if (event?.kind === 'exec')
+      if (event.kind === 'clone') this.#disown(readEventMessage(tid));
+      if (event.kind === 'exec')
         throw new ProcessError('PROCESS_EXECED', `cannot stop process ${this.#pid}: it replaced its program`);
     } catch (error) {
       // Gone while we looked.
       if (!isSysError(error, 'SYS_ECHILD', 'SYS_ESRCH')) throw error;
       this.#threads.delete(tid);
     }
+    return true;
   }
 
   /** A first thread that ended before the others reports nothing until they end too. */
-  #dropZombie(tid: number): void {
-    if (tid !== this.#pid || readThreadState(this.#pid, tid) !== 'Z') return;
+  #dropZombie(tid: number): boolean {
+    if (tid !== this.#pid || readThreadState(this.#pid, tid) !== 'Z') return false;
     this.#threads.delete(tid);
     releaseLate(tid);
+    return true;
   }
 
   /** clone(2) can make processes too; those are not ours. */

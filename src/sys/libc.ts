@@ -13,6 +13,7 @@ export type Argument = number | bigint | string | ArrayBufferView | null;
 
 /** Result and parameter types, as the manual pages have them. */
 const SIGNATURES = {
+  dlsym: ['int64', ['void *', 'str']],
   fcntl: ['int', ['int', 'int', 'int']],
   mmap: ['int64', ['uint64', 'size_t', 'int', 'int', 'int', 'int64']],
   munmap: ['int', ['uint64', 'size_t']],
@@ -22,7 +23,10 @@ const SIGNATURES = {
   pwrite: ['int64', ['int', 'void *', 'size_t', 'int64']],
   sched_getscheduler: ['int', ['int']],
   sched_setscheduler: ['int', ['int', 'int', 'void *']],
+  sigaction: ['int', ['int', 'void *', 'void *']],
   syscall: ['int64', ['int64', 'int64', 'int64', 'int64', 'int64']],
+  timer_create: ['int', ['int', 'void *', 'void *']],
+  timer_settime: ['int', ['uint64', 'int', 'void *', 'void *']],
   usleep: ['int', ['uint']],
   waitpid: ['int', ['int', 'void *', 'int']],
 } as const satisfies Record<string, readonly [string, readonly string[]]>;

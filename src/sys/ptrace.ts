@@ -3,7 +3,8 @@
  * Source: ptrace(2); include/uapi/linux/ptrace.h; arch/x86/include/asm/user_64.h.
  */
 import { struct } from '../bytes/struct.ts';
-import { libc } from './libc.ts';
+import { SysError } from './errors.ts';
+import { tryLibc } from './libc.ts';
 
 /** struct user_regs_struct: what GETREGS and SETREGS carry. orig_rax is the system call a thread is in, or -1. */
 export const UserRegs = struct('user_regs_struct', 216, {
@@ -86,11 +87,11 @@ export function detach(tid: number, signal: number): void {
   request('PTRACE_DETACH', tid, signal);
 }
 
-/** @throws {SysError} SYS_ESRCH unless the thread is stopped */
-export function readRegisters(tid: number): Registers {
+/** Reads the bytes of UserRegs. @throws {SysError} SYS_ESRCH unless the thread is stopped */
+export function readRegisters(tid: number): Uint8Array {
   const bytes = new Uint8Array(UserRegs.size);
   request('PTRACE_GETREGS', tid, bytes);
-  return UserRegs.read(bytes);
+  return bytes;
 }
 
 /** @throws {SysError} SYS_ESRCH unless the thread is stopped */
@@ -108,5 +109,6 @@ export function readEventMessage(tid: number): number {
 }
 
 function request(name: keyof typeof REQUESTS, tid: number, data: number | ArrayBufferView = 0): void {
-  libc(`ptrace(${name}, ${tid})`, 'ptrace', REQUESTS[name], tid, 0, typeof data === 'number' ? BigInt(data) : data);
+  const result = tryLibc('ptrace', REQUESTS[name], tid, 0, typeof data === 'number' ? BigInt(data) : data);
+  if (result < 0) throw new SysError(`ptrace(${name}, ${tid})`, -result);
 }

@@ -1,7 +1,9 @@
 /** waitpid(2) for traced threads: always by thread id, never -1, since libuv waits for children of its own. */
 import { constants } from 'node:os';
-import { libc } from './libc.ts';
+import { SysError } from './errors.ts';
+import { tryLibc } from './libc.ts';
 
+const { EINTR } = constants.errno;
 const WNOHANG = 1;
 const WALL = 0x4000_0000;
 
@@ -29,10 +31,23 @@ const PTRACE_EVENT_CLONE = 3;
 const PTRACE_EVENT_EXEC = 4;
 const PTRACE_EVENT_STOP = 128;
 
+/** Filled by each call: hundreds of threads are waited for while they stand still. */
+const status = new Int32Array(1);
+
 /** What a traced thread reported since the last call, undefined if nothing. @throws {SysError} SYS_ECHILD if not ours */
 export function takeEvent(tid: number): WaitEvent | undefined {
-  const status = new Int32Array(1);
-  if (libc(`waitpid(${tid})`, 'waitpid', tid, status, WALL | WNOHANG) === 0) return undefined;
+  return waitFor(tid, WALL | WNOHANG);
+}
+
+/** Waits for what a traced thread reports; undefined if a signal came first. @throws {SysError} SYS_ECHILD if not ours */
+export function awaitEvent(tid: number): WaitEvent | undefined {
+  return waitFor(tid, WALL);
+}
+
+function waitFor(tid: number, options: number): WaitEvent | undefined {
+  const result = tryLibc('waitpid', tid, status, options);
+  if (result === 0 || result === -EINTR) return undefined;
+  if (result < 0) throw new SysError(`waitpid(${tid})`, -result);
   return decodeStatus(status[0]!);
 }
 

@@ -10,7 +10,17 @@ interface Library {
 }
 
 /** Calls that leave everything as it is. */
-const HARMLESS = new Set(['pread', 'waitpid', 'usleep', 'poll', 'sched_getscheduler']);
+const HARMLESS = new Set([
+  'pread',
+  'waitpid',
+  'usleep',
+  'poll',
+  'sched_getscheduler',
+  'dlsym',
+  'sigaction',
+  'timer_create',
+  'timer_settime',
+]);
 
 const koffi = createRequire(import.meta.url)('koffi') as { load(path: string | null): Library };
 const load = koffi.load;
