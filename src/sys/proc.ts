@@ -77,6 +77,26 @@ export function readThreadState(pid: number, tid: number): string | undefined {
   }
 }
 
+/**
+ * When a process began, in clock ticks since the system did: with its number this means one process and no other.
+ *
+ * @throws {SysError} SYS_ENOENT or SYS_ESRCH if it is gone
+ */
+export function readStartTime(pid: number): bigint {
+  const stat = readProcText(`/proc/${pid}/stat`);
+  // Field 22, the 20th behind the name.
+  return BigInt(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? 0);
+}
+
+/** A number that means a process's pid namespace; 0 where it may not be looked at. */
+export function readPidNamespace(pid: number): bigint {
+  try {
+    return statSync(`/proc/${pid}/ns/pid`, { bigint: true }).ino;
+  } catch {
+    return 0n;
+  }
+}
+
 /** Ids of the threads of a process, zombies included. @throws {SysError} SYS_ENOENT or SYS_ESRCH if it is gone */
 export function readThreadIds(pid: number): readonly number[] {
   return asSysError(`readdir(/proc/${pid}/task)`, () => readdirSync(`/proc/${pid}/task`)).map(Number);

@@ -7,15 +7,22 @@ import { libc, viewOfMemory } from './libc.ts';
 import { asSysError } from './proc.ts';
 
 const PROT_READ_WRITE = 3;
-const MAP_SHARED = 1;
+const MAP_SHARED = 0x1;
+const MAP_FIXED = 0x10;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
 const F_ADD_SEALS = 1033;
 /** F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW: nobody can make a page vanish under a reader any more. */
 const FIXED_SIZE = 1 | 2 | 4;
+
+/** Bytes that only this process sees, right behind a shared mapping. */
+const TAIL_SIZE = 4096;
 
 /** Memory of a fixed size that two processes see. */
 export interface SharedMapping extends Disposable {
   /** The memory itself. */
   readonly buffer: ArrayBuffer;
+  /** Where it ends here, and a page begins that nobody else sees: what robust-word.ts keeps there the target cannot forge. */
+  readonly end: number;
   /** The inode, by which /proc/PID/maps of the other process tells that it mapped the same. */
   readonly inode: bigint;
 }
@@ -34,13 +41,16 @@ export function mapSharedFile(path: string, size: number): SharedMapping {
     asSysError(`ftruncate(${path})`, () => ftruncateSync(fd, size));
     libc(`fcntl(${path}, F_ADD_SEALS)`, 'fcntl', fd, F_ADD_SEALS, FIXED_SIZE);
     const { ino } = fstatSync(fd, { bigint: true });
-    const address = libc(`mmap(${path}, ${size} bytes)`, 'mmap', 0, size, PROT_READ_WRITE, MAP_SHARED, fd, 0);
+    const whole = size + TAIL_SIZE;
+    const address = libc(`mmap(${whole} bytes)`, 'mmap', 0, whole, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+    libc(`mmap(${path}, ${size} bytes)`, 'mmap', address, size, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
     let mapped = true;
     return {
       buffer: viewOfMemory(address, size),
+      end: address + size,
       inode: ino,
       [Symbol.dispose]() {
-        if (mapped) libc('munmap', 'munmap', address, size);
+        if (mapped) libc('munmap', 'munmap', address, whole);
         mapped = false;
       },
     };
