@@ -2,17 +2,30 @@
  * What we have in one target: code within reach of what it probes, memory shared with us, and the sites that lead there.
  * Everything is synchronous, since threads are stopped meanwhile. Disposing of it takes all out again.
  */
-import { alignUpAddress } from '../bytes/align.ts';
-import { mayReturnInto } from '../process/stack-scan.ts';
+import { alignUp, alignUpAddress } from '../bytes/align.ts';
 import type { TargetProcess } from '../process/target-process.ts';
-import { sleepMicroseconds } from '../sys/scheduling.ts';
+import { readPidNamespace, readStartTime } from '../sys/proc.ts';
+import { ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
+import type { SharedMapping } from '../sys/shared-mapping.ts';
 import { InjectError } from './errors.ts';
-import { isInReach } from './gaps.ts';
+import { isInReach, PAGE_SIZE } from './gaps.ts';
+import {
+  JOURNAL_SIZE,
+  Journal,
+  type JournalOrigin,
+  JournalState,
+  RegionKind,
+  type RegionKindNumber,
+  SIGNATURE_SIZE,
+  TRAILER_SIZE,
+} from './journal.ts';
+import { awaitLeft } from './leaving.ts';
 import { applyPatches, LONGEST_PATCH, type Patch } from './patch.ts';
 import {
   mapCode,
   mapInherited,
   mapSession,
+  type NoteRegion,
   type Region,
   type SampleThread,
   type SessionMemory,
@@ -24,12 +37,6 @@ const CODE_REGION_SIZE = 256 * 1024;
 const LARGEST_CODE_REGION = 16 * 1024 * 1024;
 const REGION_GROWTH = 4;
 const CODE_ALIGNMENT = 16n;
-
-/** Threads inside our code are let run alone for a moment, which is mostly all they need to leave it: how often, how long. */
-const RUNS_ALONE = 4;
-const RUN_ALONE_US = 500;
-/** Others wait for something in it: how long they get before the memory is left where it is. */
-const LEAVE_WAITS_US = [0, 1000, 10_000, 100_000, 400_000] as const;
 
 /** How the bytes of one site are to be. */
 export interface SitePatch {
@@ -50,6 +57,9 @@ export interface Emitted<T> {
   readonly result: T;
 }
 
+/** What programs do once their controller has died: until the hooks are taken off they stay, and cost some instructions. */
+export type Inheritance = 'go quiet' | 'run on';
+
 /** Code regions are append-only: a thread may be anywhere in them. */
 interface CodeRegion extends Region {
   used: number;
@@ -63,7 +73,10 @@ export class Injection implements Disposable {
   readonly #inherited: Region[] = [];
   /** Undo what would bring threads back to our code that are elsewhere. */
   readonly #letGo: (() => void)[] = [];
+  readonly #whenWeDie: Inheritance;
   #session: SessionMemory | undefined;
+  #journal: Journal | undefined;
+  #lease: RobustWord | undefined;
   /** Sites whose bytes are not the original ones. */
   readonly #sites = new Map<bigint, SitePatch>();
   /** Patches that wait for the end of a batch, by address. */
@@ -71,8 +84,9 @@ export class Injection implements Disposable {
   #lastPauseUs = 0;
 
   /** @param process stays the caller's to dispose of, after this */
-  constructor(process: TargetProcess) {
+  constructor(process: TargetProcess, whenWeDie: Inheritance = 'go quiet') {
     this.process = process;
+    this.#whenWeDie = whenWeDie;
     process.removeStaleStubs();
   }
 
@@ -89,16 +103,33 @@ export class Injection implements Disposable {
    */
   share(size: number): { readonly address: bigint; readonly thread: SampleThread } {
     if (this.#session !== undefined) throw new TypeError('the memory of an injection can be made only once');
-    const sizes = { codeSize: CODE_REGION_SIZE, sharedSize: size };
-    this.#session = mapSession(this.process, this.#center(), sizes);
-    const { codeRegion, sharedRegion, thread } = this.#session;
+    const sharedSize = alignUp(JOURNAL_SIZE + size + TRAILER_SIZE, PAGE_SIZE);
+    let journal: Journal | undefined;
+    const begin = ({ buffer }: SharedMapping, whole: Region): void => {
+      journal = new Journal(new Uint8Array(buffer), this.#origin(whole, sharedSize, size));
+    };
+    this.#session = mapSession(this.process, this.#center(), { codeSize: CODE_REGION_SIZE, sharedSize, begin });
+    this.#journal = journal;
+    const { codeRegion, sharedRegion, thread, mapping } = this.#session;
+    if (this.#whenWeDie === 'go quiet') this.#lease = new RobustWord(mapping);
     this.#codeRegions.push({ ...codeRegion, used: 0, staged: undefined });
-    return { address: sharedRegion.address, thread };
+    return { address: sharedRegion.address + BigInt(JOURNAL_SIZE), thread };
   }
 
   /** The memory shared with the target, as we see it. */
   get shared(): Uint8Array {
-    return new Uint8Array(this.#requireSession().mapping.buffer);
+    return new Uint8Array(this.#requireSession().mapping.buffer, JOURNAL_SIZE);
+  }
+
+  /** Address of a u32 of which HOLDER_DIED is set once this controller has died, unless programs are to run on. */
+  get leaseCell(): bigint {
+    const { address, size } = this.#requireSession().sharedRegion;
+    return address + BigInt(size - ROBUST_WORD_FROM_END);
+  }
+
+  /** True once somebody else has taken off what we put there. */
+  get isClosed(): boolean {
+    return this.#journal?.isClosed ?? false;
   }
 
   /** Addresses of u64 cells that begin at zero, and at zero again in a child the target forks. */
@@ -119,10 +150,12 @@ export class Injection implements Disposable {
    * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
    */
   mapInherited(size: number, letGo: () => void): bigint {
-    const region = mapInherited(this.process, this.#center(), size);
+    const note = this.#noteOf(RegionKind.RETURNS);
+    const region = mapInherited(this.process, this.#center(), PAGE_SIZE + size, note);
+    this.#sign(region);
     this.#inherited.push(region);
     this.#letGo.push(letGo);
-    return region.address;
+    return region.address + BigInt(PAGE_SIZE);
   }
 
   /**
@@ -138,7 +171,9 @@ export class Injection implements Disposable {
       if (laid !== undefined) return laid;
     }
     const size = Math.min(CODE_REGION_SIZE * REGION_GROWTH ** this.#codeRegions.length, LARGEST_CODE_REGION);
-    const region = { ...mapCode(this.process, near, size), used: 0, staged: undefined };
+    const mapped = mapCode(this.process, near, size, this.#noteOf(RegionKind.CODE));
+    this.#sign(mapped);
+    const region = { ...mapped, used: SIGNATURE_SIZE, staged: undefined };
     this.#codeRegions.push(region);
     const laid = this.#layInto(region, emit);
     if (laid !== undefined) return laid;
@@ -181,13 +216,16 @@ export class Injection implements Disposable {
   release(): boolean {
     const isGuarded = [...this.#sites.values()].some(({ isGuard }) => isGuard);
     this.#undo((site) => !site.isGuard);
-    const isSafe = !isGuarded || this.process.isGone() || LEAVE_WAITS_US.some((wait) => this.#isLeft(wait));
+    const isSafe = !isGuarded || this.process.isGone() || this.#isLeft();
     if (isSafe) this.#undo(() => true);
-    const isUnused =
-      this.process.isGone() || (this.#sites.size === 0 && LEAVE_WAITS_US.some((wait) => this.#isLeft(wait)));
+    const isUnused = this.process.isGone() || (this.#sites.size === 0 && this.#isLeft());
     if (isUnused) this.#unmapAll();
+    else this.#journal?.close();
+    this.#lease?.[Symbol.dispose]();
+    this.#lease = undefined;
     this.#session?.mapping[Symbol.dispose]();
     this.#session = undefined;
+    this.#journal = undefined;
     this.#sites.clear();
     this.#codeRegions.length = 0;
     this.#inherited.length = 0;
@@ -205,14 +243,17 @@ export class Injection implements Disposable {
   }
 
   #apply(patches: readonly SitePatch[]): void {
+    if (this.isClosed) this.#leaveClosed(patches);
     // What goes makes room for what comes.
     const ordered = [...patches.filter(isUndo), ...patches.filter((patch) => !isUndo(patch))];
     const changes = ordered
       .map((patch) => this.#toPatch(patch))
       .filter(({ expected, replacement }) => Buffer.compare(expected, replacement) !== 0);
+    const noteDone = this.#journal?.willPatch(patches.filter((patch) => !isUndo(patch)));
     try {
       const { pauseUs } = applyPatches(this.process, changes);
       if (changes.length > 0) this.#lastPauseUs = pauseUs;
+      noteDone?.();
     } catch (error) {
       // A target that is gone needs nothing undone.
       if (!this.process.isGone() || patches.some((patch) => !isUndo(patch))) throw error;
@@ -269,30 +310,58 @@ export class Injection implements Disposable {
     this.process.memory.write(address + BigInt(staged.offset), staged.bytes.subarray(0, used - staged.offset));
   }
 
-  /** True if no thread is in our code, or comes back to it. */
-  #isLeft(waitUs: number): boolean {
-    if (this.#codeRegions.every(({ used }) => used === 0)) return true;
-    sleepMicroseconds(waitUs);
+  #isLeft(): boolean {
+    const used = this.#codeRegions.filter((region) => region.used > 0);
+    if (used.length === 0) return true;
     const ranges = this.#codeRegions.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
-    using held = this.process.stopThreads();
-    const mappings = this.process.mappings();
-    for (let runs = 0; ; runs++) {
-      const inside = held.threads.filter((t) => mayReturnInto(ranges, t, mappings, this.process.memory));
-      if (inside.length === 0) {
-        for (const letGo of this.#letGo) letGo();
-        return true;
-      }
-      if (runs === RUNS_ALONE) return false;
-      held.runAlone(inside, RUN_ALONE_US);
+    return awaitLeft(this.process, ranges, () => {
+      for (const letGo of this.#letGo) letGo();
+    });
+  }
+
+  /** What was taken off by somebody else is no longer ours to put back. @throws {InjectError} INJECT_CLOSED */
+  #leaveClosed(patches: readonly SitePatch[]): void {
+    for (const { address, original } of [...this.#sites.values()]) {
+      if (this.process.isGone()) break;
+      const found = this.process.memory.read(address, original.length);
+      if (Buffer.compare(found, original) === 0) this.#sites.delete(address);
     }
+    if (patches.every(isUndo)) return;
+    throw new InjectError('INJECT_CLOSED', `cannot probe process ${this.process.pid}: this session was taken off`, {
+      why: 'another remora has detached it',
+      fix: 'open the object once more',
+    });
   }
 
   #unmapAll(): void {
-    const { privateRegion, sharedRegion } = this.#session ?? {};
-    const regions = [...this.#codeRegions, ...this.#inherited, privateRegion, sharedRegion].filter(
-      (region) => region !== undefined,
-    );
-    if (regions.length > 0 && !this.process.isGone()) unmap(this.process, regions);
+    const [first, ...codeRegions] = this.#codeRegions;
+    // Last what says what all the others are.
+    const regions = [...this.#inherited, ...codeRegions, this.#session?.whole ?? first];
+    const mapped = regions.filter((region) => region !== undefined);
+    if (mapped.length > 0 && !this.process.isGone()) unmap(this.process, mapped);
+  }
+
+  #noteOf(kind: RegionKindNumber): NoteRegion {
+    return ({ address, size }) => this.#journal?.willMap(address, size, kind) ?? (() => {});
+  }
+
+  /** So that whoever finds the region knows that it is still ours. */
+  #sign({ address }: Region): void {
+    if (this.#journal !== undefined) this.process.memory.write(address, this.#journal.signature);
+  }
+
+  #origin(whole: Region, sharedSize: number, clientSize: number): JournalOrigin {
+    return {
+      controllerPid: process.pid,
+      controllerNamespace: readPidNamespace(process.pid),
+      controllerStart: readStartTime(process.pid),
+      time: BigInt(Date.now()),
+      address: whole.address,
+      sharedSize: BigInt(sharedSize),
+      wholeSize: BigInt(whole.size),
+      clientSize,
+      state: this.#whenWeDie === 'run on' ? JournalState.PINNED : JournalState.OPEN,
+    };
   }
 
   /** Shared memory lies where most libraries do, so that most code reaches it. */

@@ -27,14 +27,22 @@ export interface SampleThread {
   readonly tid: number;
 }
 
-/** What a session begins with. */
+/** What a session begins with: one range of addresses, which was taken in one step. */
 export interface SessionMemory {
-  readonly codeRegion: Region;
+  readonly whole: Region;
+  readonly sharedRegion: Region;
   /** Zero in every child that the target forks. */
   readonly privateRegion: Region;
-  readonly sharedRegion: Region;
+  readonly codeRegion: Region;
   readonly mapping: SharedMapping;
   readonly thread: SampleThread;
+}
+
+/** What a session is to have, and who notes in the shared memory what it will be before anything is mapped. */
+export interface SessionPlan {
+  readonly codeSize: number;
+  readonly sharedSize: number;
+  begin(mapping: SharedMapping, whole: Region): void;
 }
 
 const PROT_READ_WRITE = 3;
@@ -57,21 +65,29 @@ const ATTEMPTS = 4;
 /**
  * Maps `size` bytes for code that `near` reaches.
  *
+ * @param note is told where, before it is mapped; the result is called if it could not be
  * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
  * @throws {ProcessError}
  */
-export function mapCode(process: TargetProcess, near: bigint, size: number): Region {
-  return mapWhereFree(process, near, size, {
-    protection: PROT_READ_EXEC,
-    fill: (_, address) => ({ address, size }),
-    expect: (region) => [{ region, permissions: 'r-xp', inode: 0n }],
-  });
+export function mapCode(process: TargetProcess, near: bigint, size: number, note: NoteRegion): Region {
+  return mapAnonymous(process, near, size, PROT_READ_EXEC, note);
 }
+
+/** As `mapCode`: bytes that only the target sees; each child it forks gets a copy. */
+export function mapInherited(process: TargetProcess, near: bigint, size: number, note: NoteRegion): Region {
+  return mapAnonymous(process, near, size, PROT_READ_WRITE, note);
+}
+
+/** Told of a region before it is mapped; the result takes that back. */
+export type NoteRegion = (region: Region) => () => void;
 
 /**
  * Maps what a session needs, behind one another and within reach of `near`, all in one stop of one thread:
  *
- *     | code, `codeSize` bytes | a page that only the target sees | `sharedSize` bytes that we see too |
+ *     | `sharedSize` bytes that we see too | a page that only the target sees | code, `codeSize` bytes |
+ *
+ * The first call maps the memory file over all of it, so that from then on whoever finds the file mapped there knows that
+ * all of it is ours, whatever of it has been replaced since.
  *
  * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
  * @throws {ProcessError | SysError}
@@ -79,41 +95,31 @@ export function mapCode(process: TargetProcess, near: bigint, size: number): Reg
 export function mapSession(
   process: TargetProcess,
   near: bigint,
-  { codeSize, sharedSize }: { readonly codeSize: number; readonly sharedSize: number },
+  { codeSize, sharedSize, begin }: SessionPlan,
 ): SessionMemory {
   const size = alignUp(sharedSize, PAGE_SIZE);
-  return mapWhereFree(process, near, codeSize + PAGE_SIZE + size, {
-    protection: PROT_READ_EXEC,
-    fill(calls, address) {
-      const codeRegion = { address, size: codeSize };
-      const privateRegion = { address: address + BigInt(codeSize), size: PAGE_SIZE };
-      const sharedRegion = { address: privateRegion.address + BigInt(PAGE_SIZE), size };
-      const fixed = MAP_PRIVATE_ANONYMOUS | MAP_FIXED;
-      calls.call('mmap', privateRegion.address, PAGE_SIZE, PROT_READ_WRITE, fixed, -1, 0);
-      calls.call('madvise', privateRegion.address, PAGE_SIZE, MADV_WIPEONFORK);
-      const mapping = shareRegion(process, calls, sharedRegion);
+  const wholeSize = size + PAGE_SIZE + codeSize;
+  return mapWhereFree(process, near, wholeSize, {
+    map(calls, address) {
+      const whole = { address, size: wholeSize };
+      const sharedRegion = { address, size };
+      const privateRegion = { address: address + BigInt(size), size: PAGE_SIZE };
+      const codeRegion = { address: privateRegion.address + BigInt(PAGE_SIZE), size: codeSize };
+      const mapping = shareRegion(process, calls, sharedRegion, wholeSize, (shared) => begin(shared, whole));
+      orUnmap(calls, whole, mapping, () => {
+        const fixed = MAP_PRIVATE_ANONYMOUS | MAP_FIXED;
+        calls.call('mmap', privateRegion.address, PAGE_SIZE, PROT_READ_WRITE, fixed, -1, 0);
+        calls.call('madvise', privateRegion.address, PAGE_SIZE, MADV_WIPEONFORK);
+        calls.call('mmap', codeRegion.address, codeSize, PROT_READ_EXEC, fixed | MAP_NORESERVE, -1, 0);
+      });
       const thread = { fsBase: calls.registers.fsBase, tid: readStatus(calls.tid).namespacePids.at(-1) ?? calls.tid };
-      return { codeRegion, privateRegion, sharedRegion, mapping, thread };
+      return { whole, sharedRegion, privateRegion, codeRegion, mapping, thread };
     },
     expect: ({ codeRegion, privateRegion, sharedRegion, mapping }) => [
-      { region: codeRegion, permissions: 'r-xp', inode: 0n },
-      { region: privateRegion, permissions: 'rw-p', inode: 0n },
       { region: sharedRegion, permissions: 'rw-s', inode: mapping.inode },
+      { region: privateRegion, permissions: 'rw-p', inode: 0n },
+      { region: codeRegion, permissions: 'r-xp', inode: 0n },
     ],
-  });
-}
-
-/**
- * Maps `size` bytes that only the target sees; each child it forks gets a copy.
- *
- * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
- * @throws {ProcessError}
- */
-export function mapInherited(process: TargetProcess, near: bigint, size: number): Region {
-  return mapWhereFree(process, near, size, {
-    protection: PROT_READ_WRITE,
-    fill: (_, address) => ({ address, size }),
-    expect: (region) => [{ region, permissions: 'rw-p', inode: 0n }],
   });
 }
 
@@ -132,13 +138,13 @@ interface Expectation {
 }
 
 interface Plan<T> {
-  readonly protection: number;
-  /** What is done with the memory once it is ours; `expect` tells what must be mapped then. */
-  fill(calls: RemoteCalls, address: bigint): T;
-  expect(filled: T): readonly Expectation[];
+  /** Maps all of it where nothing is mapped, or fails and leaves nothing. */
+  map(calls: RemoteCalls, address: bigint): T;
+  /** What must be mapped then. */
+  expect(mapped: T): readonly Expectation[];
 }
 
-function mapWhereFree<T>(process: TargetProcess, near: bigint, size: number, plan: Plan<T>): T {
+function mapWhereFree<T>(process: TargetProcess, near: bigint, size: number, { map, expect }: Plan<T>): T {
   for (let attempt = 1; ; attempt++) {
     const address = findGap(process.mappings(), near, size);
     if (address === undefined) {
@@ -148,10 +154,10 @@ function mapWhereFree<T>(process: TargetProcess, near: bigint, size: number, pla
       );
     }
     try {
-      const filled = process.withRemoteCalls((calls) => mapAndFill(calls, address, size, plan));
+      const mapped = process.withRemoteCalls((calls) => map(calls, address));
       const mappings = process.mappings();
-      for (const expectation of plan.expect(filled)) verify(mappings, expectation);
-      return filled;
+      for (const expectation of expect(mapped)) verify(mappings, expectation);
+      return mapped;
     } catch (error) {
       const isTaken = error instanceof ProcessError && isSysError(error.cause, 'SYS_EEXIST');
       if (attempt === ATTEMPTS || !isTaken) throw error;
@@ -159,31 +165,69 @@ function mapWhereFree<T>(process: TargetProcess, near: bigint, size: number, pla
   }
 }
 
-/** The whole range is taken first: what lies in it is ours to replace, and to unmap if the rest fails. */
-function mapAndFill<T>(calls: RemoteCalls, address: bigint, size: number, { protection, fill }: Plan<T>): T {
-  const flags = MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-  const mapped = calls.call('mmap', address, size, protection, flags, -1, 0);
-  if (mapped !== address) {
-    throw new InjectError(
-      'INJECT_BAD_ANSWER',
-      `cannot map memory at 0x${address.toString(16)}: the target says it is at 0x${BigInt.asUintN(64, mapped).toString(16)}`,
-    );
-  }
+function mapAnonymous(
+  process: TargetProcess,
+  near: bigint,
+  size: number,
+  protection: number,
+  note: NoteRegion,
+): Region {
+  return mapWhereFree(process, near, size, {
+    map(calls, address) {
+      const takeBack = note({ address, size });
+      try {
+        const flags = MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+        requireAnswer(calls.call('mmap', address, size, protection, flags, -1, 0), address);
+      } catch (error) {
+        takeBack();
+        throw error;
+      }
+      return { address, size };
+    },
+    expect: (region) => [{ region, permissions: protection === PROT_READ_EXEC ? 'r-xp' : 'rw-p', inode: 0n }],
+  });
+}
+
+function requireAnswer(mapped: bigint, address: bigint): void {
+  if (mapped === address) return;
+  throw new InjectError(
+    'INJECT_BAD_ANSWER',
+    `cannot map memory at 0x${address.toString(16)}: the target says it is at 0x${BigInt.asUintN(64, mapped).toString(16)}`,
+  );
+}
+
+function orUnmap(calls: RemoteCalls, { address, size }: Region, mapping: Disposable, body: () => void): void {
   try {
-    return fill(calls, address);
+    body();
   } catch (error) {
+    mapping[Symbol.dispose]();
     calls.call('munmap', address, size);
     throw error;
   }
 }
 
-/** Puts a memory file into a region that is ours, and maps it here too. The target keeps no descriptor of it. */
-function shareRegion(process: TargetProcess, calls: RemoteCalls, { address, size }: Region): SharedMapping {
+/**
+ * Maps a new memory file over `wholeSize` addresses that begin with its own, and here too. The target keeps no descriptor
+ * of it.
+ */
+function shareRegion(
+  process: TargetProcess,
+  calls: RemoteCalls,
+  { address, size }: Region,
+  wholeSize: number,
+  begin: (mapping: SharedMapping) => void,
+): SharedMapping {
   const fd = createMemoryFile(calls);
+  let mapping: SharedMapping | undefined;
   try {
-    const mapping = mapSharedFile(`/proc/${process.procId}/fd/${fd}`, size);
-    calls.callWithFile('mmap', address, size, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    mapping = mapSharedFile(`/proc/${process.procId}/fd/${fd}`, size);
+    begin(mapping);
+    const flags = MAP_SHARED | MAP_FIXED_NOREPLACE;
+    requireAnswer(calls.callWithFile('mmap', address, wholeSize, PROT_READ_WRITE, flags, fd, 0), address);
     return mapping;
+  } catch (error) {
+    mapping?.[Symbol.dispose]();
+    throw error;
   } finally {
     calls.call('close', fd);
   }

@@ -25,6 +25,7 @@ import { AttachContext, type LiveEntry } from './attach-context.ts';
 import { HandlerTable, type PerfEventHandler, type Slot } from './handlers.ts';
 import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
 import { layoutOf, MAX_LINKS, type SessionLayout } from './layout.ts';
+import { emitLeaseTest } from './lease.ts';
 import { findClockGettime, readThreadFacts } from './target-facts.ts';
 
 /** What a %s may print at most, in bytes. */
@@ -269,7 +270,10 @@ export class Session implements Disposable {
       facts: this.#facts,
       attachCookie: cookie,
       forbid: forbidden,
-      prologue: (b) => emitHit(b, this.#hitPlace, hitIndex),
+      prologue: (b) => {
+        emitLeaseTest(b, this.injection.leaseCell);
+        emitHit(b, this.#hitPlace, hitIndex);
+      },
     });
     this.#compiled.set(key, compiled);
     return compiled;

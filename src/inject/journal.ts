@@ -1,0 +1,209 @@
+/**
+ * The journal: what a session has put into its target, written down in the target's own memory before it is done. Whoever
+ * comes later, after the controller was killed at any point, can tell from it what stood there and put it back.
+ *
+ *     | header 112 | regions, 32 each ... 4096 | sites, 64 each | client memory ... | lease word, 16 bytes |
+ *
+ * Nothing is ever struck out: what stands in the target tells what is still to be undone, so the journal holds as well for
+ * children that it forked meanwhile, which share it. A site that changes has both its old and its new bytes here until the
+ * new ones stand. The target can write anything here; the reader (found-journal.ts) believes only what it finds true.
+ */
+import { struct, viewOf } from '../bytes/struct.ts';
+import { InjectError } from './errors.ts';
+
+/** 'remora' and two bytes that no text has. */
+export const JOURNAL_MAGIC = 0x0200_6172_6f6d_6572n;
+/** Grows with every change of what lies in the memory, whoever's it is: table, counters and maps too. */
+export const JOURNAL_VERSION = 1;
+
+export const JournalHeader = struct('remora_journal', 112, {
+  magic: 'u64',
+  version: 'u32',
+  /** One of JournalState. */
+  state: 'u32',
+  /** Random: what tells sessions, and their code in the target, from all others. */
+  idLow: 'u64',
+  idHigh: 'u64',
+  /** Who made it, in its own pid namespace, and when that process began. */
+  controllerPid: 'u32',
+  regionCount: 'u32',
+  controllerNamespace: 'u64',
+  controllerStart: 'u64',
+  /** When it was made: milliseconds since 1970. */
+  time: 'u64',
+  /** Where all that a session begins with lies: this memory, a private page, the first code region. */
+  address: 'u64',
+  sharedSize: 'u64',
+  wholeSize: 'u64',
+  siteCount: 'u32',
+  siteCapacity: 'u32',
+  clientOffset: 'u32',
+  clientSize: 'u32',
+  reserved: 'u64',
+});
+
+/** What has become of a session. */
+export const JournalState = {
+  OPEN: 0,
+  /** Its programs run on when the controller has died. */
+  PINNED: 1,
+  /** Someone has taken it off; if there is a controller it is to leave. */
+  CLOSED: 2,
+} as const;
+
+export const JournalRegion = struct('remora_region', 32, {
+  address: 'u64',
+  size: 'u64',
+  kind: 'u32',
+  padding: 'u32',
+  reserved: 'u64',
+});
+
+/** What a region is. */
+export const RegionKind = {
+  /** It was never mapped. */
+  NONE: 0,
+  CODE: 1,
+  /** Where return addresses are kept. */
+  RETURNS: 2,
+} as const;
+export type RegionKindNumber = (typeof RegionKind)[keyof typeof RegionKind];
+
+export const JournalSite = struct('remora_site', 64, {
+  address: 'u64',
+  originalLow: 'u64',
+  originalHigh: 'u64',
+  /** What stands there, and what will stand there if the controller was killed while it changed that. */
+  presentLow: 'u64',
+  presentHigh: 'u64',
+  nextLow: 'u64',
+  nextHigh: 'u64',
+  length: 'u32',
+  reserved: 'u32',
+});
+
+/** Each region begins with the session's id; code lies behind it. */
+export const SIGNATURE_SIZE = 16;
+export const REGIONS_OFFSET = JournalHeader.size;
+export const MAX_REGIONS = 64;
+export const SITES_OFFSET = 4096;
+/** Sites of one session. Pages of those that are not there take no memory. */
+export const SITE_CAPACITY = 131_072;
+/** Where the client's memory begins: whole pages. */
+export const JOURNAL_SIZE = SITES_OFFSET + SITE_CAPACITY * JournalSite.size;
+/** Behind the client's memory. */
+export const TRAILER_SIZE = 16;
+
+/** What the header says from the beginning. */
+export interface JournalOrigin {
+  readonly controllerPid: number;
+  readonly controllerNamespace: bigint;
+  readonly controllerStart: bigint;
+  readonly time: bigint;
+  readonly address: bigint;
+  readonly sharedSize: bigint;
+  readonly wholeSize: bigint;
+  readonly clientSize: number;
+  readonly state: number;
+}
+
+/** A change of a site, as the journal sees it. */
+export interface SiteChange {
+  readonly address: bigint;
+  readonly original: Uint8Array;
+  readonly wanted: Uint8Array;
+}
+
+/** Written by the controller that made it. */
+export class Journal {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  /** Where each site is noted, by address and length. */
+  readonly #sites = new Map<bigint, number>();
+
+  /** Begins a journal in zeroed memory: at least JOURNAL_SIZE bytes. */
+  constructor(bytes: Uint8Array, origin: JournalOrigin) {
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
+    const [idLow, idHigh] = crypto.getRandomValues(new BigUint64Array(2)) as BigUint64Array & [bigint, bigint];
+    const counts = { regionCount: 0, siteCount: 0, siteCapacity: SITE_CAPACITY };
+    const client = { clientOffset: JOURNAL_SIZE, clientSize: origin.clientSize };
+    const header = { ...origin, ...client, ...counts, idLow, idHigh, version: JOURNAL_VERSION, reserved: 0n };
+    JournalHeader.write(bytes, 0, { ...header, magic: 0n });
+    this.#view.setBigUint64(JournalHeader.offsetOf.magic, JOURNAL_MAGIC, true);
+  }
+
+  /** What each region of the session begins with. */
+  get signature(): Uint8Array {
+    const at = JournalHeader.offsetOf.idLow;
+    return this.#bytes.slice(at, at + SIGNATURE_SIZE);
+  }
+
+  /** True once somebody else has taken the session off. */
+  get isClosed(): boolean {
+    return this.#view.getUint32(JournalHeader.offsetOf.state, true) === JournalState.CLOSED;
+  }
+
+  close(): void {
+    this.#view.setUint32(JournalHeader.offsetOf.state, JournalState.CLOSED, true);
+  }
+
+  /**
+   * Notes a region that is about to be mapped.
+   *
+   * @returns what takes the note back if it could not be mapped
+   * @throws {InjectError} INJECT_JOURNAL_FULL
+   */
+  willMap(address: bigint, size: number, kind: RegionKindNumber): () => void {
+    const { regionCount } = JournalHeader.offsetOf;
+    const index = this.#view.getUint32(regionCount, true);
+    if (index >= MAX_REGIONS) throw journalFull(`${MAX_REGIONS} regions`);
+    const at = REGIONS_OFFSET + index * JournalRegion.size;
+    JournalRegion.write(this.#bytes, at, { address, size: BigInt(size), kind, padding: 0, reserved: 0n });
+    this.#view.setUint32(regionCount, index + 1, true);
+    return () => this.#view.setUint32(at + JournalRegion.offsetOf.kind, RegionKind.NONE, true);
+  }
+
+  /**
+   * Notes what sites are about to become.
+   *
+   * @returns what notes that they have
+   * @throws {InjectError} INJECT_JOURNAL_FULL
+   */
+  willPatch(changes: readonly SiteChange[]): () => void {
+    const places = changes.map((change) => this.#noteNext(change));
+    return () => {
+      for (const at of places) {
+        const next = at + JournalSite.offsetOf.nextLow;
+        this.#bytes.copyWithin(at + JournalSite.offsetOf.presentLow, next, next + 16);
+      }
+    };
+  }
+
+  #noteNext({ address, original, wanted }: SiteChange): number {
+    const { originalLow, presentLow, nextLow, length } = JournalSite.offsetOf;
+    const key = (address << 8n) | BigInt(original.length);
+    const known = this.#sites.get(key);
+    if (known !== undefined && original.every((byte, n) => byte === this.#bytes[known + originalLow + n])) {
+      this.#bytes.set(wanted, known + nextLow);
+      return known;
+    }
+    const { siteCount } = JournalHeader.offsetOf;
+    const index = this.#view.getUint32(siteCount, true);
+    if (index >= SITE_CAPACITY) throw journalFull(`${SITE_CAPACITY} sites`);
+    const at = SITES_OFFSET + index * JournalSite.size;
+    this.#view.setBigUint64(at, address, true);
+    this.#bytes.set(original, at + originalLow);
+    this.#bytes.set(original, at + presentLow);
+    this.#bytes.set(wanted, at + nextLow);
+    this.#view.setUint32(at + length, original.length, true);
+    // Last: until then nobody reads the entry.
+    this.#view.setUint32(siteCount, index + 1, true);
+    this.#sites.set(key, at);
+    return at;
+  }
+}
+
+function journalFull(what: string): InjectError {
+  return new InjectError('INJECT_JOURNAL_FULL', `cannot note what is put into the target: a session holds ${what}`);
+}
