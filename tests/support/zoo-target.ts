@@ -1,12 +1,12 @@
 /** tests/targets/zoo.c: functions of every kind of first instruction, each called with random registers on demand. */
-import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ControlFile } from './control-file.ts';
 import { ROOT } from './root.ts';
 import { compileTarget, type RunningTarget, startTarget, waitUntil } from './targets.ts';
 
-/** Offsets of struct control in zoo.c. */
-const Control = { go: 0, done: 8, index: 16, count: 24, seed: 32, flags: 40, hash: 48, size: 4096 } as const;
+/** struct control in zoo.c. */
+const CONTROL = ['go', 'done', 'index', 'count', 'seed', 'flags', 'hash'] as const;
 
 /** Carry, parity, adjust, zero, sign and overflow. */
 export const ARITHMETIC_FLAGS = 0x8d5n;
@@ -18,15 +18,10 @@ export const ANIMALS: readonly string[] = [
 
 export class ZooTarget implements Disposable {
   readonly target: RunningTarget;
-  readonly #folder = mkdtempSync(join(tmpdir(), 'remora-zoo-'));
-  readonly #fd: number;
-  #steps = 0n;
+  readonly #control = new ControlFile(CONTROL);
 
   constructor() {
-    const control = join(this.#folder, 'control');
-    writeFileSync(control, new Uint8Array(Control.size));
-    this.#fd = openSync(control, 'r+');
-    this.target = startTarget(compileTarget('zoo'), [control]);
+    this.target = startTarget(compileTarget('zoo'), [this.#control.path]);
   }
 
   get pid(): number {
@@ -41,26 +36,16 @@ export class ZooTarget implements Disposable {
    */
   run(symbol: string, { count, seed, flags }: { count: number; seed: bigint; flags: bigint }): bigint {
     const values = { index: BigInt(ANIMALS.indexOf(symbol)), count: BigInt(count), seed, flags };
-    for (const [field, value] of Object.entries(values)) this.#write(Control[field as keyof typeof values], value);
-    this.#write(Control.go, ++this.#steps);
-    waitUntil(`${symbol} was called`, () => this.#read(Control.done) === this.#steps || !this.target.isRunning());
+    for (const [word, value] of Object.entries(values)) this.#control.set(word as keyof typeof values, value);
+    this.#control.step('go');
+    const isDone = () => this.#control.get('done') === this.#control.get('go') || !this.target.isRunning();
+    waitUntil(`${symbol} was called`, isDone);
     if (!this.target.isRunning()) throw new Error(`the target died in ${symbol}`);
-    return this.#read(Control.hash);
+    return this.#control.get('hash');
   }
 
   [Symbol.dispose](): void {
     this.target.stop();
-    closeSync(this.#fd);
-    rmSync(this.#folder, { recursive: true });
-  }
-
-  #read(offset: number): bigint {
-    const bytes = new BigUint64Array(1);
-    readSync(this.#fd, bytes, 0, 8, offset);
-    return bytes[0]!;
-  }
-
-  #write(offset: number, value: bigint): void {
-    writeSync(this.#fd, BigUint64Array.of(value), 0, 8, offset);
+    this.#control[Symbol.dispose]();
   }
 }
