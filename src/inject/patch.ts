@@ -11,8 +11,8 @@ import { readStatus } from '../sys/proc.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
 import { InjectError } from './errors.ts';
 
-/** How deep stacks are searched for interrupted contexts, in bytes: the time is paid while threads stand still. */
-const CONTEXT_LIMIT = 32 * 1024;
+/** How deep stacks are searched for interrupted contexts, in bytes: more than a signal handler has in use. */
+const CONTEXT_LIMIT = 1024 * 1024;
 
 /** Bytes of the longest patch of a site. */
 export const LONGEST_PATCH = 16;
