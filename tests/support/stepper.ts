@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os';
 import { libc } from '../../src/sys/libc.ts';
-import { detach, interrupt, type Registers, readRegisters, seize } from '../../src/sys/ptrace.ts';
+import { detach, interrupt, readRegisters, seize, UserRegs } from '../../src/sys/ptrace.ts';
 import { decodeStatus } from '../../src/sys/wait.ts';
 
 const PTRACE_SINGLESTEP = 9;
@@ -23,8 +23,9 @@ export class Stepper implements Disposable {
     this.#awaitStop();
   }
 
-  get registers(): Registers {
-    return readRegisters(this.#tid);
+  /** The address of the next instruction. */
+  get rip(): bigint {
+    return UserRegs.read(readRegisters(this.#tid)).rip;
   }
 
   /** Runs one instruction. @returns where the thread is then */
@@ -32,7 +33,7 @@ export class Stepper implements Disposable {
     libc('ptrace(PTRACE_SINGLESTEP)', 'ptrace', PTRACE_SINGLESTEP, this.#tid, 0, 0n);
     const event = this.#awaitStop();
     if (event.kind !== 'signal' || event.signal !== SIGTRAP) throw new Error(`it stopped by ${JSON.stringify(event)}`);
-    return this.registers.rip;
+    return this.rip;
   }
 
   /** Steps until the next instruction is one that `isThere` names. @returns its address */
