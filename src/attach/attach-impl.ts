@@ -2,10 +2,12 @@
  * What every way of attaching must provide. The runtime knows only this file; it never learns how a function is patched
  * or a system call rewritten. After bpftime's base_attach_impl and attach_private_data.
  */
+import type { Btf } from '../btf/btf.ts';
 import type { AnyStruct } from '../bytes/struct.ts';
 import type { LoweredProgram } from '../compile/compile.ts';
 import type { ContextModel } from '../compile/context-model.ts';
 import type { Helper, Permission } from '../helpers/helper.ts';
+import type { MapSpec } from '../maps/map-type.ts';
 
 /** One attach type: all that the loader, the verifier and the command line need to know about it. */
 export interface AttachKind {
@@ -29,6 +31,15 @@ export interface PrivateData {
   toString(): string;
 }
 
+/** A map of a program's object. */
+export interface CallbackMap {
+  readonly spec: MapSpec;
+  /** The object's types, `spec` names those of its keys and values. */
+  readonly btf: Btf | undefined;
+  /** @returns 0 or a negative errno */
+  update(key: Uint8Array, value: Uint8Array): number;
+}
+
 /** A verified program that waits to learn where it will run. */
 export interface EbpfCallback {
   readonly name: string;
@@ -44,12 +55,8 @@ export interface EbpfCallback {
    * @throws {CompileError} COMPILE_* if the program cannot be compiled for this context
    */
   compile(model: ContextModel, near: bigint, cookie?: bigint): LoweredProgram;
-  /**
-   * Sets a value in a map of the program's object, for kinds whose programs look something up there.
-   *
-   * @returns 0 or a negative errno; undefined if the object has no such map
-   */
-  updateMap(map: string, key: Uint8Array, value: Uint8Array): number | undefined;
+  /** A map of the program's object, for kinds whose programs look something up there; undefined if it has no such map. */
+  map(name: string): CallbackMap | undefined;
 }
 
 /** One live attachment. Detaching twice is a no-op: teardown paths overlap. */

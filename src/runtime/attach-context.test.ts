@@ -29,7 +29,7 @@ function callback(name: string): EbpfCallback {
     compile: () => {
       throw new Error('nothing is compiled here');
     },
-    updateMap: () => undefined,
+    map: () => undefined,
   };
 }
 

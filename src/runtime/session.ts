@@ -4,8 +4,9 @@
  */
 
 import { Reg } from '../arch/x64/registers.ts';
-import type { EbpfCallback } from '../attach/attach-impl.ts';
+import type { CallbackMap, EbpfCallback } from '../attach/attach-impl.ts';
 import { AttachError } from '../attach/errors.ts';
+import type { Btf } from '../btf/btf.ts';
 import { cString } from '../bytes/c-string.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { compileProgram, type LoweredProgram } from '../compile/compile.ts';
@@ -60,6 +61,7 @@ export class Session implements Disposable {
   readonly #facts: TargetFacts;
   readonly #hitPlace: HitCounterPlace;
   readonly #maps: ReadonlyMap<string, EmitMap>;
+  readonly #btf: Btf | undefined;
   readonly #perfEvents = new Map<string, Slot>();
   readonly #programs = new Map<string, { readonly slot: Slot; readonly program: VerifiedProgram }>();
   /** Counters in use, and what they showed when their link began. */
@@ -87,6 +89,7 @@ export class Session implements Disposable {
   ) {
     this.injection = injection;
     this.#allowed = allowed;
+    this.#btf = spec.btf;
     this.#layout = layoutOf(spec);
     const { table, randomState, printkRing, hits, missed, maps, slots } = this.#layout;
     const { address, thread } = injection.share(this.#layout.size);
@@ -235,16 +238,15 @@ export class Session implements Disposable {
       cookie: event.cookie,
       missedCell: this.#missedCells + BigInt(8 * index),
       compile: (model, near, cookie = event.cookie) => this.#compile(program, model, near, { ...event, cookie }, index),
-      updateMap: (map, key, value) => this.#updateMap(map, key, value),
+      map: (name) => this.#callbackMap(name),
     };
   }
 
-  #updateMap(name: string, key: Uint8Array, value: Uint8Array): number | undefined {
+  #callbackMap(name: string): CallbackMap | undefined {
     const spec = this.#maps.get(name)?.spec;
     if (spec === undefined) return undefined;
-    return mapTypeOf(spec)
-      .host(mapMemory(this.mapMemory(name)), spec)
-      .update(key, value, 0n);
+    const host = mapTypeOf(spec).host(mapMemory(this.mapMemory(name)), spec);
+    return { spec, btf: this.#btf, update: (key, value) => host.update(key, value, 0n) };
   }
 
   /** Compiles once for each place: a probe that goes and comes back finds its code. */

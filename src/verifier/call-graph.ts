@@ -66,14 +66,14 @@ export function callGraph(program: LinkedProgram): CallGraph {
 }
 
 /**
- * The deepest stack use over every chain of calls, in bytes.
+ * The deepest stack that a chain of calls names, in bytes.
  *
  * @throws {VerifierError} VERIFIER_TOO_MANY_FRAMES, VERIFIER_STACK_TOO_LARGE
  */
-export function checkStack(program: LinkedProgram, graph: CallGraph, frameSizes: readonly number[]): number {
+export function checkStack(program: LinkedProgram, graph: CallGraph, namedSizes: readonly number[]): number {
   const deepest: { frames: number; bytes: number }[] = [];
   for (const subprogram of graph.calleesFirst) {
-    const own = Math.ceil(frameSizes[subprogram]! / FRAME_UNIT) * FRAME_UNIT;
+    const own = Math.ceil(namedSizes[subprogram]! / FRAME_UNIT) * FRAME_UNIT;
     const worst = { frames: 1, bytes: own };
     for (const { insn, callee } of graph.calls[subprogram]!) {
       const below = deepest[callee]!;

@@ -25,7 +25,7 @@ const chain = (count: number, bytes: number): string =>
   }).join('\n');
 
 describe('checkStructure', () => {
-  for (const [what, text, stackSize] of [
+  for (const [what, text, stackSize, frameSize] of [
     ['the smallest program', 'mov r0, 0\nexit', 0],
     ['a store on the stack', 'stdw [r10-8], 0\nmov r0, 0\nexit', 16],
     ['a store at the end of the stack', 'stb [r10-512], 0\nmov r0, 0\nexit', 512],
@@ -37,11 +37,19 @@ describe('checkStructure', () => {
       'mov r1, 0\nmov r2, 0\nmov r3, r10\nadd r3, -24\ncall 6\nmov r0, 0\nexit',
       32,
     ],
-    ['a pointer stored away', 'mov r2, r10\nadd r2, -8\nstxdw [r10-16], r2\nmov r0, 0\nexit', 512],
-    ['a variable index', 'mov r2, r10\nadd r2, r1\nmov r0, 0\nexit', 512],
+    ['a pointer stored away', 'mov r2, r10\nadd r2, -8\nstxdw [r10-16], r2\nmov r0, 0\nexit', 16, 512],
+    ['a variable index', 'mov r2, r10\nadd r2, r1\nmov r0, 0\nexit', 0, 512],
     [
       'pointers that differ where paths meet',
       'mov r2, r10\njeq r1, 0, +1\nadd r2, -8\nstb [r2-8], 1\nmov r0, 0\nexit',
+      16,
+      512,
+    ],
+    [
+      'a pointer given to a function',
+      `mov r1, r10\nadd r1, -16\ncall local f\nmov r0, 0\nexit
+        f: stdw [r10-64], 0\nstdw [r1+0], 0\nmov r0, 0\nexit`,
+      80,
       512,
     ],
     ['pointers that differ and are not used', 'mov r2, r10\njeq r1, 0, +1\nadd r2, -8\nmov r0, 0\nexit', 0],
@@ -51,7 +59,11 @@ describe('checkStructure', () => {
     ['a function that returns nothing', 'call local f\nmov r0, 0\nexit\nf: stdw [r1+0], 1\nexit', 0],
     ['a helper by register', 'mov r1, 5\ncall r1\nexit', 0],
   ] as const) {
-    it(`accepts ${what} with ${stackSize} bytes of stack`, () => assert.equal(check(text).stackSize, stackSize));
+    it(`accepts ${what} with ${stackSize} bytes of stack`, () => {
+      const accepted = check(text);
+      assert.equal(accepted.stackSize, stackSize);
+      if (frameSize !== undefined) assert.equal(accepted.frameSizes[0], frameSize);
+    });
   }
 
   for (const [what, text, code, message] of [

@@ -21,7 +21,7 @@ export interface VerifiedProgram extends LinkedProgram {
   readonly flow: readonly SubprogramFlow[];
   /** How many bytes below the frame pointer each subprogram may touch: a multiple of 8, at most 512. */
   readonly frameSizes: readonly number[];
-  /** Deepest stack use over every chain of calls, in bytes: a multiple of 16, at most 512. */
+  /** Deepest stack that a chain of calls names, in bytes: a multiple of 16, at most 512. */
   readonly stackSize: number;
 }
 
@@ -64,6 +64,7 @@ export function checkStructure(program: LinkedProgram, options: StructureOptions
     });
   }
   const frameSizes = summaries.map(({ frameSize }) => frameSize);
-  const stackSize = checkStack(program, graph, frameSizes);
+  const namedSizes = summaries.map(({ namedSize }) => namedSize);
+  const stackSize = checkStack(program, graph, namedSizes);
   return { ...program, flow, frameSizes, stackSize } as unknown as VerifiedProgram;
 }

@@ -15,6 +15,8 @@ import { refusal } from './errors.ts';
 export interface FunctionSummary {
   /** How many bytes below its frame pointer it may touch: a multiple of 8, at most 512. */
   readonly frameSize: number;
+  /** How many of them it names itself: what the kernel counts as its depth. Others may be reached through a pointer that it gave away. */
+  readonly namedSize: number;
   /** Those of r1 to r5 whose incoming value it may read. */
   readonly reads: ReadonlySet<number>;
   /** True if r0 is written on every path to every exit. */
@@ -82,6 +84,7 @@ class FunctionWalk {
   readonly #surroundings: Surroundings;
   readonly #reads = new Set<number>();
   #deepest = 0;
+  #named = 0;
   #returns = true;
 
   constructor(program: LinkedProgram, surroundings: Surroundings) {
@@ -101,7 +104,11 @@ class FunctionWalk {
   }
 
   summary(): FunctionSummary {
-    return { frameSize: Math.ceil(this.#deepest / 8) * 8, reads: this.#reads, returns: this.#returns };
+    const [frameSize, namedSize] = [this.#deepest, this.#named].map((bytes) => Math.ceil(bytes / 8) * 8) as [
+      number,
+      number,
+    ];
+    return { frameSize, namedSize, reads: this.#reads, returns: this.#returns };
   }
 
   /** Applies instruction `index` to `registers`. */
@@ -188,11 +195,14 @@ class FunctionWalk {
       throw refusal(this.#program, index, 'VERIFIER_STACK_ACCESS', reason);
     }
     this.#deepest = Math.max(this.#deepest, -from);
+    this.#named = Math.max(this.#named, -from);
   }
 
   /** A pointer into the frame goes where it is not followed: any byte of the frame may be touched through it. */
   #escape(value: Value): void {
-    if (value?.pointer !== undefined) this.#deepest = STACK_SIZE;
+    if (value?.pointer === undefined) return;
+    this.#deepest = STACK_SIZE;
+    if (value.pointer !== 'unknown') this.#named = Math.min(STACK_SIZE, Math.max(this.#named, -value.pointer));
   }
 }
 

@@ -24,7 +24,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   vm: ['bytes', 'insn', 'maps', 'helpers', 'object'],
   inject: ['bytes', 'sys', 'arch', 'process'],
   compile: ['bytes', 'insn', 'ir', 'maps', 'helpers', 'object', 'verifier', 'arch'],
-  attach: ['bytes', 'helpers', 'compile', 'inject'],
+  attach: ['bytes', 'btf', 'maps', 'helpers', 'compile', 'inject'],
   runtime: [
     'bytes',
     'insn',
@@ -43,7 +43,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
     'compile',
     'attach', // never attach/uprobe and its neighbours: the runtime does not know how anything is attached
   ],
-  'attach/uprobe': ['attach', 'bytes', 'elf', 'ir', 'arch', 'compile', 'process', 'inject', 'helpers'],
+  'attach/uprobe': ['attach', 'bytes', 'elf', 'btf', 'ir', 'maps', 'arch', 'compile', 'process', 'inject', 'helpers'],
   cli: ['index.ts'],
 };
 

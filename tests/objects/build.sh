@@ -1,11 +1,12 @@
 #!/bin/sh
 # Compiles every *.bpf.c here and in examples/; the results are committed, so that tests need no clang.
+# usdt.bpf.c needs libbpf's headers (Debian: libbpf-dev, linux-libc-dev).
 # Usage: tests/objects/build.sh [clang versions, default: 14 19]
 set -eu
 cd "$(dirname "$0")"
 
 compile() { # compile VERSION CPU SOURCE OBJECT
-	"clang-$1" -O2 -g -Wall -target bpf "-mcpu=$2" -I. "-fdebug-prefix-map=$PWD=." -Wno-unused-function -Wno-unused-const-variable -c "$3" -o "$4"
+	"clang-$1" -O2 -g -Wall -target bpf "-mcpu=$2" -I. -I/usr/include/x86_64-linux-gnu -D__TARGET_ARCH_x86 "-fdebug-prefix-map=$PWD=." -Wno-unused-function -Wno-unused-const-variable -c "$3" -o "$4"
 }
 
 for version in ${*:-14 19}; do

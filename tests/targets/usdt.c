@@ -38,6 +38,37 @@ __attribute__((noipa)) long feed(int animal, long food)
 	return equal ? animal + food + weight : 1000000;
 }
 
+volatile uint32_t table[2] = {5, 11};
+static volatile int64_t row;
+static volatile int32_t cells[6] = {100, -1, -20, -300, 4000, 7};
+
+/* Arguments of every kind that the registers of pt_regs lead to. */
+__attribute__((noipa)) void weigh(long n)
+{
+	register long r9 __asm__("r9") = n * n;
+	int below = -3;
+
+	row = n | -n << 48;
+	__asm__ volatile("mov %k0, -40(%%rsp)\n"
+			 PROBE("zoo", "dozen",
+			       "-4@%%eax 8@%%rbx 1@%%cl -1@%%ch 2@%%dx -8@$-9 4@$7 8@(%%rsi) -2@6(%%rsi) 4@table+4(%%rip) 8@%%r9 "
+			       "-4@-40(%%rsp)",
+			       "zoo_fed_semaphore")
+			 :
+			 : "r"(below), "a"((uint32_t)-n), "b"(n << 33), "c"(0x8000 | (n & 0x7f)), "d"(0xffff0000 | n), "S"(&row), "r"(r9)
+			 : "memory", "cc");
+	__asm__ volatile(PROBE("zoo", "indexed", "-4@4(%%rsi,%%rax,4) 8@(%%rsi,%%rbx)", "0")
+			 :
+			 : "a"(n & 3), "b"(8 * (n & 1)), "S"(cells)
+			 : "memory");
+}
+
+/* What no field of pt_regs leads to. */
+__attribute__((noipa)) void measure(void)
+{
+	__asm__ volatile(PROBE("zoo", "measured", "8@%%rdi 8@%%xmm0", "0") : :);
+}
+
 int main(void)
 {
 	ready();
@@ -46,7 +77,8 @@ int main(void)
 			continue;
 		long total = 0;
 		for (int i = 0; i < 1000; i++)
-			total += feed(-i, i);
+			total += feed(-i, i), weigh(i);
+		measure();
 		sum = total;
 		done = go;
 	}

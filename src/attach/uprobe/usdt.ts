@@ -5,6 +5,7 @@
  */
 import { PtRegs } from '../../arch/x64/pt-regs.ts';
 import { readStaticProbes, type StaticProbe } from '../../elf/stapsdt.ts';
+import { SymbolType } from '../../elf/symbols.ts';
 import type { Module } from '../../process/module.ts';
 import { codeMapOf } from '../../process/module-code.ts';
 import type { TargetProcess } from '../../process/target-process.ts';
@@ -13,7 +14,9 @@ import { AttachError } from '../errors.ts';
 import { atInstruction } from './kinds.ts';
 import type { ProbePlace } from './plan.ts';
 import type { UprobeSites } from './sites.ts';
-import { layOutUsdtSpec } from './usdt-arguments.ts';
+import { parseUsdtArguments } from './usdt-arguments.ts';
+import { raiseSemaphore } from './usdt-semaphore.ts';
+import { layOutUsdtSpec, specLayoutOf } from './usdt-spec.ts';
 
 /** The kernel and bpftime have no number of their own: there it is a uprobe with a cookie. */
 export const USDT: AttachKind = { type: 1010, name: 'usdt', sections: ['usdt'], context: PtRegs, helpers: [] };
@@ -68,11 +71,11 @@ export class UsdtAttachImpl implements AttachImpl<UsdtPrivateData> {
     let method = '';
     try {
       for (const probe of probes) {
-        const cookie = this.#describe(probe, callback, undo);
+        const cookie = this.#describe(module, probe, callback, undo);
         const located = this.#sites.locate(placeOf(module, probe));
         const program = callback.compile(atInstruction(located.at), located.at, cookie);
         undo.push(this.#sites.add({ ...located, where: 'inside' }, { program }));
-        this.#raise(module, probe, undo);
+        if (probe.semaphore !== undefined) undo.push(raiseSemaphore(this.#process, module, probe.semaphore));
         method = located.site.method;
       }
     } catch (error) {
@@ -88,16 +91,17 @@ export class UsdtAttachImpl implements AttachImpl<UsdtPrivateData> {
   }
 
   /** Lays the arguments into the object's map; the result is the cookie under which the program finds them. */
-  #describe({ args }: StaticProbe, callback: EbpfCallback, undo: (() => void)[]): bigint {
-    const bytes = layOutUsdtSpec(args, callback.cookie);
+  #describe(module: Module, { args, address }: StaticProbe, callback: EbpfCallback, undo: (() => void)[]): bigint {
+    const map = callback.map(SPECS_MAP);
+    // Who asks for no arguments has no map, and the cookie to himself.
+    if (map === undefined) return callback.cookie;
+    const around = { address: address + module.bias, symbol: (name: string) => findData(module, name) };
+    const bytes = layOutUsdtSpec(specLayoutOf(map.spec, map.btf), parseUsdtArguments(args, around), callback.cookie);
     const key = bytes.join();
     const known = this.#specs.get(key);
     const spec = known ?? { id: this.#freeId(), uses: 0 };
     if (known === undefined) {
-      const result = callback.updateMap(SPECS_MAP, new Uint8Array(Int32Array.of(spec.id).buffer), bytes);
-      // Who asks for no arguments has no map, and the cookie to himself.
-      if (result === undefined) return callback.cookie;
-      if (result < 0) {
+      if (map.update(new Uint8Array(Int32Array.of(spec.id).buffer), bytes) < 0) {
         throw new AttachError('ATTACH_USDT_ARGUMENT', `cannot describe arguments: ${SPECS_MAP} is full (${spec.id})`, {
           fix: 'compile the object with a larger BPF_USDT_MAX_SPEC_CNT',
         });
@@ -117,23 +121,6 @@ export class UsdtAttachImpl implements AttachImpl<UsdtPrivateData> {
     while (taken.has(id)) id++;
     return id;
   }
-
-  /** Adds one listener for as long as the probe is attached. */
-  #raise(module: Module, { semaphore }: StaticProbe, undo: (() => void)[]): void {
-    if (semaphore === undefined) return;
-    const address = semaphore + module.bias;
-    this.#count(address, 1);
-    undo.push(() => {
-      if (!this.#process.isGone()) this.#count(address, -1);
-    });
-  }
-
-  #count(address: bigint, change: number): void {
-    const { memory } = this.#process;
-    const listeners = new Uint16Array(Uint8Array.from(memory.read(address, 2)).buffer);
-    listeners[0]! += change;
-    memory.write(address, new Uint8Array(listeners.buffer));
-  }
 }
 
 function findProbes(module: Module, { provider, name }: UsdtPrivateData): readonly StaticProbe[] {
@@ -144,6 +131,13 @@ function findProbes(module: Module, { provider, name }: UsdtPrivateData): readon
   throw new AttachError('ATTACH_NO_USDT', `cannot find static probe ${provider}:${name} in '${module.name}'`, {
     fix: names.length === 0 ? 'the file has no static probes' : `it has ${names.slice(0, 20).join(', ')}`,
   });
+}
+
+/** The address of a variable of the file; undefined if none or several are called so. */
+function findData({ elf, bias }: Module, name: string): bigint | undefined {
+  const found = [elf.symtab, elf.dynsym].flatMap((table) => [...(table?.find(name) ?? [])]);
+  const addresses = new Set(found.filter(({ type }) => type !== SymbolType.TLS).map(({ value }) => value));
+  return addresses.size === 1 ? [...addresses][0]! + bias : undefined;
 }
 
 /** The nop, by its distance from the function it is in. */
