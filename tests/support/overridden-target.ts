@@ -1,9 +1,9 @@
-/** tests/targets/overridden.c: calls two functions for each step, driven through a mapped file. */
+/** tests/targets/overridden.c: calls three functions for each step, driven through a mapped file. */
 import { ControlFile } from './control-file.ts';
 import { compileTarget, type RunningTarget, startTarget, waitUntil } from './targets.ts';
 
 /** struct control in overridden.c. */
-const CONTROL = ['go', 'done', 'a', 'b', 'result', 'calls', 'wrong'] as const;
+const CONTROL = ['go', 'done', 'a', 'b', 'result', 'calls', 'wrong', 'sum', 'sum_calls'] as const;
 
 export class OverriddenTarget implements Disposable {
   readonly target: RunningTarget;
@@ -17,7 +17,7 @@ export class OverriddenTarget implements Disposable {
     return this.target.pid;
   }
 
-  /** Calls combine(a, b). @returns what came back */
+  /** Calls combine(a, b), and sum(a, b) too. @returns what came back of the first */
   call(a: bigint, b: bigint): bigint {
     this.#control.set('a', a);
     this.#control.set('b', b);
@@ -36,6 +36,16 @@ export class OverriddenTarget implements Disposable {
   /** How often the body of `combine` ran. */
   get calls(): bigint {
     return this.#control.get('calls');
+  }
+
+  /** What the last call of `sum` gave. */
+  get sum(): bigint {
+    return this.#control.get('sum');
+  }
+
+  /** How often the body of `sum` ran. */
+  get sumCalls(): bigint {
+    return this.#control.get('sum_calls');
   }
 
   get wrong(): bigint {

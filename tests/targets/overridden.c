@@ -1,5 +1,5 @@
 /*
- * Calls what a test asks for and says what came back. A step of `go` makes one call of `combine` and one of
+ * Calls what a test asks for and says what came back. A step of `go` makes one call each of `combine`, `sum` and
  * `many_arguments`; with a = -1 four threads call `recursive` instead, b saying whether it is overridden at 0xabce.
  * Usage: overridden CONTROL-FILE
  */
@@ -13,7 +13,7 @@
 #include "target.h"
 
 struct control {
-	volatile uint64_t go, done, a, b, result, calls, wrong;
+	volatile uint64_t go, done, a, b, result, calls, wrong, sum, sum_calls;
 };
 
 static struct control *control;
@@ -22,6 +22,12 @@ __attribute__((noipa)) uint64_t combine(uint64_t a, uint64_t b)
 {
 	control->calls++;
 	return (a << 32) | b;
+}
+
+__attribute__((noipa)) uint64_t sum(uint64_t a, uint64_t b)
+{
+	control->sum_calls++;
+	return a * 2 + b;
 }
 
 /* Registers, stack, vector registers and the count of those in al: all must arrive when it is not bypassed. */
@@ -72,6 +78,7 @@ int main(int argc, char **argv)
 				pthread_join(threads[t], 0);
 		} else {
 			control->result = combine(control->a, control->b);
+			control->sum = sum(control->a, control->b);
 			if (many_arguments(10, 1.0, 1L, 2.0, 2L, 3.0, 3L, 4.0, 4L, 5.0, 5L, 6.0, 6L, 7.0, 7L, 8.0, 8L, 9.0, 9L, 10.0, 10L) != 4072)
 				control->wrong++;
 		}
