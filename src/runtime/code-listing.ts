@@ -2,7 +2,7 @@
 import type { MachineCode } from '../arch/arch.ts';
 import { Assembler } from '../arch/x64/assembler.ts';
 import { PtRegs, ptRegsAtEntry } from '../arch/x64/pt-regs.ts';
-import { emitProgram } from '../arch/x64/trampoline.ts';
+import { emitPrograms } from '../arch/x64/shared-saves.ts';
 import { compileProgram } from '../compile/compile.ts';
 import type { EmitMap, TargetFacts } from '../helpers/helper.ts';
 import { HELPERS } from '../helpers/table.ts';
@@ -46,7 +46,7 @@ export function compileForListing(program: LinkedProgram, maps: readonly MapSpec
     result: undefined,
   });
   const a = new Assembler(CODE);
-  emitProgram(a, lowered, 0);
+  emitPrograms(a, [{ program: lowered, above: 0 }]);
   a.ret();
   lowered.emitFunctions(a);
   return a.machineCode();

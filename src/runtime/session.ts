@@ -63,7 +63,8 @@ export class Session implements Disposable {
   readonly #maps: ReadonlyMap<string, EmitMap>;
   readonly #btf: Btf | undefined;
   readonly #perfEvents = new Map<string, Slot>();
-  readonly #programs = new Map<string, { readonly slot: Slot; readonly program: VerifiedProgram }>();
+  readonly #programSlots = new Map<string, Slot>();
+  readonly #programs = new Map<Slot, VerifiedProgram>();
   /** Counters in use, and what they showed when their link began. */
   readonly #counters = new Map<number, { readonly index: number; readonly before: Counts }>();
   /** Of counters that were in use: with those in use they are the first there are. */
@@ -73,6 +74,7 @@ export class Session implements Disposable {
   readonly #missedCells: bigint;
   readonly #allowed: ReadonlySet<Permission>;
   readonly #compiled = new Map<string, LoweredProgram>();
+  readonly #features = { rdpid: processorFlags().has('rdpid') };
 
   /**
    * Lays an object's maps and handlers into the target.
@@ -118,7 +120,8 @@ export class Session implements Disposable {
     for (const program of programs) {
       const { name, section, insns } = program;
       const slot = this.#table.add({ kind: 'program', name, section, insnCount: insns.length });
-      this.#programs.set(name, { slot, program });
+      this.#programSlots.set(name, slot);
+      this.#programs.set(slot, program);
     }
     this.context = new AttachContext({
       table: this.#table,
@@ -216,7 +219,7 @@ export class Session implements Disposable {
       });
     }
     const perfEvent = this.#perfEvent(kind.type, place, cookie);
-    const { slot } = this.#programs.get(program)!;
+    const slot = this.#programSlots.get(program)!;
     return this.#table.add({ kind: 'link', program: slot, perfEvent, entryId: 0, address: 0n });
   }
 
@@ -231,7 +234,7 @@ export class Session implements Disposable {
   }
 
   #callback(slot: Slot, event: PerfEventHandler, entryId: number): EbpfCallback {
-    const { program } = [...this.#programs.values()].find((known) => known.slot === slot)!;
+    const program = this.#programs.get(slot)!;
     const index = this.#takeCounter(entryId);
     return {
       name: program.name,
@@ -264,7 +267,7 @@ export class Session implements Disposable {
     if (this.injection.process.facts.seccomp !== 'none') forbidden.add('syscall');
     const compiled = compileProgram(program, model, {
       nearAddress: near,
-      features: { rdpid: processorFlags().has('rdpid') },
+      features: this.#features,
       preferred: [],
       result: model.bypass === undefined ? undefined : Reg.RAX,
       helpers: HELPERS,

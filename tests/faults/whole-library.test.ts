@@ -78,6 +78,7 @@ describe('every function of real binaries', () => {
 function counting(cell: bigint): LoweredProgram {
   return {
     clobbered: new Set(),
+    reads: new Set(),
     stackBytes: 0,
     result: undefined,
     emitBody: (a) => a.inc(absolute(cell)),

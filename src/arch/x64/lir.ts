@@ -105,6 +105,8 @@ export class LirFunction {
   readonly slots: number[] = [];
   /** Virtual registers that spilling cannot help. */
   readonly unspillable = new Set<VReg>();
+  /** Hardware registers with something in them when the function begins: arguments, or what the site has there. */
+  readonly arriving = new Set<Reg>();
   #registers = FIRST_VIRTUAL;
 
   /** One more than the highest virtual register. */

@@ -37,6 +37,8 @@ export interface LoweredProgram {
    * Flags are always changed.
    */
   readonly clobbered: ReadonlySet<Reg>;
+  /** Registers whose value at the site the body needs where it begins. */
+  readonly reads: ReadonlySet<Reg>;
   /**
    * Bytes of stack used below the rsp that the body is entered with. What functions of the target need that it calls by
    * address comes on top.
@@ -64,6 +66,7 @@ export function lower(fn: IrFunction, options: LowerOptions): LoweredProgram {
   const emissions = new WeakMap<Assembler, Emission>();
   return {
     clobbered: body.clobbered,
+    reads: body.lir.arriving,
     stackBytes: body.stackBytes,
     result,
     emitBody(a, { siteStack, saved = [] }) {

@@ -131,6 +131,7 @@ function lowerPhis(s: Selection, from: Block, to: Block): void {
 /** Takes arguments and site registers from where they arrive. */
 function enter({ lir, entry }: Selection): void {
   if (entry.size === 0) return;
+  for (const register of entry.keys()) lir.arriving.add(register);
   const operands = [...entry.values(), ...entry.keys()].map(reg);
   lir.blocks[0]!.insts.unshift({ op: 'copy', size: 8, operands, origin: undefined });
 }

@@ -51,6 +51,7 @@ export function emitSharedBody(program: LoweredProgram, sites: readonly bigint[]
 export function callSharedBody({ entry, table, stackBytes }: SharedBody, index: number): LoweredProgram {
   return {
     clobbered: NOTHING,
+    reads: NOTHING,
     stackBytes,
     result: undefined,
     emitBody(a, { siteStack }) {

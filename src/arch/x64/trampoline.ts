@@ -2,7 +2,7 @@
  * The trampoline of a probe: where the jump at the site leads. Nothing in it is general: it is the compiled programs,
  * the saves they need, and the instructions that the jump displaced.
  *
- *     for each program:  push <what it changes>
+ *     for each program:  push <what it changes>      once for several that follow each other: shared-saves.ts
  *                        body
  *                        pop <the same, backwards>
  *                        jne bypass                  if it decides whether the function runs
@@ -47,6 +47,7 @@ import { at } from './memory.ts';
 import { moveWindow } from './move-window.ts';
 import { SAVED_FLAGS } from './pt-regs.ts';
 import { Reg } from './registers.ts';
+import { emitPrograms, type PlacedProgram } from './shared-saves.ts';
 
 /** Bytes below the stack pointer that belong to the function. System V ABI, AMD64 supplement, 3.2.2. */
 const RED_ZONE = 128;
@@ -98,28 +99,30 @@ export function emitTrampoline(
 ): Trampoline {
   const a = new Assembler(origin);
   const [displaced, bypass] = [a.label(), a.label()];
+  const canBypass = programs.some(({ result }) => result !== undefined);
   let back: bigint | undefined;
-  for (const program of programs) {
-    emitProgram(a, program, 0);
-    if (program.result !== undefined) a.jcc('ne', bypass);
-  }
+  emitPrograms(a, placed(returns === undefined ? programs : [...programs, returns.push], 0), (program) => {
+    if (program === returns?.push) a.jcc('e', displaced);
+    else a.jcc('ne', bypass);
+  });
   if (returns !== undefined) {
-    emitProgram(a, returns.push, 0);
-    a.jcc('e', displaced);
     a.lea(Reg.RSP, at(Reg.RSP, 8));
     a.call(displaced);
     back = a.address;
     a.lea(Reg.RSP, at(Reg.RSP, -8));
-    emitProgram(a, returns.pop, 0);
-    a.bind(bypass);
-    for (const program of returns.programs) emitProgram(a, program, 8);
+    const [pop, ends] = [placed([returns.pop], 0), placed(returns.programs, 8)];
+    if (canBypass) {
+      emitPrograms(a, pop);
+      a.bind(bypass);
+      emitPrograms(a, ends);
+    } else emitPrograms(a, [...pop, ...ends]);
     a.ret();
   }
   a.bind(displaced);
   const moves = emitDisplaced(a, { window, site, inside });
   if (returns === undefined) {
     a.bind(bypass);
-    if (programs.some(({ result }) => result !== undefined)) a.ret();
+    if (canBypass) a.ret();
   }
   const ends = returns === undefined ? [] : [returns.push, returns.pop, ...returns.programs];
   const inner = inside.flatMap((point) => point.programs);
@@ -154,14 +157,8 @@ function emitDisplaced(
   return moves;
 }
 
-/** Saves around a body; a result is left in the flags: zero or not. `above`: from rsp up to what the site's was. */
-export function emitProgram(a: Assembler, program: LoweredProgram, above: number): void {
-  const saved: readonly Reg[] = [...program.clobbered];
-  for (const reg of saved) a.push(reg);
-  program.emitBody(a, { siteStack: saved.length * 8 + above, saved });
-  if (program.result !== undefined) a.test(program.result, program.result, 4);
-  for (const reg of saved.toReversed()) a.pop(reg);
-}
+const placed = (programs: readonly LoweredProgram[], above: number): PlacedProgram[] =>
+  programs.map((program) => ({ program, above }));
 
 function emitInside(a: Assembler, programs: readonly LoweredProgram[]): void {
   a.lea(Reg.RSP, at(Reg.RSP, -RED_ZONE));
@@ -170,7 +167,7 @@ function emitInside(a: Assembler, programs: readonly LoweredProgram[]): void {
   a.set('o', Reg.RAX);
   a.push(Reg.RAX);
   a.mov(Reg.RAX, at(Reg.RSP, 8));
-  for (const program of programs) emitProgram(a, program, -SAVED_FLAGS);
+  emitPrograms(a, placed(programs, -SAVED_FLAGS));
   // A program that may write to its context may have changed it.
   a.mov(at(Reg.RSP, 8), Reg.RAX);
   a.pop(Reg.RAX);

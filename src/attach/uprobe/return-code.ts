@@ -44,16 +44,16 @@ export interface ReturnStackPlace {
   readonly slowPop: bigint;
 }
 
-/** Puts the return address away that rsp points to; the result is 0 if there is no room. For the entry of a function. */
+/** Puts the return address away that rsp points to; the result's low half is 0 if there is no room. For a function's entry. */
 export function pushCode({ rows, slowPush }: ReturnStackPlace, hook: bigint): IrFunction {
   return optimized('returnPush', 0, (b) => {
     const slot = b.site({ in: 'stackPointer', offset: 0 });
-    const yes = b.const(1);
     const [mine, free, slow, after] = [b.newBlock(), b.newBlock(), b.newBlock('cold'), b.newBlock()];
     const row = homeRow(b, rows);
     b.branch(b.compare('eq', b.load(8, row, Row.owner), b.threadPointer()), mine, slow);
     b.at(mine);
     const top = b.load(8, row, Row.top);
+    // So its low half is not zero, and does for the result.
     b.branch(b.compare('test', top, PAGE - 1), free, slow);
     b.at(free);
     b.store(8, row, Row.top, b.add(top, Entry.size));
@@ -64,7 +64,7 @@ export function pushCode({ rows, slowPush }: ReturnStackPlace, hook: bigint): Ir
     b.jump(after);
     b.at(after);
     const result = b.phi();
-    result.args.push(yes, pushed);
+    result.args.push(top, pushed);
     b.return(result);
   });
 }

@@ -2,6 +2,7 @@
 import { Assembler } from '../../arch/x64/assembler.ts';
 import { emitSysVFunction, type LoweredProgram, lower } from '../../arch/x64/lower.ts';
 import { Reg } from '../../arch/x64/registers.ts';
+import { savedAnyway } from '../../arch/x64/shared-saves.ts';
 import { viewOf } from '../../bytes/struct.ts';
 import { BpfError } from '../../errors.ts';
 import type { Injection } from '../../inject/injection.ts';
@@ -40,6 +41,12 @@ export interface ReturnHookCode {
   setLabel(back: bigint): void;
 }
 
+/** The programs next to a hook's two ends. */
+export interface ProgramsBeside {
+  readonly push: readonly LoweredProgram[];
+  readonly pop: readonly LoweredProgram[];
+}
+
 /** An entry of the return stack. */
 interface PendingReturn {
   readonly address: bigint;
@@ -76,8 +83,13 @@ export class ReturnStack {
     this.#restore = this.#layRoutine(index, restoreCode(place, reading));
   }
 
-  /** Makes a hook for a function near `near`. @param missedCells stepped whenever a return is missed */
-  hook(near: bigint, missedCells: readonly bigint[]): ReturnHookCode {
+  /**
+   * Makes a hook for a function near `near`.
+   *
+   * @param missedCells stepped whenever a return is missed
+   * @param beside the programs that run in front of `push` and behind `pop`, whose saves it may share
+   */
+  hook(near: bigint, missedCells: readonly bigint[], beside: ProgramsBeside): ReturnHookCode {
     const address = this.#hooksEnd;
     const words = BigUint64Array.of(0n, BigInt(missedCells.length), ...missedCells);
     this.#hooksEnd += BigInt(words.byteLength);
@@ -87,8 +99,12 @@ export class ReturnStack {
     const { memory } = this.#injection.process;
     memory.write(address, new Uint8Array(words.buffer));
     return {
-      push: lower(pushCode(this.#place, address), { nearAddress: near, result: Reg.RAX }),
-      pop: lower(popCode(this.#place), { nearAddress: near }),
+      push: lower(pushCode(this.#place, address), {
+        nearAddress: near,
+        result: Reg.RAX,
+        preferred: savedAnyway(beside.push),
+      }),
+      pop: lower(popCode(this.#place), { nearAddress: near, preferred: savedAnyway(beside.pop) }),
       setLabel: (back) => memory.write(address, new Uint8Array(BigUint64Array.of(back).buffer)),
     };
   }

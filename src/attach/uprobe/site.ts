@@ -127,14 +127,11 @@ export class UprobeSite {
     const { at: site, window, name } = this.place;
     const at = (where: SiteProbe['where']) => probes.filter((probe) => probe.where === where);
     const inside = pointsOf(at('inside'));
-    const hook = this.#hookFor(at('return'));
+    const entry = programsOf(at('entry'));
+    const hook = this.#hookFor(at('return'), entry);
     try {
       const { origin, result } = this.#injection.layCode(site, (address) => {
-        const { bytes, ...laid } = emitTrampoline(
-          programsOf(at('entry')),
-          { origin: address, window, site, inside },
-          hook,
-        );
+        const { bytes, ...laid } = emitTrampoline(entry, { origin: address, window, site, inside }, hook);
         return { bytes, result: laid };
       });
       if (result.back !== undefined) hook?.setLabel(result.back);
@@ -146,10 +143,11 @@ export class UprobeSite {
     }
   }
 
-  #hookFor(returns: readonly SiteProbe[]) {
+  #hookFor(returns: readonly SiteProbe[], entry: readonly LoweredProgram[]) {
     if (returns.length === 0) return undefined;
     const missedCells = returns.flatMap(({ missedCell }) => missedCell ?? []);
-    return { ...this.#returnStack().hook(this.place.at, missedCells), programs: programsOf(returns) };
+    const programs = programsOf(returns);
+    return { ...this.#returnStack().hook(this.place.at, missedCells, { push: entry, pop: programs }), programs };
   }
 }
 
