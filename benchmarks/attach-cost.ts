@@ -4,6 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { type Activity, BenchTarget } from './bench-target.ts';
 import type { Attachment, Side } from './side.ts';
 import { type Spread, spread } from './stats.ts';
+import type { BenchProbe } from './workloads.ts';
 
 /** Attaching the counting program to a target of so many threads, and taking it off, over all cycles. */
 export interface AttachCost {
@@ -34,7 +35,7 @@ export interface MemoryCost {
   readonly detached: MemoryUse;
 }
 
-const PROGRAM = 'count_array';
+const PROBES: readonly BenchProbe[] = [{ program: 'count_array', at: 'entry' }];
 const SYMBOL = 'work_push';
 
 const CROWDS: readonly { readonly threads: number; readonly activity: Activity }[] = [
@@ -46,7 +47,7 @@ const CROWDS: readonly { readonly threads: number; readonly activity: Activity }
 ];
 
 /** When the next cycle of a crowd is not begun any more, in ms: runnable threads starve whoever attaches to them. */
-const CROWD_BUDGET = 10_000;
+const CROWD_BUDGET = 5_000;
 
 /** Attaches and detaches up to `cycles` times in targets of 1, 16 and 256 threads, the sides in turn. */
 export async function measureAttach(path: string, sides: readonly Side[], cycles: number): Promise<AttachCost[]> {
@@ -87,7 +88,7 @@ async function measureCycle(side: Side, target: BenchTarget): Promise<Cycle> {
   let attachMs = 0;
   const stillUs = await target.watch(() => {
     attachMs = milliseconds(() => {
-      attachment = side.attach(PROGRAM, target, SYMBOL);
+      attachment = side.attach(PROBES, target, SYMBOL);
     });
   });
   const pauseUs = attachment?.pauseUs;
@@ -108,7 +109,7 @@ export async function measureMemory(path: string, sides: readonly Side[]): Promi
     const touchAll = () => target.measure(SYMBOL, 1);
     await touchAll();
     const before = memoryOf(target.pid);
-    const attachment = side.attach(PROGRAM, target, SYMBOL);
+    const attachment = side.attach(PROBES, target, SYMBOL);
     await touchAll();
     const attached = memoryOf(target.pid);
     attachment[Symbol.dispose]();

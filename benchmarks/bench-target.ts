@@ -10,12 +10,12 @@ import { ROOT } from '../tests/support/root.ts';
 /** What the threads besides the measured one do. */
 export type Activity = 'idle' | 'calling';
 
-/** Cost of one call in one measurement, over its blocks. */
+/** Cost of one call in one measurement, over its blocks; with several threads, that of the slower one. */
 export interface CallTime {
   /** In ns. */
   readonly min: number;
   readonly median: number;
-  /** Calls made, warm-up included. */
+  /** Calls made by all, warm-up included. */
   readonly calls: number;
 }
 
@@ -59,9 +59,9 @@ export class BenchTarget implements Disposable {
     return new BenchTarget(pid!, path, child.stdin, answers);
   }
 
-  /** Calls `symbol` for about `milliseconds`. */
-  async measure(symbol: string, milliseconds: number): Promise<CallTime> {
-    this.#input.write(`measure ${symbol} ${milliseconds}\n`);
+  /** Calls `symbol` for about `milliseconds`, from so many threads at a time. */
+  async measure(symbol: string, milliseconds: number, threads = 1): Promise<CallTime> {
+    this.#input.write(`measure ${symbol} ${milliseconds} ${threads}\n`);
     const [min, median, calls] = await answer(this.#answers, 'measured');
     return { min: min!, median: median!, calls: calls! };
   }

@@ -1,13 +1,18 @@
 /** What a probe adds to one call. Bare, ours and the kernel's follow each other, because the machine drifts. */
 import type { BenchTarget, CallTime } from './bench-target.ts';
-import type { Attachment, Side } from './side.ts';
+import { type Attachment, type Side, servesAll } from './side.ts';
 import { type Spread, spread } from './stats.ts';
-import { FUNCTIONS, type ProbedFunction, WORKLOADS, type Workload } from './workloads.ts';
+import { type ProbedFunction, WORKLOADS, type Workload } from './workloads.ts';
 
-/** One program on one function, over all rounds. Times in ns. */
-export interface CallCost {
+/** What is measured in one row: programs, the function they are on, and how many threads call it at a time. */
+export interface CallCase {
   readonly workload: Workload;
   readonly function: ProbedFunction;
+  readonly threads: number;
+}
+
+/** One case, over all rounds. Times in ns. */
+export interface CallCost extends CallCase {
   /** A call with nothing attached. */
   readonly bare: Spread;
   /** By the name of the side. */
@@ -23,21 +28,36 @@ export interface SideCost {
   readonly miscounted: number;
 }
 
-/** Measures every workload on every function on every side, in `rounds` rounds of `milliseconds` a measurement. */
+export const CALL_CASES: readonly CallCase[] = WORKLOADS.flatMap((workload) =>
+  workload.functions.flatMap((fn) => workload.threads.map((threads) => ({ workload, function: fn, threads }))),
+);
+
+/** The name of a case: what `--only` is compared with. */
+export function callCaseName({ workload, function: fn, threads }: CallCase): string {
+  return `${workload.label}, ${fn.label}, ${threads} thread${threads === 1 ? '' : 's'}`;
+}
+
+export interface CallEffort {
+  readonly rounds: number;
+  /** Of one measurement. */
+  readonly milliseconds: number;
+  /** Told before each round. */
+  readonly onRound: (round: number) => void;
+}
+
+/** Measures every case on every side that can do it. */
 export async function measureCalls(
   target: BenchTarget,
   sides: readonly Side[],
-  rounds: number,
-  milliseconds: number,
+  cases: readonly CallCase[],
+  { rounds, milliseconds, onRound }: CallEffort,
 ): Promise<CallCost[]> {
-  const pairs = FUNCTIONS.flatMap((fn) => WORKLOADS.map((workload) => ({ function: fn, workload })));
-  const series = pairs.map(() => [] as Round[]);
+  const series = cases.map(() => [] as Round[]);
   for (let round = 0; round < rounds; round++) {
-    for (const [i, pair] of pairs.entries()) {
-      series[i]!.push(await measureRound(target, sides, pair.workload, pair.function, milliseconds));
-    }
+    onRound(round);
+    for (const [i, one] of cases.entries()) series[i]!.push(await measureRound(target, sides, one, milliseconds));
   }
-  return pairs.map((pair, i) => ({ ...pair, ...summarise(series[i]!, sides) }));
+  return cases.map((one, i) => ({ ...one, ...summarise(series[i]!, sides) }));
 }
 
 interface Round {
@@ -53,22 +73,23 @@ interface Probed {
 async function measureRound(
   target: BenchTarget,
   sides: readonly Side[],
-  workload: Workload,
-  fn: ProbedFunction,
+  { workload, function: { symbol }, threads }: CallCase,
   milliseconds: number,
 ): Promise<Round> {
-  const bare = await target.measure(fn.symbol, milliseconds);
+  const bare = await target.measure(symbol, milliseconds, threads);
   const probed = new Map<Side, Probed>();
   for (const side of sides) {
-    using attachment = side.attach(workload.program, target, fn.symbol);
-    const time = await target.measure(fn.symbol, milliseconds);
+    if (!servesAll(side, workload.probes)) continue;
+    using attachment = side.attach(workload.probes, target, symbol);
+    const time = await target.measure(symbol, milliseconds, threads);
     probed.set(side, { time, miscounted: miscount(workload, attachment, time.calls) });
   }
   return { bare, probed };
 }
 
-function miscount({ leaves }: Workload, attachment: Attachment, calls: number): number {
-  const inHits = Math.abs(Number(attachment.hits() ?? calls) - calls);
+function miscount({ leaves, probes }: Workload, attachment: Attachment, calls: number): number {
+  const runs = calls * probes.length;
+  const inHits = Math.abs(Number(attachment.hits() ?? runs) - runs);
   const inMap = leaves ? Math.abs(Number(attachment.sum(leaves.map)) - leaves.sum(calls)) : 0;
   return inHits + inMap;
 }
@@ -85,5 +106,6 @@ function summarise(rounds: readonly Round[], sides: readonly Side[]): Pick<CallC
       miscounted: probed.reduce((sum, { miscounted }) => sum + miscounted, 0),
     };
   };
-  return { bare, sides: Object.fromEntries(sides.map((side) => [side.name, cost(side)])) };
+  const measured = sides.filter((side) => rounds[0]?.probed.has(side));
+  return { bare, sides: Object.fromEntries(measured.map((side) => [side.name, cost(side)])) };
 }

@@ -10,8 +10,8 @@ import { type Side, sumOf } from './side.ts';
 export function kernelSide(object: ObjectSpec): Side {
   return {
     name: 'kernel',
-    attach(programName, target, symbol) {
-      const program = object.programs.find(({ name }) => name === programName)!;
+    serves: ['entry', 'return'],
+    attach(probes, target, symbol) {
       const descriptors: number[] = [];
       const keep = (descriptor: number) => {
         descriptors.push(descriptor);
@@ -22,8 +22,11 @@ export function kernelSide(object: ObjectSpec): Side {
       };
       try {
         const maps = new Map(object.maps.map((spec) => [spec.name, keep(createMap(spec))]));
-        const loaded = keep(loadProgram(program, object.license, maps));
-        keep(openUprobe(loaded, target.pid, target.path, fileOffsetOf(symbol, target.path)));
+        const offset = fileOffsetOf(symbol, target.path);
+        for (const { program, at } of probes) {
+          const loaded = keep(loadProgram(object.programs.find(({ name }) => name === program)!, object.license, maps));
+          keep(openUprobe(loaded, { pid: target.pid, path: target.path, offset, at }));
+        }
         return {
           pauseUs: undefined,
           hits: () => undefined,

@@ -3,7 +3,10 @@
  * Prints tables and writes JSON. Needs gcc, and the rights to attach; without the rights to load programs into the
  * kernel it says so and measures our side alone.
  *
- *   node dist/benchmarks/main.js [--rounds N] [--out FILE]
+ *   node dist/benchmarks/main.js [--rounds N] [--only PATTERN] [--out FILE]
+ *
+ * PATTERN is a regular expression for names of rows ('entry and return, empty, push, 2 threads') and of tables ('sites',
+ * 'attach', 'memory', 'start-up'); with it, JSON is written only where --out says.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
@@ -13,7 +16,7 @@ import { readObject } from '../src/object/read-object.ts';
 import { ROOT } from '../tests/support/root.ts';
 import { measureAttach, measureMemory } from './attach-cost.ts';
 import { BenchTarget, TargetBinary } from './bench-target.ts';
-import { measureCalls } from './call-cost.ts';
+import { CALL_CASES, callCaseName, measureCalls } from './call-cost.ts';
 import { kernelSide } from './kernel-side.ts';
 import { remoraSide } from './remora-side.ts';
 import { type Results, report } from './report.ts';
@@ -29,10 +32,14 @@ const START_UPS = 10;
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
-    out: { type: 'string', default: join(ROOT, 'benchmarks/results.json') },
+    only: { type: 'string', default: '' },
+    out: { type: 'string' },
   },
 });
 const rounds = Number(options.rounds);
+const only = new RegExp(options.only);
+const out = options.out ?? (options.only === '' ? join(ROOT, 'benchmarks/results/bench.json') : undefined);
+const cases = CALL_CASES.filter((one) => only.test(callCaseName(one)));
 
 // Before anything else runs.
 const machine = {
@@ -41,8 +48,9 @@ const machine = {
   linux: release(),
   node: process.version,
   loadAverage: Number(loadavg()[0]!.toFixed(1)),
+  date: new Date().toISOString().slice(0, 10),
 };
-const startUp = measureStartUp(START_UPS);
+const startUp = wants('start-up') ? measureStartUp(START_UPS) : [];
 using binary = new TargetBinary();
 using target = await BenchTarget.start(binary.path);
 const sides = await workingSides([remoraSide(OBJECT_PATH), kernelSide(readObject(readFileSync(OBJECT_PATH)))]);
@@ -50,21 +58,36 @@ const results: Results = {
   machine,
   rounds,
   startUp,
-  calls: await measureCalls(target, sides, rounds, MEASUREMENT_MS),
+  calls: await measureCalls(target, sides, cases, {
+    rounds,
+    milliseconds: MEASUREMENT_MS,
+    onRound: (round) => progress(`${cases.length} rows, round ${round + 1} of ${rounds}`),
+  }),
   // Before the crowds: they only go when the event loop turns, and this does not let it.
-  sites: measureSites(ATTACH_CYCLES),
-  attach: await measureAttach(binary.path, sides, ATTACH_CYCLES),
-  memory: await measureMemory(binary.path, sides),
+  sites: wants('sites') ? measureSites(ATTACH_CYCLES) : [],
+  attach: wants('attach') ? await measureAttach(binary.path, sides, ATTACH_CYCLES) : [],
+  memory: wants('memory') ? await measureMemory(binary.path, sides) : [],
 };
 console.log(report(results));
-writeFileSync(options.out, `${JSON.stringify(results, undefined, 2)}\n`);
+if (out !== undefined) writeFileSync(out, `${JSON.stringify(results, undefined, 2)}\n`);
 // A slow machine misses goals, but nothing excuses a lost count.
 if (results.calls.some(({ sides }) => sides.remora!.miscounted > 0)) process.exitCode = 1;
+
+/** Whether a table is to be measured; says that it is. */
+function wants(name: string): boolean {
+  const isWanted = only.test(name);
+  if (isWanted) progress(name);
+  return isWanted;
+}
+
+function progress(text: string): void {
+  console.error(`${performance.now().toFixed(0).padStart(7)} ms: ${text}`);
+}
 
 /** The sides that can attach here. What the kernel refuses is said and left out; our own failure ends the bench. */
 async function workingSides([remora, kernel]: readonly [Side, Side]): Promise<Side[]> {
   try {
-    kernel.attach(WORKLOADS[0]!.program, target, FUNCTIONS[0]!.symbol)[Symbol.dispose]();
+    kernel.attach(WORKLOADS[0]!.probes, target, FUNCTIONS[0]!.symbol)[Symbol.dispose]();
     return [remora, kernel];
   } catch (error) {
     console.error(`kernel side left out: ${error instanceof Error ? error.message : error}`);

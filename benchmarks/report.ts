@@ -4,6 +4,7 @@ import type { CallCost } from './call-cost.ts';
 import { SITE_GOALS, type SiteCost } from './site-cost.ts';
 import type { StartUp } from './start-up.ts';
 import type { Spread } from './stats.ts';
+import { GOAL_SCALING, PUSH } from './workloads.ts';
 
 export interface Results {
   readonly machine: Machine;
@@ -23,6 +24,8 @@ export interface Machine {
   readonly node: string;
   /** Of the last minute, when the bench began: what else ran. */
   readonly loadAverage: number;
+  /** When it was measured, as in 2026-01-31. */
+  readonly date: string;
 }
 
 type Row = readonly string[];
@@ -31,32 +34,38 @@ type Row = readonly string[];
 export function report(results: Results): string {
   const { machine, rounds } = results;
   return [
-    `${machine.cpu}, ${machine.cores} cores, Linux ${machine.linux}, Node ${machine.node}, load ${machine.loadAverage}`,
+    `${machine.cpu}, ${machine.cores} cores, Linux ${machine.linux}, Node ${machine.node}, load ${machine.loadAverage}, ${machine.date}`,
     section(`ns added to a call (min / median of ${rounds} interleaved rounds)`, callRows(results.calls)),
     section('attach and detach (min / median)', attachRows(results.attach)),
     section('one program at many functions (min / median)', siteRows(results.sites)),
     section('bytes the target has more (mapped, resident)', memoryRows(results.memory)),
     section('start-up of the command, ms (min / median)', startUpRows(results.startUp)),
-  ].join('\n\n');
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
 }
 
+/** A table under its title; nothing if nothing was measured. */
 function section(title: string, rows: readonly Row[]): string {
-  return rows.length > 1 ? `${title}\n\n${table(rows)}` : `${title}: not measured`;
+  return rows.length > 1 ? `${title}\n\n${table(rows)}` : '';
 }
 
 function callRows(costs: readonly CallCost[]): Row[] {
   return [
-    ['program', 'function', 'bare', 'remora', 'kernel', 'ratio', 'goal'],
+    ['program', 'function', 'threads', 'bare', 'remora', 'kernel', 'ratio', 'scaling', 'goal'],
     ...costs.map((cost) => {
       const { remora, kernel } = cost.sides;
+      const scaled = scaling(cost, costs);
       return [
         cost.workload.label,
         cost.function.label,
+        String(cost.threads),
         pair(cost.bare, 2),
         remora ? pair(remora.added, 2) : '-',
         kernel ? pair(kernel.added, 0) : '-',
         remora && kernel ? `${ratio(cost)!.toFixed(0)} x` : '-',
-        verdict(cost),
+        scaled === undefined ? '' : `${scaled.toFixed(2)} x`,
+        verdict(cost, scaled),
       ];
     }),
   ];
@@ -70,19 +79,29 @@ function ratio({ sides: { remora, kernel } }: CallCost): number | undefined {
   return remora && kernel && kernel.added.min / Math.max(remora.added.min, RESOLUTION);
 }
 
+/** How many times the calls of one thread this many get done in the same time, probes included. */
+function scaling({ workload, function: fn, threads, sides }: CallCost, costs: readonly CallCost[]): number | undefined {
+  if (threads === 1) return undefined;
+  const alone = costs.find((cost) => cost.workload === workload && cost.function === fn && cost.threads === 1);
+  const one = alone?.sides.remora?.call.min;
+  const many = sides.remora?.call.min;
+  return one === undefined || many === undefined ? undefined : (threads * one) / many;
+}
+
 /** The goals of one measurement, and whether the minima meet them: what else runs here is not our cost. */
-function verdict(cost: CallCost): string {
+function verdict(cost: CallCost, scaled: number | undefined): string {
   const { remora } = cost.sides;
-  const { goalNs } = cost.workload;
-  const { goalRatio } = cost.function;
+  const { goalNs, goalRatio } = cost.workload;
   const reached = ratio(cost);
+  const isJudged = cost.threads === 1;
   const goals: string[] = [];
-  if (remora && goalNs !== undefined) {
+  if (remora && isJudged && goalNs !== undefined) {
     goals.push(`${remora.added.min <= goalNs ? 'ok' : 'MISSED'} <= ${goalNs} ns`);
   }
-  if (reached !== undefined && goalRatio !== undefined) {
+  if (isJudged && reached !== undefined && goalRatio !== undefined && cost.function === PUSH) {
     goals.push(`${reached >= goalRatio ? 'ok' : 'MISSED'} >= ${goalRatio} x`);
   }
+  if (scaled !== undefined) goals.push(`${scaled >= GOAL_SCALING ? 'ok' : 'MISSED'} >= ${GOAL_SCALING} x`);
   const miscounted = Object.entries(cost.sides).filter(([, side]) => side.miscounted > 0);
   goals.push(...miscounted.map(([side, { miscounted }]) => `${side} MISCOUNTED by ${miscounted}`));
   return goals.join(', ');

@@ -1,20 +1,28 @@
-/** The two sides of the comparison, as the bench sees them: something that puts a program on a function. */
+/** The two sides of the comparison, as the bench sees them: something that puts programs on a function. */
 import { viewOf } from '../src/bytes/struct.ts';
 import type { BenchTarget } from './bench-target.ts';
+import type { BenchProbe } from './workloads.ts';
 
 export interface Side {
   readonly name: string;
-  /** Loads `program` of the bench object with fresh maps and runs it at every call of `symbol` until disposed. */
-  attach(program: string, target: BenchTarget, symbol: string): Attachment;
+  /** Where programs can be put here. */
+  readonly serves: readonly BenchProbe['at'][];
+  /** Loads programs of the bench object with fresh maps and runs them at every call of `symbol` until disposed. */
+  attach(probes: readonly BenchProbe[], target: BenchTarget, symbol: string): Attachment;
 }
 
 export interface Attachment extends Disposable {
   /** How long the target's threads stood still, in microseconds; undefined if the side does not stop them. */
   readonly pauseUs: number | undefined;
-  /** How often the program ran, if the side tells: the only proof that an empty one did. */
+  /** How often the programs ran, all together, if the side tells: the only proof that an empty one did. */
   hits(): bigint | undefined;
   /** The sum of all values of a map: how many hits a counting program counted. */
   sum(map: string): bigint;
+}
+
+/** True if a side can run all of these. */
+export function servesAll({ serves }: Side, probes: readonly BenchProbe[]): boolean {
+  return probes.every(({ at }) => serves.includes(at));
 }
 
 /** The sum of map values that are unsigned 64-bit numbers. */

@@ -25,20 +25,30 @@ const PerfEventAttr = struct('perf_event_attr', 72, {
   probeOffset: 'u64',
 });
 
+/** Where a program is to run: when a thread of `pid` comes to a byte of a file, or returns from the function there. */
+export interface UprobePlace {
+  readonly pid: number;
+  readonly path: string;
+  readonly offset: number;
+  readonly at: 'entry' | 'return' | 'override';
+}
+
+/** The bit of `config` that asks for the return: /sys/bus/event_source/devices/uprobe/format/retprobe. */
+const RETURN = 1n;
+
 /**
- * Runs a loaded program whenever the first thread of `pid` reaches a byte of a file.
+ * Runs a loaded program at a place. The event is the first thread's, but its program runs in all.
  *
- * @param offset of the byte in the file
  * @returns the event's file descriptor
  * @throws {SyscallError} if the kernel does not let us; an Error with code ENOENT if it has no uprobes
  */
-export function openUprobe(program: number, pid: number, path: string, offset: number): number {
+export function openUprobe(program: number, { pid, path, offset, at }: UprobePlace): number {
   using memory = new CallMemory();
   const attr = memory.reserve(PerfEventAttr.size);
   PerfEventAttr.write(attr.bytes, 0, {
     type: Number(readFileSync(PMU_TYPE, 'latin1')),
     size: PerfEventAttr.size,
-    config: 0n,
+    config: at === 'return' ? RETURN : 0n,
     samplePeriod: 1n,
     sampleType: 0n,
     readFormat: 0n,

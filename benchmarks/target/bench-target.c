@@ -6,8 +6,9 @@
  * It forks (its parent in the bench is libuv, which would take a tracer's stops for its own), prints "ready PID", then
  * answers lines on stdin until stdin closes:
  *
- *   measure FUNCTION MS   ->   measured MIN MEDIAN CALLS      ns per call over the blocks of about MS ms; calls made
- *   watch, and any line   ->   watching, longest US           longest time in between that the first thread stood still
+ *   measure FUNCTION MS THREADS   ->   measured MIN MEDIAN CALLS   ns per call over the blocks of about MS ms, by the
+ *                                                                  slower thread of each; calls made by all
+ *   watch, and any line           ->   watching, longest US        longest time in between that the first thread stood still
  */
 #include <poll.h>
 #include <pthread.h>
@@ -64,14 +65,51 @@ static int ascending(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static void measure(run *run, double milliseconds) {
+enum { THREADS_MAX = 8 };
+
+static struct {
+  run *run;
+  long block;
+  int threads;
+  int arrived;
+  double ns[THREADS_MAX][BLOCKS];
+} work;
+
+/* Waits until all threads are there, spinning: a block begins and ends at the same time in all of them. */
+static void meet(int meeting) {
+  __atomic_add_fetch(&work.arrived, 1, __ATOMIC_ACQ_REL);
+  while (__atomic_load_n(&work.arrived, __ATOMIC_ACQUIRE) < meeting * work.threads) __builtin_ia32_pause();
+}
+
+static void *run_blocks(void *ns) {
+  work.run(WARM_UP);
+  for (int i = 0; i < BLOCKS; i++) {
+    meet(i + 1);
+    ((double *)ns)[i] = work.run(work.block);
+  }
+  return NULL;
+}
+
+static void measure(run *run, double milliseconds, int threads) {
   run(WARM_UP);
   long block = (long)(milliseconds * 1e6 / BLOCKS / run(WARM_UP)) + 1;
   if (block > BLOCK_MAX) block = BLOCK_MAX;
-  double ns[BLOCKS];
-  for (int i = 0; i < BLOCKS; i++) ns[i] = run(block);
+  work.run = run;
+  work.block = block;
+  work.threads = threads;
+  work.arrived = 0;
+  pthread_t others[THREADS_MAX];
+  for (int t = 1; t < threads; t++)
+    if (pthread_create(&others[t], NULL, run_blocks, work.ns[t]) != 0) exit(1);
+  double *ns = work.ns[0];
+  run_blocks(ns);
+  for (int t = 1; t < threads; t++) {
+    pthread_join(others[t], NULL);
+    for (int i = 0; i < BLOCKS; i++)
+      if (work.ns[t][i] > ns[i]) ns[i] = work.ns[t][i];
+  }
   qsort(ns, BLOCKS, sizeof ns[0], ascending);
-  printf("measured %.4f %.4f %ld\n", ns[0], ns[BLOCKS / 2], 2 * WARM_UP + BLOCKS * block);
+  printf("measured %.4f %.4f %ld\n", ns[0], ns[BLOCKS / 2], 2 * WARM_UP + threads * (WARM_UP + BLOCKS * block));
 }
 
 static void watch(void) {
@@ -119,14 +157,16 @@ int main(int argc, char **argv) {
 
   char line[128], name[64];
   double milliseconds;
+  int threads;
   while (fgets(line, sizeof line, stdin)) {
     if (strcmp(line, "watch\n") == 0) {
       watch();
       continue;
     }
-    if (sscanf(line, "measure %63s %lf", name, &milliseconds) != 2) return 2;
+    if (sscanf(line, "measure %63s %lf %d", name, &milliseconds, &threads) != 3 || threads < 1 || threads > THREADS_MAX)
+      return 2;
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
-      if (strcmp(name, functions[i].name) == 0) measure(functions[i].run, milliseconds);
+      if (strcmp(name, functions[i].name) == 0) measure(functions[i].run, milliseconds, threads);
   }
   return 0;
 }
