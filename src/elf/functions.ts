@@ -13,6 +13,14 @@ export interface ElfFunction {
   readonly isIndirect: boolean;
 }
 
+/**
+ * True for the name of a part that the compiler or a later tool put apart, as rarely run: it is jumped into from the rest of its
+ * function, in the middle of that one's work, and is no function.
+ */
+export function isFragment(name: string): boolean {
+  return /\.(?:cold|__part)(?:\.\d+)*\]?$/.test(name);
+}
+
 /** Every name of every function, once each, in the order of the tables; names that cannot be read are left out. */
 export function* functionsOf(elf: ElfFile): Generator<ElfFunction> {
   const seen = new Set<string>();

@@ -1,5 +1,5 @@
 /** The functions of a module by pattern: what a glob attaches to, and what listings show. */
-import type { ElfFunction } from '../elf/functions.ts';
+import { type ElfFunction, isFragment } from '../elf/functions.ts';
 import { ProcessError } from './errors.ts';
 import { functionMatcher } from './function-name.ts';
 import type { Module } from './module.ts';
@@ -8,17 +8,18 @@ import { didYouMean, suggest } from './suggest.ts';
 
 /**
  * Every function that a pattern matches, once each, in ascending order of address. Those chosen at run time are left out, as
- * in libbpf: their symbols name resolvers.
+ * in libbpf: their symbols name resolvers. So are parts put apart (`name.cold`), unless the pattern ends as they do.
  *
  * @throws {ProcessError} PROCESS_SYMBOL_NOT_FOUND if there is none, PROCESS_MODULE_UNREADABLE
  * @throws {ElfError} if the module's file is malformed
  */
 export function functionsMatching(module: Module, pattern: string): readonly ResolvedFunction[] {
   const matches = functionMatcher(pattern);
+  const wantsFragments = isFragment(pattern.replace(/\*$/, ''));
   const found = new Map<bigint, ResolvedFunction>();
   const { bias, functions } = module;
   for (const fn of functions) {
-    if (fn.isIndirect || !matches(fn)) continue;
+    if (fn.isIndirect || !matches(fn) || (isFragment(fn.name) && !wantsFragments)) continue;
     const address = bias + fn.value;
     if (found.has(address) || !module.holdsCode(address)) continue;
     found.set(address, { module, name: fn.name, address, size: fn.size });

@@ -3,6 +3,7 @@
 import { viewOf } from '../bytes/struct.ts';
 import { demangle } from '../elf/demangle/demangle.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
+import { isFragment } from '../elf/functions.ts';
 import { type Relocation, X64Relocation } from '../elf/relocations.ts';
 import { SectionFlag, SectionType } from '../elf/sections.ts';
 import { type ElfSymbol, SymbolType } from '../elf/symbols.ts';
@@ -53,7 +54,10 @@ export function resolveFunction(
 function findDemangled(module: Module, name: string): ElfSymbol | undefined {
   if (!isDemangled(name)) return undefined;
   const found = new Map<bigint, string>();
-  for (const fn of module.functions) if (!found.has(fn.value) && isCalled(fn, name)) found.set(fn.value, fn.name);
+  for (const fn of module.functions) {
+    if (found.has(fn.value) || !isCalled(fn, name) || isFragment(fn.name) !== isFragment(name)) continue;
+    found.set(fn.value, fn.name);
+  }
   const names = [...found.values()];
   if (names.length < 2) return names.length === 0 ? undefined : module.elf.findSymbol(names[0]!);
   const shown = names.slice(0, MOST_SHOWN).map((symbol) => `${demangle(symbol)!.full} (${symbol})`);

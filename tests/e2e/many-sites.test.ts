@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { type BpfObject, openObject } from '../../src/index.ts';
+import { type BpfObject, openObject, openProcess } from '../../src/index.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
+import { ReturningTarget } from '../support/returning-target.ts';
 import { ROOT } from '../support/root.ts';
 import { waitUntil } from '../support/targets.ts';
 
@@ -103,6 +104,71 @@ describe('a program at many functions', { skip: CANNOT_TRACE }, () => {
     assert.equal(link.hits, 10n);
     // The last of them was called last.
     assert.equal(resultOf(object, 4), link.addresses.at(-1));
+  });
+});
+
+describe('a program at the returns of many functions', { skip: CANNOT_TRACE }, () => {
+  it('is one link, counts every return beside programs at the entries, and leaves no trace', () => {
+    using target = new Many();
+    const before = footprint(target.process);
+    const object = openObject(fixture('function-calls'));
+    const pattern = `${target.module.name}:many_100??`;
+    const returns = object.program('on_return').attachTo(target.process, `uretprobe.multi:${pattern}`);
+    const entries = object.program('on_entry').attachTo(target.process, `uprobe.multi:${pattern}`);
+    assert.deepEqual([returns.kind, returns.addresses.length], ['uretprobe.multi', 100]);
+    target.call();
+    target.call();
+    assert.deepEqual([returns.hits, returns.missed, entries.hits], [200n, 0n, 200n]);
+    returns.detach();
+    target.call();
+    assert.deepEqual([returns.hits, entries.hits], [200n, 300n]);
+    object[Symbol.dispose]();
+    assert.equal(target.counter('wrong'), 0n);
+    assert.deepEqual(footprint(target.process), before);
+  });
+
+  it('knows which function has returned, what, and where to', () => {
+    using target = new Many();
+    using object = openObject(fixture('function-calls'));
+    const link = object
+      .program('on_return')
+      .attachTo(target.process, `uretprobe.multi:${target.module.name}:many_1012?`);
+    target.call();
+    const seen = object.map('seen').entries();
+    const [ax, ip, functionIp, value, retval] = [5, 6, 7, 8, 9].map((slot) => BigInt(seen[slot]!.value as number));
+    // The last of them was called last, with 0.
+    assert.deepEqual([ax, value, retval, functionIp], [10129n, 10129n, 10129n, link.addresses.at(-1)]);
+    assert.ok(target.module.holdsCode(ip!));
+  });
+
+  it('is missed or told of every exception that passes, which arrives all the same', () => {
+    using target = new ReturningTarget('throwing', 'threads');
+    using process = openProcess(target.pid);
+    using object = openObject(fixture('function-calls'));
+    const returns = object.program('on_return').attachTo(process, 'uretprobe.multi:throwing:probed_*');
+    const calls = target.run();
+    assert.equal(target.wrong, 0n);
+    assert.equal(returns.addresses.length, 3, 'parts put apart are no functions');
+    assert.equal(returns.hits + returns.missed, calls);
+    assert.ok(returns.hits > 0n && returns.missed > 0n);
+  });
+
+  it('is attached to none if one cannot be probed, and says which and why', () => {
+    using target = new Many();
+    const before = footprint(target.process);
+    const object = openObject(fixture('function-calls'));
+    const attach = (place: string) => () => object.program('on_return').attachTo(target.process, place);
+    assert.throws(attach('uretprobe.multi:libc.so.6:*setjmp'), {
+      code: 'ATTACH_RETURN_REFUSED',
+      message: /setjmp: it may return more than once.*none of the \d+ functions was attached to/,
+    });
+    assert.throws(attach(`uretprobe.multi:${target.module.name}:many_1000?+7`), { code: 'ATTACH_ENTRY_ONLY' });
+    assert.throws(attach('uprobe.session:libc.so.6:get*'), {
+      code: 'ATTACH_NO_IMPL',
+      message: /nothing serves 'uprobe.session'/,
+    });
+    object[Symbol.dispose]();
+    assert.deepEqual(footprint(target.process), before);
   });
 });
 

@@ -234,6 +234,21 @@ describe('a uretprobe on a running process', { skip: CANNOT_TRACE }, () => {
     waitUntil('it is called', () => link.hits > 0n);
   });
 
+  it('refuses parts put apart from their functions, which entry probes run through without harm', () => {
+    using target = new ReturningTarget('throwing', 'threads');
+    using process = openProcess(target.pid);
+    using object = openObject(objectFile('function-calls'));
+    const place = 'throwing:probed_throwing.cold';
+    assert.throws(() => object.program('on_return').attachUretprobe(process, place), {
+      code: 'ATTACH_ENTRY_ONLY',
+      why: /a part put apart from its function/,
+    });
+    const link = object.program('on_entry').attachUprobe(process, place);
+    target.run();
+    assert.equal(target.wrong, 0n);
+    assert.ok(link.hits > 0n);
+  });
+
   for (const name of ['setjmp', 'vfork', 'swapcontext', 'dlopen', '_Unwind_Resume']) {
     it(`refuses ${name}`, () => {
       using target = new ReturningTarget('throwing', 'threads');

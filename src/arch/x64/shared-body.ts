@@ -3,6 +3,7 @@
  * program stays in the cache. What it needs to know of its site it finds on the stack:
  *
  *     rsp of the site
+ *             what the trampoline has below it: nothing at an entry, the caller's return address behind a return
  *       -8    the address of the site       pushed by the trampoline
  *       -16   the return address            into the trampoline
  *             what the body changes, saved
@@ -16,24 +17,36 @@ import { Reg } from './registers.ts';
 
 const WORD = 8;
 
+/** Where programs of a shared body run. */
+export interface SharedPlace {
+  /** From rsp up to what the site's is, as the trampoline has it: 0 or 8. */
+  readonly above: number;
+}
+
+/** At the entry of a function, or behind its return. */
+export const SHARED_ENTRY: SharedPlace = { above: 0 };
+export const SHARED_RETURN: SharedPlace = { above: WORD };
+
 /** Where a program that is compiled for a shared body finds the address of the site it runs at. */
-export const SHARED_SITE_ADDRESS: SiteSource = { in: 'stack', offset: -WORD };
+export function sharedSiteAddress({ above }: SharedPlace): SiteSource {
+  return { in: 'stack', offset: -WORD - above };
+}
 
 /** A body laid into the target, and behind it a table of the sites it serves. */
-export interface SharedBody {
+export interface SharedBody extends SharedPlace {
   readonly entry: bigint;
   /** Address of the first of a u64 for each site. */
   readonly table: bigint;
-  /** What the body takes of the stack, from the site's rsp down. */
+  /** What the body takes of the stack, from where the trampoline has it down. */
   readonly stackBytes: number;
 }
 
-/** Writes a program that was compiled for SHARED_SITE_ADDRESS, and the table of its sites. */
-export function emitSharedBody(program: LoweredProgram, sites: readonly bigint[], origin: bigint) {
+/** Writes a program that was compiled for the `sharedSiteAddress` of `place`, and the table of its sites. */
+export function emitSharedBody(program: LoweredProgram, sites: readonly bigint[], origin: bigint, place: SharedPlace) {
   const a = new Assembler(origin);
   const saved: readonly Reg[] = [...program.clobbered];
   for (const reg of saved) a.push(reg);
-  program.emitBody(a, { siteStack: (2 + saved.length) * WORD, saved });
+  program.emitBody(a, { siteStack: place.above + (2 + saved.length) * WORD, saved });
   for (const reg of saved.toReversed()) a.pop(reg);
   a.ret();
   program.emitFunctions(a);
@@ -43,19 +56,20 @@ export function emitSharedBody(program: LoweredProgram, sites: readonly bigint[]
   bytes.set(code);
   new BigUint64Array(bytes.buffer, tableOffset).set(sites);
   const stackBytes = program.stackBytes + (2 + saved.length) * WORD;
-  const body: SharedBody = { entry: origin, table: origin + BigInt(tableOffset), stackBytes };
+  const body: SharedBody = { ...place, entry: origin, table: origin + BigInt(tableOffset), stackBytes };
   return { bytes, body };
 }
 
-/** The program of one site: a call to the shared body. Control must enter with the site's own rsp. */
-export function callSharedBody({ entry, table, stackBytes }: SharedBody, index: number): LoweredProgram {
+/** The program of one site: a call to the shared body. */
+export function callSharedBody({ above, entry, table, stackBytes }: SharedBody, index: number): LoweredProgram {
   return {
     clobbered: NOTHING,
     reads: NOTHING,
     stackBytes,
     result: undefined,
     emitBody(a, { siteStack }) {
-      if (siteStack !== 0) throw new TypeError('a shared body is called with the stack pointer as the site has it');
+      if (siteStack !== above)
+        throw new TypeError(`a shared body is called ${above} below the site's rsp, not ${siteStack}`);
       a.push(absolute(table + BigInt(index * WORD)));
       a.callTo(entry);
       a.lea(Reg.RSP, at(Reg.RSP, WORD));

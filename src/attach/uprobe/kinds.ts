@@ -1,6 +1,6 @@
 /** The attach kinds of functions, and what each of them lets a program see. The numbers are bpftime's. */
 import { PtRegs, ptRegsAtEntry, ptRegsInside } from '../../arch/x64/pt-regs.ts';
-import { SHARED_SITE_ADDRESS } from '../../arch/x64/shared-body.ts';
+import { SHARED_ENTRY, SHARED_RETURN, type SharedPlace, sharedSiteAddress } from '../../arch/x64/shared-body.ts';
 import type { ContextModel } from '../../compile/context-model.ts';
 import type { SiteSource } from '../../ir/value.ts';
 import type { AttachKind } from '../attach-impl.ts';
@@ -12,6 +12,8 @@ export interface UprobeKind extends AttachKind {
   model(address: bigint): ContextModel;
   /** At another instruction; kinds that do not have it attach to functions only. */
   modelInside?(address: bigint): ContextModel;
+  /** Of kinds that attach to all functions a pattern matches: what many sites share one copy of the program for. */
+  readonly shared?: { readonly place: SharedPlace; readonly model: ContextModel };
 }
 
 /** Integer arguments in order, as fields of pt_regs. System V ABI, AMD64 supplement 3.2.3. */
@@ -31,10 +33,13 @@ export const UPROBE: UprobeKind = {
 };
 
 /** At the entries of all functions that a pattern matches. The kernel's number, BPF_TRACE_UPROBE_MULTI: bpftime has none. */
-export const UPROBE_MULTI: UprobeKind = { ...UPROBE, type: 48, name: 'uprobe.multi', sections: ['uprobe.multi'] };
-
-/** What a program is compiled for that many entries share. */
-export const SHARED_ENTRY: ContextModel = { ...atEntry(SHARED_SITE_ADDRESS), variant: 'shared' };
+export const UPROBE_MULTI: UprobeKind = {
+  ...UPROBE,
+  type: 48,
+  name: 'uprobe.multi',
+  sections: ['uprobe.multi', 'uprobe.multi.s'],
+  shared: { place: SHARED_ENTRY, model: { ...atEntry(sharedSiteAddress(SHARED_ENTRY)), variant: 'shared' } },
+};
 
 /** When a function has returned: `ax` is what it returned, `ip` where it returns to. */
 export const URETPROBE: UprobeKind = {
@@ -44,10 +49,16 @@ export const URETPROBE: UprobeKind = {
   context: PtRegs,
   helpers: [],
   when: 'return',
-  model: (address) => ({
-    ...common(constant(address), { in: 'stack', offset: -8 }),
-    result: { field: 'ax', is: 'returned' },
-  }),
+  model: (address) => atReturn(constant(address)),
+};
+
+/** When any of the functions has returned that a pattern matches. To the kernel it is a uprobe.multi with a flag. */
+export const URETPROBE_MULTI: UprobeKind = {
+  ...URETPROBE,
+  type: 1011,
+  name: 'uretprobe.multi',
+  sections: ['uretprobe.multi', 'uretprobe.multi.s'],
+  shared: { place: SHARED_RETURN, model: { ...atReturn(sharedSiteAddress(SHARED_RETURN)), variant: 'shared' } },
 };
 
 /** At the entry; a program that sets a value to return bypasses the function. */
@@ -74,11 +85,23 @@ export const UPROBE_REPLACE: UprobeKind = {
   model: (address) => ({ ...atEntry(constant(address)), result: { field: 'ax', is: 'to return' }, bypass: 'always' }),
 };
 
-export const UPROBE_KINDS: readonly UprobeKind[] = [UPROBE, UPROBE_MULTI, URETPROBE, UPROBE_OVERRIDE, UPROBE_REPLACE];
+export const UPROBE_KINDS: readonly UprobeKind[] = [
+  UPROBE,
+  UPROBE_MULTI,
+  URETPROBE,
+  URETPROBE_MULTI,
+  UPROBE_OVERRIDE,
+  UPROBE_REPLACE,
+];
 
 /** @param site the address of the function */
 function atEntry(site: SiteSource): ContextModel {
   return { ...common(site, site), arguments: ARGUMENTS };
+}
+
+/** @param site the address of the function that has returned */
+function atReturn(site: SiteSource): ContextModel {
+  return { ...common(site, { in: 'stack', offset: -8 }), result: { field: 'ax', is: 'returned' } };
 }
 
 /** pt_regs of a thread that arrives at any instruction: flags and all. */

@@ -1,8 +1,8 @@
 /**
- * One program at many functions: `uprobe.multi`. As in libbpf one link holds all that the pattern matches, its hits are those of
+ * One program at many functions: `uprobe.multi`, `uretprobe.multi`. As in libbpf one link holds all that the pattern matches, its hits are those of
  * all sites together, and a single function that cannot be probed makes the whole attach fail: nothing is left out silently.
  */
-import { callSharedBody, emitSharedBody } from '../../arch/x64/shared-body.ts';
+import { callSharedBody, emitSharedBody, type SharedPlace } from '../../arch/x64/shared-body.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
 import { CompileError } from '../../compile/errors.ts';
 import type { Injection } from '../../inject/injection.ts';
@@ -10,7 +10,8 @@ import { functionsMatching } from '../../process/functions.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import type { AttachEntry, EbpfCallback } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
-import { atInstruction, SHARED_ENTRY, UPROBE_MULTI } from './kinds.ts';
+import type { UprobeKind } from './kinds.ts';
+import { locateProbe, prepareFor } from './locate-probe.ts';
 import type { UprobePrivateData } from './private-data.ts';
 import type { UprobeSites } from './sites.ts';
 
@@ -28,6 +29,7 @@ export interface ManySites {
 /** Attaches to every function that `at` matches. @throws {AttachError} ATTACH_*; nothing is changed then */
 export function attachMany(
   { injection, sites }: ManySites,
+  kind: UprobeKind,
   at: UprobePrivateData,
   callback: EbpfCallback,
 ): AttachEntry {
@@ -35,20 +37,19 @@ export function attachMany(
   const targets = functionsMatching(module, at.symbol);
   const { offset } = at;
   const addresses = targets.map(({ address }) => address + BigInt(offset));
-  const shared = offset === 0 ? shareAmong(injection, targets, callback) : new Map<bigint, LoweredProgram>();
+  const shared = offset === 0 ? shareAmong(injection, kind, targets, callback) : new Map<bigint, LoweredProgram>();
   const methods = new Set<string>();
   const removes: (() => void)[] = [];
   const detach = (): void => {
     for (const remove of removes.splice(0)) remove();
   };
   try {
+    if (offset === 0) prepareFor(sites, kind, targets[0]!);
     targets.forEach((target, n) => {
       const address = addresses[n]!;
-      const located = sites.locate({ target, offset });
-      const program =
-        located.where === 'inside'
-          ? callback.compile(atInstruction(address), address)
-          : (shared.get(address) ?? callback.compile(UPROBE_MULTI.model(address), address));
+      const { located, model } = locateProbe(sites, kind, { target, offset });
+      const common = located.where === 'inside' ? undefined : shared.get(address);
+      const program = common ?? callback.compile(model(address), address);
       removes.push(sites.add(located, { program, missedCell: callback.missedCell }));
       methods.add(located.site.method);
     });
@@ -68,21 +69,23 @@ export function attachMany(
 /** By address of the entry: a call to a copy of the program that many share. None where the program cannot be shared. */
 function shareAmong(
   injection: Injection,
+  { shared: sharing }: UprobeKind,
   targets: readonly ResolvedFunction[],
   callback: EbpfCallback,
 ): ReadonlyMap<bigint, LoweredProgram> {
   const shared = new Map<bigint, LoweredProgram>();
+  if (sharing === undefined) return shared;
   for (const group of groups(targets)) {
     if (group.length === 1) continue;
     let program: LoweredProgram;
     try {
-      program = callback.compile(SHARED_ENTRY, group[0]!.address);
+      program = callback.compile(sharing.model, group[0]!.address);
     } catch (error) {
       // A function of the program may ask for the site; if it is anything else, compiling for one site says it again.
       if (error instanceof CompileError) continue;
       throw error;
     }
-    const calls = callsTo(injection, program, group);
+    const calls = callsTo(injection, program, sharing.place, group);
     group.forEach(({ address }, n) => {
       shared.set(address, calls[n]!);
     });
@@ -97,6 +100,7 @@ const laid = new WeakMap<LoweredProgram, Map<string, readonly LoweredProgram[]>>
 function callsTo(
   injection: Injection,
   program: LoweredProgram,
+  place: SharedPlace,
   group: readonly ResolvedFunction[],
 ): readonly LoweredProgram[] {
   const known = laid.get(program) ?? new Map<string, readonly LoweredProgram[]>();
@@ -107,7 +111,7 @@ function callsTo(
   calls = chunks(group, SHARING).flatMap((sharing) => {
     const addresses = sharing.map(({ address }) => address);
     const { result } = injection.layCode(addresses[0]!, (origin) => {
-      const { bytes, body } = emitSharedBody(program, addresses, origin);
+      const { bytes, body } = emitSharedBody(program, addresses, origin, place);
       return { bytes, result: body };
     });
     return addresses.map((_, index) => callSharedBody(result, index));

@@ -3,6 +3,7 @@
  * does what this says, and explaining shows it.
  */
 import { findWindow, JUMP_SIZE, type Window, type WindowRefusal } from '../../arch/x64/window.ts';
+import { isFragment } from '../../elf/functions.ts';
 import { codeMapOf } from '../../process/module-code.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import type { TargetProcess } from '../../process/target-process.ts';
@@ -58,7 +59,8 @@ export function planProbe({ target, offset }: ProbePlace): ProbePlan {
     });
   }
   // Only what a symbol calls a function, with a size, keeps to the convention; hand-written code may not even then.
-  const where = offset === 0 && size > 0 && !window.readsFlags ? 'entry' : 'inside';
+  const isEntry = offset === 0 && size > 0 && !window.readsFlags && !isFragment(target.name);
+  const where = isEntry ? 'entry' : 'inside';
   return { window, at: address + BigInt(offset + window.skip), where };
 }
 

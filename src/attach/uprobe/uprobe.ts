@@ -5,12 +5,11 @@
 import type { Injection } from '../../inject/injection.ts';
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
-import { UPROBE_KINDS, UPROBE_MULTI, type UprobeKind } from './kinds.ts';
+import { UPROBE_KINDS, type UprobeKind } from './kinds.ts';
+import { locateProbe, prepareFor } from './locate-probe.ts';
 import { attachMany } from './multi.ts';
-import type { ProbePlace } from './plan.ts';
 import { parseUprobe, type UprobePrivateData } from './private-data.ts';
-import { requireReturnProbeable } from './return-refusals.ts';
-import type { LocatedProbe, UprobeSites } from './sites.ts';
+import type { UprobeSites } from './sites.ts';
 
 export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
   readonly kinds = UPROBE_KINDS;
@@ -25,19 +24,17 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
 
   createAttach(kind: AttachKind, at: UprobePrivateData, callback: EbpfCallback): AttachEntry {
     const uprobe = kindOf(kind);
-    if (uprobe.type === UPROBE_MULTI.type) {
-      return attachMany({ injection: this.#injection, sites: this.#sites }, at, callback);
+    if (uprobe.shared !== undefined) {
+      return attachMany({ injection: this.#injection, sites: this.#sites }, uprobe, at, callback);
     }
     const { process } = this.#injection;
     const target = process.resolveFunction(process.findModule(at.binary), at.symbol);
     const { offset } = at;
     const address = target.address + BigInt(offset);
-    const located = this.#locate(uprobe, { target, offset });
-    const model = located.where === 'inside' ? uprobe.modelInside : uprobe.model;
-    if (model === undefined) throw entryOnly(kind, at);
+    if (offset === 0) prepareFor(this.#sites, uprobe, target);
+    const { located, model } = locateProbe(this.#sites, uprobe, { target, offset });
     const program = callback.compile(model(address), address);
-    const where = uprobe.when === 'return' ? 'return' : located.where;
-    const remove = this.#sites.add({ ...located, where }, { program, missedCell: callback.missedCell });
+    const remove = this.#sites.add(located, { program, missedCell: callback.missedCell });
     let attached = true;
     return {
       target: `${target.module.name}:${at.symbol}${offset === 0 ? '' : `+${offset}`}`,
@@ -49,24 +46,6 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
       },
     };
   }
-
-  #locate({ when }: UprobeKind, place: ProbePlace): LocatedProbe {
-    if (when === 'return' && place.offset === 0) {
-      requireReturnProbeable(place.target);
-      this.#sites.prepareReturns(place.target);
-    }
-    return this.#sites.locate(place);
-  }
-}
-
-function entryOnly({ name }: AttachKind, at: UprobePrivateData): AttachError {
-  return new AttachError('ATTACH_ENTRY_ONLY', `cannot attach to ${at}: ${name} needs the entry of a function`, {
-    why:
-      at.offset === 0
-        ? 'it has no size, or begins with what its caller left in the flags: no function as the convention has it'
-        : 'no call begins there that could end or be left out',
-    fix: 'attach a uprobe there, or this to the entry of a function',
-  });
 }
 
 function kindOf({ type }: AttachKind): UprobeKind {
