@@ -90,7 +90,7 @@ export class Injection implements Disposable {
     process.removeStaleStubs();
   }
 
-  /** How long the target stood still for the last change of its code, in microseconds. */
+  /** How long the target stood still at a time for the last change of its code and what that needed, in microseconds. */
   get lastPauseUs(): number {
     return this.#lastPauseUs;
   }
@@ -252,7 +252,7 @@ export class Injection implements Disposable {
     const noteDone = this.#journal?.willPatch(patches.filter((patch) => !isUndo(patch)));
     try {
       const { pauseUs } = applyPatches(this.process, changes);
-      if (changes.length > 0) this.#lastPauseUs = pauseUs;
+      if (changes.length > 0) this.#lastPauseUs = Math.max(pauseUs, this.process.takeLongestPause());
       noteDone?.();
     } catch (error) {
       // A target that is gone needs nothing undone.

@@ -3,6 +3,7 @@
  * Never writable and executable at once.
  */
 import { alignUp } from '../bytes/align.ts';
+import type { CallArgument, RemoteCall } from '../process/call-stub.ts';
 import { ProcessError } from '../process/errors.ts';
 import type { RemoteCalls } from '../process/remote-calls.ts';
 import type { TargetProcess } from '../process/target-process.ts';
@@ -54,8 +55,8 @@ const MAP_NORESERVE = 0x4000;
 /** Fails rather than replace what another thread mapped meanwhile. */
 const MAP_FIXED_NOREPLACE = 0x10_0000;
 const MADV_WIPEONFORK = 18;
-const MFD_CLOEXEC = 1;
-const MFD_ALLOW_SEALING = 2;
+/** MFD_CLOEXEC | MFD_ALLOW_SEALING */
+const MEMORY_FILE = 1 | 2;
 /** Wanted by systems that forbid executable memory files; unknown to kernels before 6.3. */
 const MFD_NOEXEC_SEAL = 8;
 
@@ -105,13 +106,15 @@ export function mapSession(
       const sharedRegion = { address, size };
       const privateRegion = { address: address + BigInt(size), size: PAGE_SIZE };
       const codeRegion = { address: privateRegion.address + BigInt(PAGE_SIZE), size: codeSize };
-      const mapping = shareRegion(process, calls, sharedRegion, wholeSize, (shared) => begin(shared, whole));
-      orUnmap(calls, whole, mapping, () => {
-        const fixed = MAP_PRIVATE_ANONYMOUS | MAP_FIXED;
-        calls.call('mmap', privateRegion.address, PAGE_SIZE, PROT_READ_WRITE, fixed, -1, 0);
-        calls.call('madvise', privateRegion.address, PAGE_SIZE, MADV_WIPEONFORK);
-        calls.call('mmap', codeRegion.address, codeSize, PROT_READ_EXEC, fixed | MAP_NORESERVE, -1, 0);
-      });
+      const mapping = createMemoryFile(process, calls, size, (shared) => begin(shared, whole));
+      const fixed = MAP_PRIVATE_ANONYMOUS | MAP_FIXED;
+      runOrUndo(calls, whole, mapping, [
+        { ...mmap(whole, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, 'file'), wanted: address },
+        mmap(privateRegion, PROT_READ_WRITE, fixed),
+        { name: 'madvise', args: [privateRegion.address, PAGE_SIZE, MADV_WIPEONFORK] },
+        mmap(codeRegion, PROT_READ_EXEC, fixed | MAP_NORESERVE),
+        CLOSE_FILE,
+      ]);
       const thread = { fsBase: calls.registers.fsBase, tid: readStatus(calls.tid).namespacePids.at(-1) ?? calls.tid };
       return { whole, sharedRegion, privateRegion, codeRegion, mapping, thread };
     },
@@ -127,7 +130,7 @@ export function mapSession(
 export function unmap(process: TargetProcess, regions: readonly Region[]): void {
   process.withRemoteCalls((calls) => {
     if (process.isGone()) return;
-    for (const { address, size } of regions) calls.call('munmap', address, size);
+    calls.run(regions.map(munmap));
   });
 }
 
@@ -177,7 +180,7 @@ function mapAnonymous(
       const takeBack = note({ address, size });
       try {
         const flags = MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-        requireAnswer(calls.call('mmap', address, size, protection, flags, -1, 0), address);
+        calls.run([{ ...mmap({ address, size }, protection, flags), wanted: address }]);
       } catch (error) {
         takeBack();
         throw error;
@@ -188,59 +191,49 @@ function mapAnonymous(
   });
 }
 
-function requireAnswer(mapped: bigint, address: bigint): void {
-  if (mapped === address) return;
-  throw new InjectError(
-    'INJECT_BAD_ANSWER',
-    `cannot map memory at 0x${address.toString(16)}: the target says it is at 0x${BigInt.asUintN(64, mapped).toString(16)}`,
-  );
+/** The first of `calls` maps `whole`: if a later one fails, all of it is unmapped, and the file closed in any case. */
+function runOrUndo(calls: RemoteCalls, whole: Region, mapping: Disposable, wanted: readonly RemoteCall[]): void {
+  const { done, error } = calls.tryRun(wanted);
+  if (error === undefined) return;
+  mapping[Symbol.dispose]();
+  calls.run([...(done > 0 ? [munmap(whole)] : []), ...(calls.file === undefined ? [] : [CLOSE_FILE])]);
+  throw error;
 }
 
-function orUnmap(calls: RemoteCalls, { address, size }: Region, mapping: Disposable, body: () => void): void {
-  try {
-    body();
-  } catch (error) {
-    mapping[Symbol.dispose]();
-    calls.call('munmap', address, size);
-    throw error;
-  }
-}
-
-/**
- * Maps a new memory file over `wholeSize` addresses that begin with its own, and here too. The target keeps no descriptor
- * of it.
- */
-function shareRegion(
+/** Makes a memory file in the target, gives it its size and maps it here. The target has it open still. */
+function createMemoryFile(
   process: TargetProcess,
   calls: RemoteCalls,
-  { address, size }: Region,
-  wholeSize: number,
+  size: number,
   begin: (mapping: SharedMapping) => void,
 ): SharedMapping {
-  const fd = createMemoryFile(calls);
+  const { error } = calls.tryRun([memfdCreate(MEMORY_FILE | MFD_NOEXEC_SEAL)]);
+  if (isSysError(error?.cause, 'SYS_EINVAL')) calls.run([memfdCreate(MEMORY_FILE)]);
+  else if (error !== undefined) throw error;
   let mapping: SharedMapping | undefined;
   try {
-    mapping = mapSharedFile(`/proc/${process.procId}/fd/${fd}`, size);
+    mapping = mapSharedFile(`/proc/${process.procId}/fd/${calls.file}`, size);
     begin(mapping);
-    const flags = MAP_SHARED | MAP_FIXED_NOREPLACE;
-    requireAnswer(calls.callWithFile('mmap', address, wholeSize, PROT_READ_WRITE, flags, fd, 0), address);
     return mapping;
-  } catch (error) {
+  } catch (failed) {
     mapping?.[Symbol.dispose]();
-    throw error;
-  } finally {
-    calls.call('close', fd);
+    calls.run([CLOSE_FILE]);
+    throw failed;
   }
 }
 
-function createMemoryFile(calls: RemoteCalls): bigint {
-  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  try {
-    return calls.createFile('memfd_create', calls.nameAddress, flags | MFD_NOEXEC_SEAL);
-  } catch (error) {
-    if (!(error instanceof ProcessError && isSysError(error.cause, 'SYS_EINVAL'))) throw error;
-    return calls.createFile('memfd_create', calls.nameAddress, flags);
-  }
+const CLOSE_FILE: RemoteCall = { name: 'close', args: ['file'] };
+
+function memfdCreate(flags: number): RemoteCall {
+  return { name: 'memfd_create', args: ['name', flags] };
+}
+
+function mmap({ address, size }: Region, protection: number, flags: number, file: CallArgument = -1): RemoteCall {
+  return { name: 'mmap', args: [address, size, protection, flags, file, 0] };
+}
+
+function munmap({ address, size }: Region): RemoteCall {
+  return { name: 'munmap', args: [address, size] };
 }
 
 /** A target that is traced or filtered by others can be made to answer anything. */

@@ -1,97 +1,222 @@
 /**
- * The code through which a thread of the target makes system calls for us. Pure: bytes in, bytes out.
+ * The code through which a thread of the target makes system calls for us, several in one go. Pure: bytes in, bytes out.
  *
- * Registers of a stopped thread are set so that it runs one `syscall` of the stub; behind it stands code that puts every
- * register back and jumps to where the thread was. While we live we take the thread over before it gets there. If we are
- * killed, at any point, the kernel lets the thread run and it comes back by itself.
+ * Registers of a stopped thread are set so that it runs the calls of the stub and then waits, at most WAIT_SECONDS, for us to
+ * take it back. Behind the wait stands code that closes the file a call may have made, puts every register back and jumps to
+ * where the thread was: if we are killed, at any point, the kernel lets the thread run and it comes back by itself.
+ *
+ *     | calls, each ends the run if it fails | jmp wait | zeros | wait | close | restore | data |
+ *                                                               '---- the same in every stub ----'
  *
  * It ends in plain moves rather than rt_sigreturn: that would need a frame with the vector state on the target's stack and
- * would cancel the restart of an interrupted sleep. `syscall` keeps rsp, rbx, rbp, r12-r15 and the flags, and moves change
- * none of them, so only the others are put back. The stack is not touched, hence a signal may come at any instruction.
+ * would cancel the restart of an interrupted sleep. For that reason too it waits in rt_sigtimedwait, which has no such restart.
+ * No instruction of it changes a flag (hence `not`, `cqo` and `jrcxz`), and the stack is not touched, so a signal may come at
+ * any of them.
  */
+import { Assembler } from '../arch/x64/assembler.ts';
+import { absolute, indexed } from '../arch/x64/memory.ts';
+import { Reg } from '../arch/x64/registers.ts';
 import { viewOf } from '../bytes/struct.ts';
 import type { Registers } from '../sys/ptrace.ts';
+import { SystemCall, type SystemCallName } from './system-calls.ts';
 
-/** Where a call may begin; each names what becomes of the memory file if we are killed during or after the call. */
-export const StubEntry = {
-  /** The call makes a file: it is closed again. */
-  CREATES_FILE: 0,
-  /** A call with the file in r8: it is closed. */
-  HAS_FILE: 7,
-  /** No file is open. */
-  PLAIN: 17,
-} as const;
+/** What an argument may be: a number, the file that a call of this loan made, or the address of the text 'remora'. */
+export type CallArgument = number | bigint | 'file' | 'name';
 
-/** What `syscall` or its arguments overwrite, in the order of the stub's data. */
-const RESTORED = ['rax', 'rcx', 'r11', 'rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const satisfies (keyof Registers)[];
+/** A system call to be made. It has failed if its result is negative. */
+export interface RemoteCall {
+  readonly name: SystemCallName;
+  readonly args: readonly CallArgument[];
+  /** Any other result is a failure too. */
+  readonly wanted?: bigint;
+}
 
-const HEAD = Uint8Array.of(
-  ...[0x0f, 0x05], //                   0  syscall
-  ...[0x41, 0x89, 0xc0], //             2  mov r8d, eax
-  ...[0xeb, 0x02], //                   5  jmp 9
-  ...[0x0f, 0x05], //                   7  syscall
-  ...[0x44, 0x89, 0xc7], //             9  mov edi, r8d
-  ...[0xb8, 0x03, 0x00, 0x00, 0x00], // 12 mov eax, SYS_close
-  ...[0x0f, 0x05], //                   17 syscall
-);
+/** Where a stub lies: at the end of `capacity` free bytes of an executable mapping. */
+export interface StubPlace {
+  readonly end: bigint;
+  readonly capacity: number;
+}
 
-/** REX and ModRM of `mov reg, [rip + disp32]`, in the order of RESTORED. */
-const LOADS: readonly (readonly [number, number])[] = [
-  [0x48, 0x05], // mov rax, [rip + d]
-  [0x48, 0x0d], // mov rcx, [rip + d]
-  [0x4c, 0x1d], // mov r11, [rip + d]
-  [0x48, 0x3d], // mov rdi, [rip + d]
-  [0x48, 0x35], // mov rsi, [rip + d]
-  [0x48, 0x15], // mov rdx, [rip + d]
-  [0x4c, 0x15], // mov r10, [rip + d]
-  [0x4c, 0x05], // mov r8, [rip + d]
-  [0x4c, 0x0d], // mov r9, [rip + d]
+/** A stub and what of it is asked of whom. */
+export interface CallStub {
+  readonly bytes: Uint8Array;
+  /** Address of its first byte, where the thread is to begin. */
+  readonly start: bigint;
+  /** How many of the calls found room. */
+  readonly count: number;
+}
+
+/** How long a thread waits to be taken back: longer than we can be kept from it, short enough if we are not there any more. */
+const WAIT_SECONDS = 1n;
+
+/** Registers that carry the arguments of a system call. */
+const ARGUMENTS = [Reg.RDI, Reg.RSI, Reg.RDX, Reg.R10, Reg.R8, Reg.R9];
+
+/** What the stub changes, and may be asked for when the thread waits. */
+export const STUB_REGISTERS = [
+  ...(['rax', 'rcx', 'r11', 'rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9', 'rbx', 'rbp', 'r12'] as const),
+] satisfies (keyof Registers)[];
+
+const NUMBERS = [
+  ...[Reg.RAX, Reg.RCX, Reg.R11, Reg.RDI, Reg.RSI, Reg.RDX, Reg.R10, Reg.R8, Reg.R9, Reg.RBX, Reg.RBP, Reg.R12],
 ];
-const LOAD_SIZE = 7;
-const JUMP_SIZE = 6;
 
-const CODE_SIZE = HEAD.length + LOADS.length * LOAD_SIZE + JUMP_SIZE;
-const DATA = Math.ceil(CODE_SIZE / 8) * 8;
-const TARGET = DATA + RESTORED.length * 8;
-/** Where the stub keeps the name of the memory file, for calls that need its address. */
-export const STUB_NAME = TARGET + 8;
-/** Size of the stub in bytes, name included. */
-export const STUB_SIZE = STUB_NAME + 8;
+/** The file in rbx, -1 for none; in rbp the number of the call that failed or of all; in r12 the last result. */
+const [FILE, COUNT, RESULT] = [Reg.RBX, Reg.RBP, Reg.R12];
+
+/** No file: what the stub begins with. */
+export const NO_FILE = 0xffff_ffffn;
+
+const SYS_CLOSE = BigInt(SystemCall.close);
+const SYS_RT_SIGTIMEDWAIT = 128n;
+const SIGSET_SIZE = 8n;
+const NEAR_JUMP_SIZE = 5;
+
+/** Its data, behind the code: the registers, where to go on, how long to wait, how large the stub is, the name. */
+const RESTORED_AT = 0;
+const TARGET_AT = STUB_REGISTERS.length * 8;
+const TIMEOUT_AT = TARGET_AT + 8;
+/** The nanoseconds of the timeout are zero, and so is the set of signals waited for. */
+const EMPTY_SET_AT = TIMEOUT_AT + 8;
+const SIZE_AT = EMPTY_SET_AT + 8;
+const NAME_AT = SIZE_AT + 8;
+const DATA_SIZE = NAME_AT + 8;
 
 const NAME = 'remora\0';
 
-/** The code, the same in every stub: it needs no address of its own. */
-const CODE = makeCode();
+/** The code at the end of every stub. It needs no address of its own. */
+const { code: TAIL, waits: WAITS_AT } = makeTail();
 
-/** The stub that puts a thread back to `registers`, wherever it lies. */
-export function makeStub(registers: Registers): Uint8Array {
-  const stub = new Uint8Array(STUB_SIZE);
-  stub.set(CODE);
-  const view = viewOf(stub);
-  RESTORED.forEach((name, i) => {
-    view.setBigUint64(DATA + i * 8, registers[name], true);
-  });
-  view.setBigUint64(TARGET, registers.rip, true);
-  stub.set(Buffer.from(NAME, 'latin1'), STUB_NAME);
-  return stub;
+/** Bytes of the end that all stubs have, data included. */
+const END_SIZE = TAIL.length + DATA_SIZE;
+
+/** Room for one call of any kind, and for all that a session begins with. */
+export const STUB_CAPACITY = { LEAST: 384, WANTED: 576 } as const;
+
+/** How far before its end a thread of the stub that waits for us has its instruction pointer. */
+export function waitingAddress({ end }: StubPlace): bigint {
+  return end - BigInt(END_SIZE - WAITS_AT);
 }
 
-/** True for the bytes of a stub, whoever left it. */
-export function isStub(bytes: Uint8Array): boolean {
-  return bytes.length >= STUB_SIZE && CODE.every((byte, i) => bytes[i] === byte);
+/** The stub that makes as many of `calls` as there is room for, and puts a thread back to `registers`. */
+export function makeStub(place: StubPlace, registers: Registers, calls: readonly RemoteCall[]): CallStub {
+  const { end, capacity } = place;
+  const start = end - BigInt(capacity);
+  const bytes = new Uint8Array(capacity);
+  const tail = end - BigInt(END_SIZE);
+  let used = 0;
+  let count = 0;
+  for (const call of calls) {
+    const code = emitCall(call, count, start + BigInt(used), place);
+    if (used + code.length + leaveSize(count + 1) > capacity - END_SIZE) break;
+    bytes.set(code, used);
+    used += code.length;
+    count++;
+  }
+  bytes.set(emitLeave(count, start + BigInt(used), tail), used);
+  bytes.set(TAIL, capacity - END_SIZE);
+  writeData(bytes.subarray(capacity - DATA_SIZE), registers, capacity);
+  return { bytes, start, count };
 }
 
-function makeCode(): Uint8Array {
-  const code = new Uint8Array(CODE_SIZE);
-  const view = viewOf(code);
-  code.set(HEAD);
-  let at = HEAD.length;
-  LOADS.forEach(([rex, modrm], i) => {
-    code.set([rex, 0x8b, modrm], at);
-    view.setInt32(at + 3, DATA + i * 8 - (at + LOAD_SIZE), true);
-    at += LOAD_SIZE;
+/** How many bytes, up to the end of `bytes`, are those of a stub, whoever left it; undefined if it is none. */
+export function stubSize(bytes: Uint8Array): number | undefined {
+  const end = bytes.subarray(bytes.length - END_SIZE);
+  if (!TAIL.every((byte, n) => byte === end[n])) return undefined;
+  const size = Number(viewOf(end).getBigUint64(TAIL.length + SIZE_AT, true));
+  return size >= END_SIZE && size <= bytes.length ? size : undefined;
+}
+
+/** What the registers of a thread that waits in the stub tell. */
+export function readOutcome({ rbx, rbp, r12 }: Registers): {
+  readonly file: bigint;
+  readonly count: number;
+  readonly result: bigint;
+} {
+  return { file: rbx, count: Number(rbp), result: BigInt.asIntN(64, r12) };
+}
+
+function writeData(data: Uint8Array, registers: Registers, size: number): void {
+  const view = viewOf(data);
+  STUB_REGISTERS.forEach((name, n) => {
+    view.setBigUint64(RESTORED_AT + n * 8, registers[name], true);
   });
-  code.set([0xff, 0x25], at); // jmp [rip + d]
-  view.setInt32(at + 2, TARGET - (at + JUMP_SIZE), true);
-  return code;
+  view.setBigUint64(TARGET_AT, registers.rip, true);
+  view.setBigUint64(TIMEOUT_AT, WAIT_SECONDS, true);
+  view.setBigUint64(SIZE_AT, BigInt(size), true);
+  data.set(Buffer.from(NAME, 'latin1'), NAME_AT);
+}
+
+/** One call, and the way out should it fail. */
+function emitCall({ name, args, wanted }: RemoteCall, number: number, at: bigint, { end }: StubPlace): Uint8Array {
+  const a = new Assembler(at);
+  a.movImm(COUNT, BigInt(number));
+  args.forEach((arg, n) => {
+    const register = ARGUMENTS[n]!;
+    if (arg === 'file') a.mov(register, FILE, 4);
+    else if (arg === 'name') a.lea(register, absolute(end - BigInt(DATA_SIZE - NAME_AT)));
+    else a.movImm(register, BigInt(arg));
+  });
+  a.movImm(Reg.RAX, BigInt(SystemCall[name]));
+  a.syscall();
+  if (wanted === undefined) {
+    a.cqo();
+    a.mov(Reg.RCX, Reg.RDX);
+  } else {
+    a.movImm(Reg.RCX, -wanted);
+    a.lea(Reg.RCX, indexed(Reg.RAX, Reg.RCX, 1));
+  }
+  a.raw(jrcxz(NEAR_JUMP_SIZE));
+  a.jmpTo(end - BigInt(END_SIZE));
+  if (name === 'memfd_create') a.mov(FILE, Reg.RAX, 4);
+  if (name === 'close') a.movImm(FILE, NO_FILE);
+  return a.finish();
+}
+
+/** All calls were made. */
+function emitLeave(count: number, at: bigint, tail: bigint): Uint8Array {
+  const a = new Assembler(at);
+  a.movImm(COUNT, BigInt(count));
+  a.jmpTo(tail);
+  return a.finish();
+}
+
+function leaveSize(count: number): number {
+  return emitLeave(count, 0n, 0n).length;
+}
+
+function makeTail(): { readonly code: Uint8Array; readonly waits: number } {
+  // Twice: how long it is decides where its data lie.
+  const size = assembleTail(0n).code.length;
+  return assembleTail(BigInt(size));
+}
+
+function assembleTail(data: bigint): { readonly code: Uint8Array; readonly waits: number } {
+  const a = new Assembler(0n);
+  a.mov(RESULT, Reg.RAX);
+  a.lea(Reg.RDI, absolute(data + BigInt(EMPTY_SET_AT)));
+  a.movImm(Reg.RSI, 0n);
+  a.lea(Reg.RDX, absolute(data + BigInt(TIMEOUT_AT)));
+  a.movImm(Reg.R10, SIGSET_SIZE);
+  a.movImm(Reg.RAX, SYS_RT_SIGTIMEDWAIT);
+  a.syscall();
+  const waits = a.size;
+  const close = new Assembler(0n);
+  close.mov(Reg.RDI, FILE, 4);
+  close.movImm(Reg.RAX, SYS_CLOSE);
+  close.syscall();
+  a.mov(Reg.RCX, FILE, 4);
+  a.group3('not', Reg.RCX, 4);
+  a.raw(jrcxz(close.size));
+  a.raw(close.finish());
+  NUMBERS.forEach((register, n) => {
+    a.mov(register, absolute(data + BigInt(RESTORED_AT + n * 8)));
+  });
+  a.jmpIndirect(absolute(data + BigInt(TARGET_AT)));
+  return { code: a.finish(), waits };
+}
+
+/** jrcxz: jumps over `distance` bytes if rcx is zero, and asks no flag */
+function jrcxz(distance: number): Uint8Array {
+  return Uint8Array.of(0xe3, distance);
 }

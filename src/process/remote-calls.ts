@@ -1,42 +1,57 @@
 /**
  * System calls made by a thread of the target on our behalf. See call-stub.ts for why the target survives us at any point.
+ * All calls of a run are made in one turn of the thread: where hundreds of others want to run too, each turn is a long wait.
  */
 import { errnoName, isSysError, SysError } from '../sys/errors.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
 import type { Registers } from '../sys/ptrace.ts';
-import type { WaitEvent } from '../sys/wait.ts';
-import { makeStub, STUB_NAME, STUB_SIZE, StubEntry } from './call-stub.ts';
+import {
+  makeStub,
+  NO_FILE,
+  type RemoteCall,
+  readOutcome,
+  STUB_REGISTERS,
+  type StubPlace,
+  waitingAddress,
+} from './call-stub.ts';
 import { ProcessError } from './errors.ts';
 import { NO_SYSTEM_CALL, resumePoint } from './resume-point.ts';
-import type { StoppedThread } from './stopped-thread.ts';
-import { SystemCall, type SystemCallName } from './system-calls.ts';
+import { type StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
+import type { SystemCallName } from './system-calls.ts';
 
-/** Registers that carry the arguments of a system call. */
-const ARGUMENTS = ['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const satisfies (keyof Registers)[];
-
-/** Errors are results from -4095 to -1. */
-const LOWEST_ERROR = -4095n;
+/** How a run of calls ended. */
+export interface RunOutcome {
+  /** How many were made rightly. */
+  readonly done: number;
+  /** What the last one returned, or the one that failed. */
+  readonly result: bigint;
+  /** Why the one behind those was not. */
+  readonly error: ProcessError | undefined;
+}
 
 /** A thread lent to us. Dispose of it before it is let go: then it is where it was, and the stub is gone. */
 export class RemoteCalls implements Disposable {
   readonly #thread: StoppedThread;
   readonly #memory: ProcessMemory;
-  readonly #at: bigint;
+  readonly #place: StubPlace;
   /** The registers as the stop found them, and as the thread is to go on with. */
   #found: Registers;
   #restored: Registers;
+  #file = NO_FILE;
+  /** It waited too long for us, and went on by itself. */
+  #hasLeft = false;
 
   /**
    * @param thread one that is stopped, not inside a system call that goes on
-   * @param at where STUB_SIZE bytes of an executable mapping are free
+   * @param place free bytes of an executable mapping
    */
-  constructor(thread: StoppedThread, memory: ProcessMemory, at: bigint) {
+  constructor(thread: StoppedThread, memory: ProcessMemory, place: StubPlace) {
     this.#thread = thread;
     this.#memory = memory;
-    this.#at = at;
+    this.#place = place;
     if (thread.signal !== 0) takeSignals(thread);
     this.#found = thread.registers;
-    this.#restored = this.#layStub();
+    this.#restored = resumePoint(this.#found);
   }
 
   /** The thread that was lent. */
@@ -49,32 +64,44 @@ export class RemoteCalls implements Disposable {
     return this.#restored;
   }
 
-  /** Address of the text 'remora' in the target, for calls that want a name. */
-  get nameAddress(): bigint {
-    return this.#at + BigInt(STUB_NAME);
+  /** The descriptor that a call of memfd_create made and none of close has closed. */
+  get file(): number | undefined {
+    return this.#file === NO_FILE ? undefined : Number(this.#file);
   }
 
-  /** @throws {ProcessError} PROCESS_CALL_FAILED if the result is an error, PROCESS_EXITED */
+  /** One call. @throws {ProcessError} PROCESS_CALL_FAILED if the result is an error, PROCESS_EXITED */
   call(name: SystemCallName, ...args: readonly (number | bigint)[]): bigint {
-    return this.#call(StubEntry.PLAIN, name, args);
+    return this.run([{ name, args }]);
   }
 
-  /** A call that returns a descriptor: it is closed again should we die before the next call. */
-  createFile(name: SystemCallName, ...args: readonly (number | bigint)[]): bigint {
-    return this.#call(StubEntry.CREATES_FILE, name, args);
+  /**
+   * Makes calls, one behind the other, in as few turns as there is room for; up to the first that fails.
+   *
+   * @returns what the last one returned
+   * @throws {ProcessError} PROCESS_CALL_FAILED, PROCESS_EXITED, PROCESS_STOP_TIMEOUT
+   */
+  run(calls: readonly RemoteCall[]): bigint {
+    const { result, error } = this.tryRun(calls);
+    if (error !== undefined) throw error;
+    return result;
   }
 
-  /** A call whose fifth argument is that descriptor: mmap. It is closed should we die before the next call. */
-  callWithFile(name: SystemCallName, ...args: readonly (number | bigint)[]): bigint {
-    return this.#call(StubEntry.HAS_FILE, name, args);
+  /** As `run`, but tells how far it came. @throws {ProcessError} PROCESS_EXITED, PROCESS_STOP_TIMEOUT */
+  tryRun(calls: readonly RemoteCall[]): RunOutcome {
+    let outcome: RunOutcome = { done: 0, result: 0n, error: undefined };
+    while (outcome.done < calls.length && outcome.error === undefined) {
+      outcome = this.#runSome(calls, outcome.done);
+    }
+    return outcome;
   }
 
   [Symbol.dispose](): void {
     // In a call that does not come back: the stub brings it back later, and stays.
-    if (this.#thread.isRunning) return;
+    if (this.#thread.isRunning || (this.#hasLeft && this.#isInStub(this.#thread.rip))) return;
     try {
-      this.#thread.registers = this.#restored;
-      this.#memory.write(this.#at, new Uint8Array(STUB_SIZE));
+      // As it was found, not as the stub restores it: of an interrupted call the kernel decides when it is let go.
+      if (!this.#hasLeft) this.#thread.registers = this.#found;
+      this.#memory.write(this.#start, new Uint8Array(this.#place.capacity));
     } catch (error) {
       const hasEnded =
         isSysError(error, 'SYS_EIO') || (error instanceof ProcessError && error.code === 'PROCESS_EXITED');
@@ -82,60 +109,82 @@ export class RemoteCalls implements Disposable {
     }
   }
 
-  #layStub(): Registers {
-    const restored = resumePoint(this.#found);
-    this.#memory.write(this.#at, makeStub(restored));
-    return restored;
+  get #start(): bigint {
+    return this.#place.end - BigInt(this.#place.capacity);
   }
 
-  #call(entry: number, name: SystemCallName, args: readonly (number | bigint)[]): bigint {
-    this.#arm(entry, name, args);
-    for (let entered = false; ; ) {
-      const event = this.#thread.runTo('system-call');
-      if (event.kind === 'system-call') {
-        if (entered) return checked(name, BigInt.asIntN(64, this.#thread.registers.rax));
-        entered = true;
-      } else if (event.kind === 'signal') {
-        this.#giveBack();
-        this.#arm(entry, name, args);
-      } else if (event.kind === 'exec') {
+  #isInStub(address: bigint): boolean {
+    return address >= this.#start && address < this.#place.end;
+  }
+
+  #runSome(calls: readonly RemoteCall[], from: number): RunOutcome {
+    if (this.#thread.signal !== 0) this.#giveBack();
+    const rest = calls.slice(from);
+    const { bytes, start, count } = makeStub(this.#place, this.#restored, rest);
+    if (count === 0) throw new RangeError(`no room for a call of ${rest[0]!.name}`);
+    this.#memory.write(start, bytes);
+    this.#thread.registers = { ...this.#restored, rip: start, rbx: this.#file, origRax: NO_SYSTEM_CALL };
+    this.#awaitWaiting(rest);
+    const outcome = readOutcome(this.#thread.registers);
+    this.#file = outcome.file;
+    const done = from + outcome.count;
+    const error = outcome.count < count ? failure(rest[outcome.count]!, outcome.result) : undefined;
+    return { done, result: outcome.result, error };
+  }
+
+  /** Lets the thread run until it waits for us. */
+  #awaitWaiting(calls: readonly RemoteCall[]): void {
+    const deadline = performance.now() + StopTimeout.ONE;
+    while (performance.now() < deadline) {
+      const event = this.#thread.runToSleep();
+      if (event.kind === 'exec') {
+        const [{ name }] = calls as readonly [RemoteCall];
         throw new ProcessError('PROCESS_EXECED', `cannot have ${name} called: the process replaced its program`);
       }
-      // Anything else is a stop of the whole process: it takes effect when the thread is let go.
+      const { rip } = this.#thread;
+      if (rip === waitingAddress(this.#place)) return;
+      if (rip > waitingAddress(this.#place) || !this.#isInStub(rip)) break;
+      if (event.kind === 'signal') this.#giveBackFor(calls);
+      // Anything else is a stop on the way, or one of the whole process that takes effect when the thread is let go.
     }
+    this.#hasLeft = true;
+    throw stopTimeout([this.#thread.tid]);
   }
 
-  #arm(entry: number, name: SystemCallName, args: readonly (number | bigint)[]): void {
-    const values = Object.fromEntries(args.map((arg, i) => [ARGUMENTS[i], BigInt.asUintN(64, BigInt(arg))]));
-    this.#thread.registers = {
-      ...this.#restored,
-      ...values,
-      rip: this.#at + BigInt(entry),
-      rax: BigInt(SystemCall[name]),
-      origRax: NO_SYSTEM_CALL,
-    };
+  /** A signal came in the middle of a run: the thread takes it where the stop found it, then goes on with the run. */
+  #giveBackFor(calls: readonly RemoteCall[]): void {
+    const at = resumePoint(this.#thread.registers);
+    this.#giveBack();
+    const { bytes, start } = makeStub(this.#place, this.#restored, calls);
+    this.#memory.write(start, bytes);
+    const own = Object.fromEntries(STUB_REGISTERS.map((name) => [name, at[name]]));
+    this.#thread.registers = { ...this.#restored, ...own, rip: at.rip, origRax: NO_SYSTEM_CALL };
   }
 
-  /** A signal came before the call: the thread takes it where the stop found it, then lends itself again from there. */
+  /** The thread takes its signals where the stop found it, and may lend itself again from there. */
   #giveBack(): void {
     this.#thread.registers = this.#found;
     takeSignals(this.#thread);
     this.#found = this.#thread.registers;
-    this.#restored = this.#layStub();
+    this.#restored = resumePoint(this.#found);
   }
 }
 
 /** Lets a thread that was stopped for a signal begin its handler; other signals may be waiting behind it. */
 function takeSignals(thread: StoppedThread): void {
-  let event: WaitEvent;
-  do event = thread.runTo('signal');
-  while (event.kind === 'signal');
+  while (thread.takeSignal().kind === 'signal');
 }
 
-function checked(name: SystemCallName, result: bigint): bigint {
-  if (result >= 0n || result < LOWEST_ERROR) return result;
-  const errno = Number(-result);
-  throw new ProcessError('PROCESS_CALL_FAILED', `cannot have the process call ${name}: ${errnoName(errno)}`, {
-    cause: new SysError(name, errno),
-  });
+function failure({ name, wanted }: RemoteCall, result: bigint): ProcessError {
+  if (result < 0n) {
+    const errno = Number(-result);
+    return new ProcessError('PROCESS_CALL_FAILED', `cannot have the process call ${name}: ${errnoName(errno)}`, {
+      cause: new SysError(name, errno),
+    });
+  }
+  const [returned, expected] = [result, wanted ?? 0n].map((value) => `0x${value.toString(16)}`);
+  return new ProcessError(
+    'PROCESS_CALL_FAILED',
+    `cannot have the process call ${name}: it returned ${returned}, wanted ${expected}`,
+  );
 }

@@ -2,15 +2,8 @@
 import { constants } from 'node:os';
 import { viewOf } from '../bytes/struct.ts';
 import { isSysError } from '../sys/errors.ts';
-import {
-  interrupt,
-  type Registers,
-  readRegisters,
-  resume,
-  resumeToSystemCall,
-  UserRegs,
-  writeRegisters,
-} from '../sys/ptrace.ts';
+import { readThreadState } from '../sys/proc.ts';
+import { interrupt, type Registers, readRegisters, resume, UserRegs, writeRegisters } from '../sys/ptrace.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
 import { startTicks } from '../sys/ticks.ts';
 import { awaitEvent, takeEvent, type WaitEvent } from '../sys/wait.ts';
@@ -78,20 +71,32 @@ export class StoppedThread {
   }
 
   /**
-   * Lets it run to its next stop: with `how` 'system-call' the entry or exit of one; with 'signal' it takes the signal it was
-   * stopped for and stops again as soon as it has.
+   * Has it take the signal it was stopped for, and stops it again as soon as it has.
    *
    * @throws {ProcessError} PROCESS_EXITED, PROCESS_STOP_TIMEOUT
    */
-  runTo(how: 'system-call' | 'signal'): WaitEvent {
+  takeSignal(): WaitEvent {
+    const begin = () => {
+      interrupt(this.tid);
+      resume(this.tid, this.signal);
+    };
+    return this.#run(begin, awaitStop);
+  }
+
+  /**
+   * Lets it run until it sleeps and stops it there, unless something else stops it first.
+   *
+   * @throws {ProcessError} PROCESS_EXITED, PROCESS_STOP_TIMEOUT
+   */
+  runToSleep(): WaitEvent {
+    return this.#run(() => resume(this.tid, 0), awaitSleep);
+  }
+
+  #run(begin: () => void, wait: (tid: number) => WaitEvent): WaitEvent {
     return this.#whileItLives(() => {
-      if (how === 'system-call') resumeToSystemCall(this.tid);
-      else {
-        interrupt(this.tid);
-        resume(this.tid, this.signal);
-      }
+      begin();
       this.#event = undefined;
-      const event = awaitStop(this.tid);
+      const event = wait(this.tid);
       if (event.kind === 'ended') throw threadEnded(this.tid);
       this.#event = event;
       this.#bytes = readRegisters(this.tid);
@@ -146,8 +151,9 @@ export class Patience implements Disposable {
   }
 }
 
-/** Between looks at a thread where waiting for it cannot be ended. */
+/** Between looks at a thread where nothing tells that there is something to see. */
 const LOOK_PAUSE_US = 20;
+const LONGEST_PAUSE_US = 500;
 
 /** The error for threads that did not stop in time. */
 export function stopTimeout(tids: readonly number[]): ProcessError {
@@ -164,6 +170,21 @@ function awaitStop(tid: number): WaitEvent {
     const event = patience.awaitEvent(tid);
     if (event !== undefined) return event;
   } while (patience.remains);
+  throw stopTimeout([tid]);
+}
+
+/** Waits until a running thread stops by itself, or sleeps: then it is stopped. It is left its processor meanwhile. */
+function awaitSleep(tid: number): WaitEvent {
+  const deadline = performance.now() + StopTimeout.ONE;
+  for (let pause = LOOK_PAUSE_US; performance.now() < deadline; pause = Math.min(2 * pause, LONGEST_PAUSE_US)) {
+    const event = takeEvent(tid);
+    if (event !== undefined) return event;
+    if (readThreadState(tid, tid) === 'S') {
+      interrupt(tid);
+      return awaitStop(tid);
+    }
+    sleepMicroseconds(pause);
+  }
   throw stopTimeout([tid]);
 }
 

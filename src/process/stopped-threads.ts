@@ -17,16 +17,16 @@ const CANDIDATES = 16;
 /** Threads of one process, held. Dispose of it to let them go; if we die the kernel does. */
 export class StoppedThreads implements Disposable {
   readonly #pid: number;
-  readonly #optionsFor: (tid: number) => number;
   /** undefined: seized, not stopped yet. */
   readonly #threads = new Map<number, StoppedThread | undefined>();
+  /** True if they are all that the process has. */
+  #isWhole = false;
   #priority: Disposable | undefined;
   #stoppedAt = 0;
   #pause = 0;
 
-  private constructor(pid: number, optionsFor: (tid: number) => number) {
+  private constructor(pid: number) {
     this.#pid = pid;
-    this.#optionsFor = optionsFor;
   }
 
   /**
@@ -37,27 +37,30 @@ export class StoppedThreads implements Disposable {
    *   thread is let go again
    */
   static all(pid: number, isAlive: () => boolean): StoppedThreads {
-    const held = new StoppedThreads(pid, () => TraceOption.CLONE | TraceOption.EXEC | TraceOption.SYSGOOD);
+    const held = new StoppedThreads(pid);
     return held.#stop(() => {
       held.#seizeNew();
       if (!isAlive()) throw exited(pid);
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
       held.#stopRunning();
+      held.#isWhole = true;
       if (held.#threads.size === 0) throw exited(pid);
     });
   }
 
   /**
-   * Stops one thread of a process, whichever can.
+   * Stops at least one thread of a process, for a while: one that sleeps, since it runs as soon as it is woken; else all, since
+   * each time one among many runnable threads is to run it waits until they had their turn.
    *
-   * @param optionsFor TraceOptions for a thread
    * @throws {ProcessError} as `all` does
    */
-  static one(pid: number, isAlive: () => boolean, optionsFor: (tid: number) => number): StoppedThreads {
-    const held = new StoppedThreads(pid, optionsFor);
+  static some(pid: number, isAlive: () => boolean): StoppedThreads {
+    const sleeping = sleepingThreads(pid);
+    if (sleeping.length === 0) return StoppedThreads.all(pid, isAlive);
+    const held = new StoppedThreads(pid);
     return held.#stop(() => {
-      const seized = candidates(pid).some((tid) => held.#seize(tid));
+      const seized = sleeping.some((tid) => held.#seize(tid));
       if (!isAlive()) throw exited(pid);
       if (!seized) throw stopTimeout(readTasks(pid));
       held.#priority = raisePriority();
@@ -74,7 +77,7 @@ export class StoppedThreads implements Disposable {
     return [...this.#threads.values()].filter((thread) => thread !== undefined);
   }
 
-  /** How long the first of them stood still, in microseconds; 0 while they do. */
+  /** How long the process stood still, in microseconds; 0 while it does, or if only some of its threads did. */
   get pauseMicroseconds(): number {
     return this.#pause;
   }
@@ -99,7 +102,7 @@ export class StoppedThreads implements Disposable {
       if (thread === undefined || thread.isRunning) releaseLate(tid);
       else ignoreGone(() => detach(tid, thread.signal));
     }
-    if (this.#threads.size > 0) this.#pause = Math.round((performance.now() - this.#stoppedAt) * 1000);
+    if (this.#isWhole) this.#pause = Math.round((performance.now() - this.#stoppedAt) * 1000);
     this.#threads.clear();
     this.#priority?.[Symbol.dispose]();
     this.#priority = undefined;
@@ -130,7 +133,7 @@ export class StoppedThreads implements Disposable {
   /** False if the thread is gone or as good as gone. */
   #seize(tid: number): boolean {
     try {
-      if (!reclaimLate(tid)) seize(tid, this.#optionsFor(tid));
+      if (!reclaimLate(tid)) seize(tid, TraceOption.CLONE | TraceOption.EXEC);
     } catch (error) {
       if (isSysError(error, 'SYS_ESRCH')) return false;
       if (!isSysError(error, 'SYS_EPERM')) throw error;
@@ -215,14 +218,10 @@ export class StoppedThreads implements Disposable {
   }
 }
 
-/** Threads that can be stopped, sleeping ones first: those get the processor when they are woken. */
-function candidates(pid: number): readonly number[] {
-  const states = new Map(
-    readTasks(pid)
-      .slice(0, CANDIDATES)
-      .map((tid) => [tid, readThreadState(pid, tid) ?? 'X']),
-  );
-  return ['S', 'R', 'T'].flatMap((wanted) => [...states].filter(([, state]) => state === wanted).map(([tid]) => tid));
+/** Threads that sleep, or were stopped by a signal. */
+function sleepingThreads(pid: number): readonly number[] {
+  const candidates = readTasks(pid).slice(0, CANDIDATES);
+  return candidates.filter((tid) => ['S', 'T'].includes(readThreadState(pid, tid) ?? 'X'));
 }
 
 function readTasks(pid: number): readonly number[] {

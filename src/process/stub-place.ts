@@ -2,36 +2,46 @@
  * Where the call stub may lie: the zeros between the end of a code segment and the end of its last page.
  * Only private mappings of files: writing there gives the target a page of its own, and no other process sees it.
  */
-import { alignDownAddress } from '../bytes/align.ts';
 import type { Mapping } from '../sys/proc-maps.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
-import { isStub, STUB_SIZE } from './call-stub.ts';
+import { STUB_CAPACITY, type StubPlace, stubSize } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
+import type { AddressRange } from './stack-scan.ts';
 
 /** Zeros wanted in front of the stub: fewer might be the end of the code's own data. */
 const DISTANCE = 64;
 
-/** An address for STUB_SIZE bytes. @throws {ProcessError} PROCESS_NO_ROOM */
-export function findStubPlace(mappings: readonly Mapping[], memory: ProcessMemory): bigint {
-  for (const at of places(mappings)) {
-    const bytes = memory.read(at - BigInt(DISTANCE), DISTANCE + STUB_SIZE);
-    if (bytes.every((byte) => byte === 0)) return at;
+/** A place for a stub: the first that has the room wanted, else the first that has the least. @throws {ProcessError} PROCESS_NO_ROOM */
+export function findStubPlace(mappings: readonly Mapping[], memory: ProcessMemory): StubPlace {
+  const ends = placeEnds(mappings).map((end) => ({ end, zeros: zerosBefore(end, memory) - DISTANCE }));
+  for (const capacity of [STUB_CAPACITY.WANTED, STUB_CAPACITY.LEAST]) {
+    const found = ends.find(({ zeros }) => zeros >= capacity);
+    if (found !== undefined) return { end: found.end, capacity };
   }
   throw new ProcessError(
     'PROCESS_NO_ROOM',
-    `cannot have the process make system calls: no code segment ends with ${DISTANCE + STUB_SIZE} zeros`,
+    `cannot have the process make system calls: no code segment ends with ${DISTANCE + STUB_CAPACITY.LEAST} zeros`,
   );
 }
 
-/** Addresses of stubs left by controllers that were killed. */
-export function findStaleStubs(mappings: readonly Mapping[], memory: ProcessMemory): readonly bigint[] {
-  return places(mappings).filter((at) => isStub(memory.read(at, STUB_SIZE)));
+/** Stubs left by controllers that were killed. */
+export function findStaleStubs(mappings: readonly Mapping[], memory: ProcessMemory): readonly AddressRange[] {
+  return placeEnds(mappings).flatMap((end) => {
+    const size = stubSize(memory.read(end - BigInt(STUB_CAPACITY.WANTED), STUB_CAPACITY.WANTED));
+    return size === undefined ? [] : [{ start: end - BigInt(size), end }];
+  });
+}
+
+/** How many zeros stand in front of `end`, as far as it matters. */
+function zerosBefore(end: bigint, memory: ProcessMemory): number {
+  const size = DISTANCE + STUB_CAPACITY.WANTED;
+  const bytes = memory.read(end - BigInt(size), size);
+  return size - 1 - bytes.findLastIndex((byte) => byte !== 0);
 }
 
 /** Files first: the kernel's own page is wanted by every process. */
-function places(mappings: readonly Mapping[]): readonly bigint[] {
+function placeEnds(mappings: readonly Mapping[]): readonly bigint[] {
   const code = mappings.filter(({ permissions }) => permissions === 'r-xp');
-  return [...code.filter(({ path }) => path.startsWith('/')), ...code.filter(({ path }) => path === '[vdso]')].map(
-    ({ end }) => alignDownAddress(end - BigInt(STUB_SIZE), 16n),
-  );
+  const isFile = ({ path }: Mapping): boolean => path.startsWith('/');
+  return [...code.filter(isFile), ...code.filter(({ path }) => path === '[vdso]')].map(({ end }) => end);
 }

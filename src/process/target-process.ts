@@ -4,9 +4,8 @@ import { PidFd } from '../sys/pidfd.ts';
 import { readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
 import { type Mapping, readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
-import { TraceOption } from '../sys/ptrace.ts';
+import { setOptions, TraceOption } from '../sys/ptrace.ts';
 import { type AttachFacts, permissionError, readAttachFacts, refusalOf } from './attach-facts.ts';
-import { STUB_SIZE } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
 import { findModule } from './find-module.ts';
 import { groupModules, Module } from './module.ts';
@@ -70,6 +69,7 @@ export class TargetProcess implements Disposable {
   readonly #pidFd: PidFd;
   /** By place and file, so that a module's ELF file is read once. */
   #modules = new Map<string, Module>();
+  #longestPauseUs = 0;
   /** What must be closed before the process is, in the order it came. */
   readonly #tenants = new Set<Disposable>();
 
@@ -146,20 +146,30 @@ export class TargetProcess implements Disposable {
   }
 
   /**
-   * Stops one thread and has it make system calls; the others run on. It goes on where it was, whatever `body` does and
+   * Stops one thread, or all if none sleeps, and has one make system calls. It goes on where it was, whatever `body` does and
    * even if we are killed.
    *
    * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, and as `stopThreads`
    */
   withRemoteCalls<T>(body: (calls: RemoteCalls) => T): T {
     const place = findStubPlace(this.mappings(), this.memory);
-    using held = StoppedThreads.one(
-      this.pid,
-      () => this.isAlive(),
-      (tid) => this.#optionsFor(tid),
-    );
-    using calls = new RemoteCalls(held.threads[0]!, this.memory, place);
-    return body(calls);
+    const held = StoppedThreads.some(this.pid, () => this.isAlive());
+    try {
+      const thread = held.threads[0]!;
+      this.#sleepFilters(thread.tid);
+      using calls = new RemoteCalls(thread, this.memory, place);
+      return body(calls);
+    } finally {
+      held[Symbol.dispose]();
+      this.#longestPauseUs = Math.max(this.#longestPauseUs, held.pauseMicroseconds);
+    }
+  }
+
+  /** How long it stood still at most for calls made since this was last asked, in microseconds. */
+  takeLongestPause(): number {
+    const longest = this.#longestPauseUs;
+    this.#longestPauseUs = 0;
+    return longest;
   }
 
   /** Removes what controllers left that were killed in the middle of a call; stops threads only if there is any. */
@@ -168,10 +178,9 @@ export class TargetProcess implements Disposable {
     const stale = findStaleStubs(mappings, this.memory);
     if (stale.length === 0) return;
     using held = this.stopThreads();
-    for (const start of stale) {
-      const stub = [{ start, end: start + BigInt(STUB_SIZE) }];
-      const inUse = held.threads.some((thread) => mayReturnInto(stub, thread, mappings, this.memory));
-      if (!inUse) this.memory.write(start, new Uint8Array(STUB_SIZE));
+    for (const stub of stale) {
+      const inUse = held.threads.some((thread) => mayReturnInto([stub], thread, mappings, this.memory));
+      if (!inUse) this.memory.write(stub.start, new Uint8Array(Number(stub.end - stub.start)));
     }
   }
 
@@ -190,9 +199,10 @@ export class TargetProcess implements Disposable {
     this.#pidFd[Symbol.dispose]();
   }
 
-  #optionsFor(tid: number): number {
-    if (readStatus(tid).seccomp === 0) return TraceOption.SYSGOOD;
-    if (this.facts.canSuspendSeccomp) return TraceOption.SYSGOOD | TraceOption.SUSPEND_SECCOMP;
-    throw refusalOf({ ...this.facts, seccomp: 'filter' })!;
+  /** Its seccomp filters might kill a thread for the calls that it makes for us. */
+  #sleepFilters(tid: number): void {
+    if (readStatus(tid).seccomp === 0) return;
+    if (!this.facts.canSuspendSeccomp) throw refusalOf({ ...this.facts, seccomp: 'filter' })!;
+    setOptions(tid, TraceOption.SUSPEND_SECCOMP);
   }
 }

@@ -45,7 +45,7 @@ const REQUESTS = {
   PTRACE_GETREGS: 12,
   PTRACE_SETREGS: 13,
   PTRACE_DETACH: 17,
-  PTRACE_SYSCALL: 24,
+  PTRACE_SETOPTIONS: 0x4200,
   PTRACE_GETEVENTMSG: 0x4201,
   PTRACE_SEIZE: 0x4206,
   PTRACE_INTERRUPT: 0x4207,
@@ -53,8 +53,6 @@ const REQUESTS = {
 
 /** Options of `seize`, to be or-ed. Never EXITKILL: whatever becomes of us, the target goes on. */
 export const TraceOption = {
-  /** Marks stops at system calls with bit 7 of the signal. */
-  SYSGOOD: 0x1,
   /** New threads are traced from their first instruction. */
   CLONE: 0x8,
   EXEC: 0x10,
@@ -67,6 +65,11 @@ export function seize(tid: number, options: number): void {
   request('PTRACE_SEIZE', tid, options);
 }
 
+/** Gives a stopped thread other options than it was seized with. @throws {SysError} SYS_ESRCH, SYS_EPERM */
+export function setOptions(tid: number, options: number): void {
+  request('PTRACE_SETOPTIONS', tid, options);
+}
+
 /** Asks a seized thread to stop; the stop arrives through `waitForStop`. @throws {SysError} SYS_ESRCH */
 export function interrupt(tid: number): void {
   request('PTRACE_INTERRUPT', tid);
@@ -75,11 +78,6 @@ export function interrupt(tid: number): void {
 /** Lets a stopped thread run, delivering `signal` unless 0. @throws {SysError} SYS_ESRCH */
 export function resume(tid: number, signal: number): void {
   request('PTRACE_CONT', tid, signal);
-}
-
-/** Lets a stopped thread run up to the entry or exit of its next system call. @throws {SysError} SYS_ESRCH */
-export function resumeToSystemCall(tid: number): void {
-  request('PTRACE_SYSCALL', tid);
 }
 
 /** Ends tracing of a stopped thread, delivering `signal` unless 0. @throws {SysError} SYS_ESRCH */

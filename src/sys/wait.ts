@@ -16,16 +16,12 @@ export type WaitEvent =
   | { readonly kind: 'group-stop' }
   /** Stopped before `signal` is delivered; it is lost unless passed on. */
   | { readonly kind: 'signal'; readonly signal: number }
-  /** Stopped at the entry or the exit of a system call. */
-  | { readonly kind: 'system-call' }
   /** Stopped inside clone; `readEventMessage` tells the new thread. */
   | { readonly kind: 'clone' }
   /** Stopped at the first instruction of a new program. */
   | { readonly kind: 'exec' };
 
 const SIGTRAP = constants.signals.SIGTRAP;
-/** SIGTRAP as TraceOption.SYSGOOD marks it. */
-const SYSTEM_CALL_STOP = SIGTRAP | 0x80;
 
 const PTRACE_EVENT_CLONE = 3;
 const PTRACE_EVENT_EXEC = 4;
@@ -59,5 +55,5 @@ export function decodeStatus(status: number): WaitEvent {
   if (event === PTRACE_EVENT_STOP) return { kind: signal === SIGTRAP ? 'trap' : 'group-stop' };
   if (event === PTRACE_EVENT_CLONE) return { kind: 'clone' };
   if (event === PTRACE_EVENT_EXEC) return { kind: 'exec' };
-  return signal === SYSTEM_CALL_STOP ? { kind: 'system-call' } : { kind: 'signal', signal };
+  return { kind: 'signal', signal };
 }

@@ -1,6 +1,8 @@
 /** System calls made by a thread of the target for us, which it must not notice. */
 import assert from 'node:assert/strict';
+import { readlinkSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { ProcessError } from '../../src/process/errors.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
 import { waitUntil } from '../support/targets.ts';
@@ -28,9 +30,81 @@ describe('remote calls', { skip: CANNOT_TRACE }, () => {
       waitUntil('it goes on', () => entered.counter('rounds') > rounds + 100n);
       assert.equal(entered.counter('damaged'), 0n);
       // Threads come and go with their stacks in the one that churns.
-      if (args[1] !== 'churn') assert.deepEqual(footprint(entered.process), before);
+      if (args[1] === 'churn') return;
+      // A signal is blocked while its handler runs.
+      waitUntil('no handler runs', () => isDeepStrictEqual(footprint(entered.process).status, before.status));
+      assert.deepEqual({ ...footprint(entered.process), status: before.status }, before);
     });
   }
+
+  for (const args of [
+    ['2', 'spin'],
+    ['2', 'signal'],
+    ['2', 'idle'],
+  ]) {
+    it(`are made one behind the other in one run, in threads ${args.join(' ')}`, () => {
+      using entered = new EnteredTarget('threads', args);
+      const before = footprint(entered.process);
+      const place = 0x7000_0000_0000n;
+      for (let i = 0; i < 20; i++) {
+        entered.process.withRemoteCalls((calls) => {
+          const outcome = calls.tryRun([
+            { name: 'mmap', args: [place, 8192, 3, 0x10_0022, -1, 0], wanted: place },
+            { name: 'memfd_create', args: ['name', 1] },
+            { name: 'mmap', args: [place + 4096n, 4096, 3, 0x11, 'file', 0] },
+          ]);
+          assert.deepEqual(outcome, { done: 3, result: place + 4096n, error: undefined });
+          assert.match(readlinkSync(`/proc/${entered.pid}/fd/${calls.file}`), /memfd:remora/);
+          calls.run([
+            { name: 'close', args: ['file'] },
+            { name: 'munmap', args: [place, 8192] },
+          ]);
+          assert.equal(calls.file, undefined);
+        });
+      }
+      waitUntil('no handler runs', () => isDeepStrictEqual(footprint(entered.process).status, before.status));
+      assert.deepEqual({ ...footprint(entered.process), status: before.status }, before);
+      assert.equal(entered.counter('damaged'), 0n);
+    });
+  }
+
+  it('end with the first that fails, and say which', () => {
+    using entered = new EnteredTarget('threads');
+    const before = footprint(entered.process);
+    const place = 0x7000_0000_0000n;
+    entered.process.withRemoteCalls((calls) => {
+      const { done, error } = calls.tryRun([
+        { name: 'mmap', args: [place, 4096, 3, 0x10_0022, -1, 0], wanted: place },
+        { name: 'memfd_create', args: ['name', -1] },
+        { name: 'munmap', args: [place, 4096] },
+      ]);
+      assert.equal(done, 1);
+      assert.match(error!.message, /memfd_create: EINVAL/);
+      assert.equal(calls.file, undefined);
+      const wanted = calls.tryRun([{ name: 'munmap', args: [place, 4096], wanted: 1n }]);
+      assert.match(wanted.error!.message, /munmap: it returned 0x0, wanted 0x1/);
+    });
+    assert.deepEqual(footprint(entered.process), before);
+  });
+
+  it('are made in as many runs as there is room for', () => {
+    using entered = new EnteredTarget('threads', ['2', 'spin']);
+    const before = footprint(entered.process);
+    const place = 0x7000_0000_0000n;
+    const at = (n: number): bigint => place + BigInt(n) * 8192n;
+    const pages = Array.from({ length: 50 }, (_, n) => at(n));
+    entered.process.withRemoteCalls((calls) => {
+      calls.run(pages.map((page) => ({ name: 'mmap', args: [page, 4096, 3, 0x10_0022, -1, 0], wanted: page })));
+      for (const page of pages) assert.equal(entered.process.memory.read(page, 1)[0], 0);
+      const { done, error } = calls.tryRun([
+        ...pages.map((page) => ({ name: 'munmap', args: [page, 4096] }) as const),
+        { name: 'munmap', args: [1, 4096] },
+      ]);
+      assert.equal(done, pages.length);
+      assert.match(error!.message, /munmap: EINVAL/);
+    });
+    assert.deepEqual(footprint(entered.process), before);
+  });
 
   it('report an error by its name', () => {
     using entered = new EnteredTarget('threads');
