@@ -3,12 +3,16 @@
  * registered here and nowhere else. Nothing here loads koffi or iced-x86 before it is needed.
  */
 import { readFileSync } from 'node:fs';
+import { UPROBE_KINDS } from './attach/uprobe/kinds.ts';
+import { releaseReturns } from './attach/uprobe/return-stack.ts';
 import { UprobeSites } from './attach/uprobe/sites.ts';
 import { UprobeAttachImpl } from './attach/uprobe/uprobe.ts';
-import { UsdtAttachImpl } from './attach/uprobe/usdt.ts';
+import { USDT, UsdtAttachImpl } from './attach/uprobe/usdt.ts';
 import type { Permission } from './helpers/helper.ts';
-import { Injection } from './inject/injection.ts';
+import { type Inheritance, Injection } from './inject/injection.ts';
+import type { TakenOff } from './inject/take-off.ts';
 import { BpfObject } from './runtime/bpf-object.ts';
+import { type SessionState, takeOffSessions } from './runtime/process-sessions.ts';
 import type { AttachSetup } from './runtime/session.ts';
 
 export interface OpenObjectOptions {
@@ -16,6 +20,8 @@ export interface OpenObjectOptions {
   readonly setup?: AttachSetup;
   /** What programs may do that is refused by default: `override` changes what functions of the target get and return. */
   readonly allow?: readonly Permission[];
+  /** What programs do once this process has died; they go quiet if not given. */
+  readonly whenWeDie?: Inheritance;
 }
 
 /**
@@ -24,9 +30,12 @@ export interface OpenObjectOptions {
  * @param file a path, or the file's bytes
  * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
  */
-export function openObject(file: string | Uint8Array, { setup, allow = [] }: OpenObjectOptions = {}): BpfObject {
+export function openObject(
+  file: string | Uint8Array,
+  { setup, allow = [], whenWeDie }: OpenObjectOptions = {},
+): BpfObject {
   return new BpfObject(typeof file === 'string' ? readFileSync(file) : file, {
-    inject: (process) => new Injection(process),
+    inject: (process) => new Injection(process, whenWeDie),
     allow,
     setup(context, injection) {
       const sites = new UprobeSites(injection);
@@ -35,6 +44,25 @@ export function openObject(file: string | Uint8Array, { setup, allow = [] }: Ope
       setup?.(context, injection);
     },
   });
+}
+
+/** The names of the built-in attach kinds, by the number that sessions store. */
+export const ATTACH_KIND_NAMES: ReadonlyMap<number, string> = new Map(
+  [...UPROBE_KINDS, USDT].map(({ type, name }) => [type, name]),
+);
+
+/**
+ * Takes sessions of a process off, whoever began them: its code is put back, and memory that nobody needs is unmapped.
+ *
+ * @param isMeant says of each session whether it is to go
+ * @returns what became of each, by id
+ * @throws {ProcessError | InjectError}
+ */
+export function detachSessions(
+  pid: number,
+  isMeant: (session: { readonly id: string; readonly state: SessionState }) => boolean,
+): ReadonlyMap<string, TakenOff> {
+  return takeOffSessions(pid, isMeant, releaseReturns);
 }
 
 export { disassemble as disassembleX64 } from './arch/x64/disassemble.ts';
@@ -50,7 +78,8 @@ export type { ContextModel } from './compile/context-model.ts';
 export { BpfError } from './errors.ts';
 export type { Permission } from './helpers/helper.ts';
 export { HELPERS } from './helpers/table.ts';
-export { Injection, type SitePatch } from './inject/injection.ts';
+export { type Inheritance, Injection, type SitePatch } from './inject/injection.ts';
+export type { TakenOff } from './inject/take-off.ts';
 export { decode } from './insn/decode.ts';
 export { disassemble } from './insn/disassemble.ts';
 export type { Insn } from './insn/insn.ts';
@@ -65,7 +94,14 @@ export { checkBareProgram, compileBare, interpretBare } from './runtime/bare-run
 export type { BpfMap, MapBytes, MapEntry } from './runtime/bpf-map.ts';
 export type { AttachOptions, AttachReport, BpfLink, BpfObject, BpfProgram } from './runtime/bpf-object.ts';
 export { compileForListing } from './runtime/code-listing.ts';
+export type { FoundLink, FoundSession } from './runtime/found-session.ts';
 export { type Handler, HandlerTable } from './runtime/handlers.ts';
+export {
+  type ListedSession,
+  ProcessSessions,
+  processesWithSessions,
+  type SessionState,
+} from './runtime/process-sessions.ts';
 export type { AttachSetup } from './runtime/session.ts';
 export { ExecutableMemory } from './sys/executable-memory.ts';
 export { readKernel } from './sys/kernel.ts';

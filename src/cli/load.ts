@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import type { Permission } from '../index.ts';
+import { Exit } from './exit-codes.ts';
 import { readFile } from './input.ts';
 import { JsonReport } from './json-report.ts';
 import { onlyPid, shared } from './options.ts';
@@ -12,6 +13,7 @@ import { TextReport } from './text-report.ts';
 interface LoadOptions {
   readonly pid: readonly number[];
   readonly allow?: readonly Permission[];
+  readonly pin?: true;
   readonly attach?: ReadonlyMap<string, string>;
   readonly duration?: number;
   readonly json?: true;
@@ -41,6 +43,7 @@ export function loadCommand(): Command {
     .addOption(shared.verbose())
     .addOption(shared.noColor())
     .addOption(shared.allow())
+    .option('--pin', 'programs run on when this command is killed or its terminal goes; `remora detach` takes them off')
     .action(load);
 }
 
@@ -52,7 +55,10 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   };
   // Whatever fails, the object leaves the target before the target is closed.
   using target = openProcess(pid);
-  using object = openObject(readFile(file), { allow: options.allow ?? [] });
+  using object = openObject(readFile(file), {
+    allow: options.allow ?? [],
+    whenWeDie: options.pin ? 'run on' : 'go quiet',
+  });
   note('note: the programs passed a structural check only, not yet the full verifier');
   const output = Output.to(options.o);
   const report = options.json
@@ -65,10 +71,12 @@ async function load(file: string, options: LoadOptions): Promise<void> {
       });
 
   const ended = endOfSession(output);
+  // A terminal that goes takes us along, and nothing else.
+  if (options.pin) process.on('SIGHUP', () => process.exit(Exit.OK));
   const { links, pauseUs } = object.attachAll(target, options.attach);
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
   report.attached(pid, links, pauseUs);
-  while (!ended.signal.aborted && !target.isGone()) {
+  while (!ended.signal.aborted && !target.isGone() && !object.isDetachedByOthers) {
     await sleep(POLL_INTERVAL, undefined, { signal: ended.signal }).catch(() => {});
     // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
     if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { detachCommand } from './detach.ts';
 import { disasmCommand } from './disasm.ts';
 import { doctorCommand } from './doctor.ts';
 import { Exit, exitCodeOf } from './exit-codes.ts';
@@ -10,12 +11,17 @@ import { explainCommand } from './explain.ts';
 import { describeFailure } from './failure.ts';
 import { listCommand } from './list.ts';
 import { loadCommand } from './load.ts';
+import { mapsCommand } from './maps.ts';
+import { psCommand } from './ps.ts';
 import { paletteFor } from './text.ts';
 import { vmCommand } from './vm.ts';
 
 /** One a command, in the order of the help. What a command needs of the library it imports when it runs. */
 const COMMANDS: readonly (() => Command)[] = [
   loadCommand,
+  psCommand,
+  detachCommand,
+  mapsCommand,
   listCommand,
   explainCommand,
   disasmCommand,
@@ -30,6 +36,8 @@ Examples:
   remora load count-calls.bpf.o -p 4242 --attach on_call=uprobe:libc.so.6:open --duration 5s --json
   remora list 'uprobe:libc:*alloc*' -p 4242   what could be probed
   remora explain libc:malloc -p 4242       how it would be
+  remora ps                                what is attached, from any shell; remora detach --all -p 4242
+  remora maps dump counts -p 4242          what a map holds
   remora disasm malloc-count.bpf.o --native
 
 Exit codes: 0 ok, 1 run time, 2 usage or syntax, 3 permission, 4 target or symbol not found,

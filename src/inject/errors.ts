@@ -9,6 +9,7 @@ export const INJECT_ERRORS = {
   INJECT_SITE_BUSY: 'a thread is inside the bytes to be changed, where there is no other place for it',
   INJECT_WRITE_FAILED: 'changed code did not read back as written; everything was undone',
   INJECT_JOURNAL_FULL: 'a session has no room to note what more it puts into the target',
+  INJECT_UNKNOWN_JOURNAL: 'what is found in the process is no session that this version understands',
   INJECT_CLOSED: 'another remora has taken the session off',
   INJECT_CODE_TOO_LARGE: 'the code does not fit the memory that holds code',
 } as const;

@@ -19,7 +19,7 @@ import {
   SIGNATURE_SIZE,
   TRAILER_SIZE,
 } from './journal.ts';
-import { awaitLeft } from './leaving.ts';
+import { leaveTogether } from './leaving.ts';
 import { applyPatches, LONGEST_PATCH, type Patch } from './patch.ts';
 import {
   mapCode,
@@ -314,7 +314,7 @@ export class Injection implements Disposable {
     const used = this.#codeRegions.filter((region) => region.used > 0);
     if (used.length === 0) return true;
     const ranges = this.#codeRegions.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
-    return awaitLeft(this.process, ranges, () => {
+    return leaveTogether(this.process, ranges, () => {
       for (const letGo of this.#letGo) letGo();
     });
   }

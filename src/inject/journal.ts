@@ -79,8 +79,11 @@ export const JournalSite = struct('remora_site', 64, {
   nextLow: 'u64',
   nextHigh: 'u64',
   length: 'u32',
-  reserved: 'u32',
+  flags: 'u32',
 });
+
+/** Of a site. */
+export const SiteFlag = { GUARD: 1 } as const;
 
 /** Each region begins with the session's id; code lies behind it. */
 export const SIGNATURE_SIZE = 16;
@@ -112,6 +115,8 @@ export interface SiteChange {
   readonly address: bigint;
   readonly original: Uint8Array;
   readonly wanted: Uint8Array;
+  /** It keeps threads safe that are on their way through other sites. */
+  readonly isGuard?: boolean;
 }
 
 /** Written by the controller that made it. */
@@ -180,12 +185,14 @@ export class Journal {
     };
   }
 
-  #noteNext({ address, original, wanted }: SiteChange): number {
-    const { originalLow, presentLow, nextLow, length } = JournalSite.offsetOf;
+  #noteNext({ address, original, wanted, isGuard }: SiteChange): number {
+    const { originalLow, presentLow, nextLow, length, flags } = JournalSite.offsetOf;
     const key = (address << 8n) | BigInt(original.length);
     const known = this.#sites.get(key);
+    const flag = isGuard ? SiteFlag.GUARD : 0;
     if (known !== undefined && original.every((byte, n) => byte === this.#bytes[known + originalLow + n])) {
       this.#bytes.set(wanted, known + nextLow);
+      this.#view.setUint32(known + flags, flag, true);
       return known;
     }
     const { siteCount } = JournalHeader.offsetOf;
@@ -197,6 +204,7 @@ export class Journal {
     this.#bytes.set(original, at + presentLow);
     this.#bytes.set(wanted, at + nextLow);
     this.#view.setUint32(at + length, original.length, true);
+    this.#view.setUint32(at + flags, flag, true);
     // Last: until then nobody reads the entry.
     this.#view.setUint32(siteCount, index + 1, true);
     this.#sites.set(key, at);

@@ -1,4 +1,5 @@
 /** When code of ours may go: no thread is in it, or comes back to it. */
+import type { RemoteCalls } from '../process/remote-calls.ts';
 import { type AddressRange, mayReturnInto } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
@@ -12,26 +13,42 @@ const LEAVE_WAITS_US = [0, 1000, 10_000, 100_000, 400_000] as const;
 /**
  * Waits until no thread is in `ranges`, for a moment.
  *
- * @param letGo called then, with all threads stopped: undoes what would bring one back
+ * @param letGo called then, with all threads stopped: undoes what would bring one back. `calls` has one of them make system
+ *   calls
  * @returns false if one stays
  */
-export function awaitLeft(process: TargetProcess, ranges: readonly AddressRange[], letGo: () => void): boolean {
+export function leaveTogether(
+  process: TargetProcess,
+  ranges: readonly AddressRange[],
+  letGo: (calls: () => RemoteCalls) => void,
+): boolean {
   return LEAVE_WAITS_US.some((wait) => {
     sleepMicroseconds(wait);
     return isLeft(process, ranges, letGo);
   });
 }
 
-function isLeft(process: TargetProcess, ranges: readonly AddressRange[], letGo: () => void): boolean {
+function isLeft(
+  process: TargetProcess,
+  ranges: readonly AddressRange[],
+  letGo: (calls: () => RemoteCalls) => void,
+): boolean {
   using held = process.stopThreads();
   const mappings = process.mappings();
   for (let runs = 0; ; runs++) {
     const inside = held.threads.filter((t) => mayReturnInto(ranges, t, mappings, process.memory));
-    if (inside.length === 0) {
-      letGo();
-      return true;
-    }
+    if (inside.length === 0) break;
     if (runs === RUNS_ALONE) return false;
     held.runAlone(inside, RUN_ALONE_US);
   }
+  let calls: RemoteCalls | undefined;
+  try {
+    letGo(() => {
+      calls ??= process.borrow(held);
+      return calls;
+    });
+  } finally {
+    calls?.[Symbol.dispose]();
+  }
+  return true;
 }

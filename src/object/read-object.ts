@@ -53,7 +53,7 @@ export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL):
   }
   refuseOverlap(elf, file.length);
   const relocations = new Relocations(elf);
-  const { btf: declared, ext } = readTypes(elf, relocations);
+  const { btf: declared, bytes: btfBytes, ext } = readTypes(elf, relocations);
   const layout = new ObjectLayout();
 
   const externs = resolveExterns(elf, declared, kernel, layout);
@@ -74,7 +74,7 @@ export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL):
     ...definitions.map(({ obstacle }) => obstacle),
     ...functions.map(({ defect }) => defect),
   ].filter((obstacle) => obstacle !== undefined);
-  return { license: readLicense(elf), maps, btf, obstacles, ...linkPrograms(functions, layout) };
+  return { license: readLicense(elf), maps, btf, btfBytes, obstacles, ...linkPrograms(functions, layout) };
 }
 
 function linkPrograms(
@@ -110,12 +110,19 @@ function refuseOverlap(elf: ElfFile, fileSize: number): void {
   }
 }
 
-function readTypes(elf: ElfFile, relocations: Relocations): { btf: Btf | undefined; ext: BtfExt | undefined } {
+interface ObjectTypes {
+  readonly bytes: Uint8Array | undefined;
+  readonly btf: Btf | undefined;
+  readonly ext: BtfExt | undefined;
+}
+
+function readTypes(elf: ElfFile, relocations: Relocations): ObjectTypes {
   const section = elf.section('.BTF');
-  if (section === undefined) return { btf: undefined, ext: undefined };
-  const btf = readBtf(relocateBtf(elf.data(section), relocations.of(section)));
+  if (section === undefined) return { bytes: undefined, btf: undefined, ext: undefined };
+  const bytes = relocateBtf(elf.data(section), relocations.of(section));
+  const btf = readBtf(bytes);
   const extSection = elf.section('.BTF.ext');
-  return { btf, ext: extSection && readBtfExt(new Uint8Array(elf.data(extSection)), btf) };
+  return { bytes, btf, ext: extSection && readBtfExt(new Uint8Array(elf.data(extSection)), btf) };
 }
 
 function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout): MapDefinition[] {

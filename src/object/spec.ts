@@ -54,6 +54,8 @@ export interface ObjectSpec {
   readonly maps: readonly MapSpec[];
   /** undefined if the object has no BTF; then keys and values have no types. */
   readonly btf: Btf | undefined;
+  /** The section that `btf` was read from. */
+  readonly btfBytes: Uint8Array | undefined;
 }
 
 /** A program of the file that cannot be linked. */

@@ -44,6 +44,11 @@ export class StoppedThread {
     return this.#event === undefined;
   }
 
+  /** False inside a system call that made it stop: there its registers are not yet what it goes on with. */
+  get isBetweenInstructions(): boolean {
+    return this.#event?.kind === 'trap' || this.#event?.kind === 'group-stop' || this.#event?.kind === 'signal';
+  }
+
   get registers(): Registers {
     this.#registers ??= UserRegs.read(this.#bytes);
     return this.#registers;

@@ -13,6 +13,7 @@ import { readModuleFile } from './module-file.ts';
 import { RemoteCalls } from './remote-calls.ts';
 import { type ResolvedFunction, resolveFunction } from './resolve-function.ts';
 import { mayReturnInto } from './stack-scan.ts';
+import { stopTimeout } from './stopped-thread.ts';
 import { StoppedThreads } from './stopped-threads.ts';
 import { findStaleStubs, findStubPlace } from './stub-place.ts';
 
@@ -143,6 +144,19 @@ export class TargetProcess implements Disposable {
    */
   stopThreads(): StoppedThreads {
     return StoppedThreads.all(this.pid, () => this.isAlive());
+  }
+
+  /**
+   * Has a thread of a stop make system calls while the others stand still. Dispose of the result before the stop.
+   *
+   * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, PROCESS_STOP_TIMEOUT
+   */
+  borrow(held: StoppedThreads): RemoteCalls {
+    const place = findStubPlace(this.mappings(), this.memory);
+    const thread = held.threads.find(({ isBetweenInstructions }) => isBetweenInstructions);
+    if (thread === undefined) throw stopTimeout(held.threads.map(({ tid }) => tid));
+    this.#sleepFilters(thread.tid);
+    return new RemoteCalls(thread, this.memory, place);
   }
 
   /**

@@ -6,6 +6,8 @@ import { struct } from '../bytes/struct.ts';
 import { AttachContext } from './attach-context.ts';
 import { HandlerTable } from './handlers.ts';
 
+const UNCOUNTED = { counter: 0, hitsBefore: 0n, missedBefore: 0n };
+
 const KIND = { type: 6, name: 'uprobe', sections: ['uprobe'], context: struct('ctx', 8, { di: 'u64' }), helpers: [] };
 
 /** An implementation that writes down what it was asked to do, and refuses the place 'bad'. */
@@ -35,11 +37,11 @@ function callback(name: string): EbpfCallback {
 
 /** A table with one program and a link to it for each place. */
 function contextFor(places: readonly string[], log: string[]) {
-  const table = HandlerTable.create(new Uint8Array(4096), 16, 1);
+  const table = HandlerTable.create(new Uint8Array(4096), 16, { hits: 0, missed: 0, btf: 0, btfSize: 0 });
   const program = table.add({ kind: 'program', name: 'count', section: 'uprobe', insnCount: 2 });
   const links = places.map((privateData) => {
     const perfEvent = table.add({ kind: 'perf event', attachType: KIND.type, privateData, cookie: 0n });
-    return table.add({ kind: 'link', program, perfEvent, entryId: 0, address: 0n });
+    return table.add({ kind: 'link', program, perfEvent, entryId: 0, address: 0n, ...UNCOUNTED });
   });
   const batch = <T>(body: () => T): T => {
     log.push('(');
@@ -60,7 +62,14 @@ describe('AttachContext', () => {
       using open = context;
       open.register(recordingImpl(log));
       assert.deepEqual(open.instantiate(), [1, 2]);
-      assert.deepEqual(table.get(links[1]!), { kind: 'link', program: 0, perfEvent: 3, entryId: 2, address: 0x1000n });
+      assert.deepEqual(table.get(links[1]!), {
+        kind: 'link',
+        program: 0,
+        perfEvent: 3,
+        entryId: 2,
+        address: 0x1000n,
+        ...UNCOUNTED,
+      });
     }
     assert.deepEqual(log, ['(', 'uprobe a -> count', 'uprobe b -> count', ')', '(', 'detach b', 'detach a', ')']);
   });

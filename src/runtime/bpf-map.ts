@@ -32,6 +32,14 @@ export class BpfMap {
     this.#host = this.#type.host(mapMemory(this.#bytes), spec);
   }
 
+  /** A map that holds what `bytes` do. @internal */
+  static copyOf(spec: MapSpec, btf: Btf | undefined, bytes: Uint8Array): BpfMap {
+    const map = new BpfMap(spec, btf);
+    map.#bytes = bytes;
+    map.#host = map.#type.host(mapMemory(bytes), spec);
+    return map;
+  }
+
   get name(): string {
     return this.spec.name;
   }

@@ -115,6 +115,11 @@ export class BpfObject implements Disposable {
     this.#session?.detachAll();
   }
 
+  /** True once another remora has taken off what this object attached: only its maps are left to be read. */
+  get isDetachedByOthers(): boolean {
+    return this.#session?.isClosed ?? false;
+  }
+
   /** What programs printed with bpf_trace_printk since the last call, a line each. */
   readPrintk(): string[] {
     return this.#session?.readPrintk() ?? [];

@@ -5,6 +5,8 @@ import { BpfError } from '../errors.ts';
 import { RuntimeError } from './errors.ts';
 import { type Handler, HandlerTable } from './handlers.ts';
 
+const UNCOUNTED = { counter: 0, hitsBefore: 0n, missedBefore: 0n };
+const PLACES = { hits: 8192, missed: 64, btf: 128, btfSize: 32 };
 const HANDLERS: readonly Handler[] = [
   { kind: 'program', name: 'on_malloc', section: 'uprobe/libc.so.6:malloc', insnCount: 12 },
   {
@@ -15,17 +17,19 @@ const HANDLERS: readonly Handler[] = [
     valueSize: 8,
     maxEntries: 64,
     flags: 0,
+    keyTypeId: 1,
+    valueTypeId: 2,
     offset: 4096,
     size: 8192,
   },
   { kind: 'perf event', attachType: 6, privateData: 'libc.so.6:malloc', cookie: 0xdead_beef_dead_beefn },
-  { kind: 'link', program: 0, perfEvent: 2, entryId: 0, address: 0n },
+  { kind: 'link', program: 0, perfEvent: 2, entryId: 0, address: 0n, ...UNCOUNTED },
 ];
 const TEXTS = ['on_malloc', 'uprobe/libc.so.6:malloc', 'counts', 'libc.so.6:malloc'];
 
 function filledTable(): { bytes: Uint8Array; table: HandlerTable } {
   const bytes = new Uint8Array(HandlerTable.size(HANDLERS.length, TEXTS));
-  const table = HandlerTable.create(bytes, HANDLERS.length, 4242);
+  const table = HandlerTable.create(bytes, HANDLERS.length, PLACES);
   for (const handler of HANDLERS) table.add(handler);
   return { bytes, table };
 }
@@ -52,7 +56,7 @@ describe('HandlerTable', () => {
   it('is read by whoever opens the same bytes', () => {
     const { bytes } = filledTable();
     const opened = HandlerTable.open(bytes);
-    assert.equal(opened.controllerPid, 4242);
+    assert.deepEqual(opened.places, PLACES);
     assert.deepEqual(opened.get(1), HANDLERS[1]);
   });
 
@@ -74,7 +78,7 @@ describe('HandlerTable', () => {
       codeOf(() => filledTable().table.add(HANDLERS[3]!)),
       'RUNTIME_TABLE_FULL',
     );
-    const table = HandlerTable.create(new Uint8Array(128), 1, 1);
+    const table = HandlerTable.create(new Uint8Array(128), 1, PLACES);
     assert.equal(
       codeOf(() => table.add(HANDLERS[0]!)),
       'RUNTIME_TABLE_FULL',

@@ -2,7 +2,7 @@
  * The records that describe a session, as they lie in the target's shared memory. They refer to each other by slot
  * number (the fd of the kernel's world), never by pointer. After bpftime's handler manager.
  *
- *     | header 32 | record 0 (64) | record 1 | ... | texts: names, sections, places |
+ *     | header 64 | record 0 (64) | record 1 | ... | texts: names, sections, places |
  *
  * The target can write here at any time, so every number read back is checked before it is used.
  */
@@ -27,6 +27,9 @@ export interface MapHandler {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly flags: number;
+  /** Type ids in the object's BTF, 0 where unknown. */
+  readonly keyTypeId: number;
+  readonly valueTypeId: number;
   /** Where the map's memory lies, in bytes from the start of the shared memory. */
   readonly offset: number;
   readonly size: number;
@@ -50,6 +53,10 @@ export interface LinkHandler {
   readonly entryId: number;
   /** Where the program is reached, 0n while it is not. */
   readonly address: bigint;
+  /** Which of the session's counters counts its hits, and what that showed when it went live. */
+  readonly counter: number;
+  readonly hitsBefore: bigint;
+  readonly missedBefore: bigint;
 }
 
 export type Handler = ProgHandler | MapHandler | PerfEventHandler | LinkHandler;
@@ -57,23 +64,41 @@ export type Handler = ProgHandler | MapHandler | PerfEventHandler | LinkHandler;
 /** 'remora' and two bytes that no text has. */
 const MAGIC = 0x0100_6172_6f6d_6572n;
 /** Grows with every change of what lies in the shared memory. */
-export const TABLE_VERSION = 1;
+export const TABLE_VERSION = 2;
 
-const Header = struct('remora_header', 32, {
+const Header = struct('remora_header', 64, {
   magic: 'u64',
   version: 'u32',
   slotCount: 'u32',
   textOffset: 'u32',
   textSize: 'u32',
   textUsed: 'u32',
-  controllerPid: 'u32',
+  /** No slot from here on was ever used. */
+  slotsUsed: 'u32',
+  hits: 'u32',
+  missed: 'u32',
+  btf: 'u32',
+  btfSize: 'u32',
+  reserved: 'u64',
+  reserved2: 'u64',
 });
 
+/** Where the rest of a session lies, in bytes from the beginning of its memory. */
+export interface SessionPlaces {
+  readonly hits: number;
+  readonly missed: number;
+  /** The object's BTF; size 0 if it has none. */
+  readonly btf: number;
+  readonly btfSize: number;
+}
+
 const RECORD_SIZE = 64;
+/** No table is larger. */
+const LARGEST_TABLE = 64 * 1024 * 1024;
 const KIND = { free: 0, program: 1, map: 2, 'perf event': 3, link: 4 } as const;
 
 const ProgRecord = struct('remora_prog', 16, { kind: 'u32', name: 'u32', section: 'u32', insnCount: 'u32' });
-const MapRecord = struct('remora_map', 48, {
+const MapRecord = struct('remora_map', 56, {
   kind: 'u32',
   name: 'u32',
   type: 'u32',
@@ -81,6 +106,8 @@ const MapRecord = struct('remora_map', 48, {
   valueSize: 'u32',
   maxEntries: 'u32',
   flags: 'u32',
+  keyTypeId: 'u32',
+  valueTypeId: 'u32',
   padding: 'u32',
   offset: 'u64',
   size: 'u64',
@@ -92,12 +119,16 @@ const PerfEventRecord = struct('remora_perf_event', 24, {
   padding: 'u32',
   cookie: 'u64',
 });
-const LinkRecord = struct('remora_link', 24, {
+const LinkRecord = struct('remora_link', 48, {
   kind: 'u32',
   program: 'u32',
   perfEvent: 'u32',
   entryId: 'u32',
   address: 'u64',
+  counter: 'u32',
+  padding: 'u32',
+  hitsBefore: 'u64',
+  missedBefore: 'u64',
 });
 
 /** Room for `texts`, each with its length in front. */
@@ -124,7 +155,7 @@ export class HandlerTable {
   }
 
   /** Lays an empty table into zeroed memory; what the records leave of `bytes` is for texts. */
-  static create(bytes: Uint8Array, slotCount: number, controllerPid: number): HandlerTable {
+  static create(bytes: Uint8Array, slotCount: number, places: SessionPlaces): HandlerTable {
     const textOffset = Header.size + slotCount * RECORD_SIZE;
     if (textOffset > bytes.length) {
       throw new RuntimeError(
@@ -139,7 +170,10 @@ export class HandlerTable {
       textOffset,
       textSize: bytes.length - textOffset,
       textUsed: 0,
-      controllerPid,
+      slotsUsed: 0,
+      ...places,
+      reserved: 0n,
+      reserved2: 0n,
     });
     return new HandlerTable(bytes);
   }
@@ -166,9 +200,31 @@ export class HandlerTable {
     return new HandlerTable(bytes);
   }
 
-  /** The pid of the controller that made the table, in its own pid namespace. */
-  get controllerPid(): number {
-    return this.#view.getUint32(Header.offsetOf.controllerPid, true);
+  /**
+   * Opens a copy of a table that lies elsewhere, of which only what is used is read.
+   *
+   * @param read gives `size` bytes from `offset` on
+   * @throws {RuntimeError} RUNTIME_BAD_TABLE
+   */
+  static copy(read: (offset: number, size: number) => Uint8Array): HandlerTable {
+    const header = Header.read(read(0, Header.size));
+    const { slotCount, slotsUsed, textOffset, textSize, textUsed } = header;
+    const size = Header.size + slotCount * RECORD_SIZE + textSize;
+    if (size > LARGEST_TABLE || slotsUsed > slotCount || textUsed > textSize) {
+      throw new RuntimeError('RUNTIME_BAD_TABLE', 'cannot copy the handler table: its numbers contradict each other');
+    }
+    const bytes = new Uint8Array(size);
+    bytes.set(read(0, Header.size + slotsUsed * RECORD_SIZE));
+    // A copy is of one moment: what came since is not in it.
+    Header.write(bytes, 0, header);
+    if (textUsed > 0 && textOffset + textUsed <= size) bytes.set(read(textOffset, textUsed), textOffset);
+    return HandlerTable.open(bytes);
+  }
+
+  /** Where the rest of the session lies: numbers to be checked. */
+  get places(): SessionPlaces {
+    const { hits, missed, btf, btfSize } = Header.read(this.#bytes);
+    return { hits, missed, btf, btfSize };
   }
 
   /** Stores a handler in the first free slot. @throws {RuntimeError} RUNTIME_TABLE_FULL */
@@ -194,11 +250,19 @@ export class HandlerTable {
         break;
       }
       case 'link':
-        LinkRecord.write(this.#bytes, at, { ...handler, kind });
+        LinkRecord.write(this.#bytes, at, { ...handler, kind, padding: 0 });
         break;
     }
     this.#view.setUint32(at, KIND[handler.kind], true);
     return slot;
+  }
+
+  /** Notes what counts the hits of a link, and what it shows before there are any. */
+  setCounter(slot: Slot, counter: Pick<LinkHandler, 'counter' | 'hitsBefore' | 'missedBefore'>): void {
+    const at = recordAt(slot);
+    this.#view.setUint32(at + LinkRecord.offsetOf.counter, counter.counter, true);
+    this.#view.setBigUint64(at + LinkRecord.offsetOf.hitsBefore, counter.hitsBefore, true);
+    this.#view.setBigUint64(at + LinkRecord.offsetOf.missedBefore, counter.missedBefore, true);
   }
 
   /** Notes that a link went live, or with 0 and 0n that it is no longer. */
@@ -225,17 +289,16 @@ export class HandlerTable {
         return { kind: 'program', name: this.#text(name), section: this.#text(section), insnCount };
       }
       case KIND.map: {
-        const { name, type, keySize, valueSize, maxEntries, flags, offset, size } = MapRecord.read(this.#bytes, at);
-        const place = { offset: Number(offset), size: Number(size) };
-        return { kind: 'map', name: this.#text(name), type, keySize, valueSize, maxEntries, flags, ...place };
+        const { name, kind: _, padding, offset, size, ...numbers } = MapRecord.read(this.#bytes, at);
+        return { kind: 'map', name: this.#text(name), ...numbers, offset: Number(offset), size: Number(size) };
       }
       case KIND['perf event']: {
         const { attachType, privateData, cookie } = PerfEventRecord.read(this.#bytes, at);
         return { kind: 'perf event', attachType, privateData: this.#text(privateData), cookie };
       }
       case KIND.link: {
-        const { program, perfEvent, entryId, address } = LinkRecord.read(this.#bytes, at);
-        return { kind: 'link', program, perfEvent, entryId, address };
+        const { kind: _, padding, ...link } = LinkRecord.read(this.#bytes, at);
+        return { kind: 'link', ...link };
       }
       default:
         throw new RuntimeError('RUNTIME_BAD_TABLE', `cannot read handler ${slot}: its kind is unknown`);
@@ -261,6 +324,8 @@ export class HandlerTable {
     for (let slot = this.#firstFree; slot < count; slot++) {
       if (this.#view.getUint32(recordAt(slot), true) !== KIND.free) continue;
       this.#firstFree = slot;
+      const { slotsUsed } = Header.offsetOf;
+      if (slot >= this.#view.getUint32(slotsUsed, true)) this.#view.setUint32(slotsUsed, slot + 1, true);
       return slot;
     }
     throw new RuntimeError('RUNTIME_TABLE_FULL', `cannot add a handler: all ${count} slots are taken`);

@@ -43,6 +43,11 @@ export function hitCountersSize(links: number): number {
   return PAGE + Math.max(1, Math.ceil(links / COUNTERS)) * BANK_SIZE;
 }
 
+/** The part of the memory that counts link `index`, in bytes from its beginning. */
+export function bankOf(index: number): { readonly offset: number; readonly size: number } {
+  return { offset: place(index).bank, size: BANK_SIZE };
+}
+
 /** How often link `index` was hit, in all threads and all fork children. */
 export function readHits(memory: Uint8Array, index: number): bigint {
   const view = viewOf(memory);

@@ -1,7 +1,7 @@
 /**
- * Where everything of a session lies in the memory it shares with its target.
+ * Where everything of a session lies in the memory it shares with its target, behind the journal.
  *
- *     | handler table | state | printk ring | hit counters (pages) | map 0 | map 1 | ... |
+ *     | handler table | state | printk ring | hit counters (pages) | missed | BTF | map 0 | map 1 | ... |
  */
 import { alignUp } from '../bytes/align.ts';
 import { PRINTK_RING_SIZE } from '../helpers/printk-ring.ts';
@@ -33,6 +33,8 @@ export interface SessionLayout {
   readonly hits: Range;
   /** A u64 for each link: how often its program should have run and did not. */
   readonly missed: Range;
+  /** For whoever looks at the maps when the object is not at hand. */
+  readonly btf: Range;
   /** By map name. */
   readonly maps: ReadonlyMap<string, Range>;
   /** Whole pages. */
@@ -40,7 +42,7 @@ export interface SessionLayout {
 }
 
 /** Plans the memory of a session of this object. @throws {MapError} MAP_UNKNOWN_TYPE */
-export function layoutOf({ programs, maps }: ObjectSpec): SessionLayout {
+export function layoutOf({ programs, maps, btfBytes }: ObjectSpec): SessionLayout {
   let end = 0;
   const take = (size: number, alignment: number): Range => {
     const offset = alignUp(end, alignment);
@@ -55,6 +57,7 @@ export function layoutOf({ programs, maps }: ObjectSpec): SessionLayout {
   const printkRing = take(PRINTK_RING_SIZE, LINE);
   const hits = take(hitCountersSize(MAX_LINKS), PAGE);
   const missed = take(8 * MAX_LINKS, LINE);
+  const btf = take(btfBytes?.length ?? 0, LINE);
   const places = maps.map((spec) => [spec.name, take(mapTypeOf(spec).size(spec), LINE)] as const);
-  return { slots, table, randomState, printkRing, hits, missed, maps: new Map(places), size: alignUp(end, PAGE) };
+  return { slots, table, randomState, printkRing, hits, missed, btf, maps: new Map(places), size: alignUp(end, PAGE) };
 }

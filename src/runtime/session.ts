@@ -93,11 +93,17 @@ export class Session implements Disposable {
     this.#allowed = allowed;
     this.#btf = spec.btf;
     this.#layout = layoutOf(spec);
-    const { table, randomState, printkRing, hits, missed, maps, slots } = this.#layout;
+    const { table, randomState, printkRing, hits, missed, btf, maps, slots } = this.#layout;
     const { address, thread } = injection.share(this.#layout.size);
     const { processNumber, pid } = injection.privateCells;
     const { threadPointers, tidOffset } = readThreadFacts(injection.process, thread);
-    this.#table = HandlerTable.create(this.#memory(table), slots, process.pid);
+    this.#table = HandlerTable.create(this.#memory(table), slots, {
+      hits: hits.offset,
+      missed: missed.offset,
+      btf: btf.offset,
+      btfSize: btf.size,
+    });
+    if (spec.btfBytes !== undefined) this.#memory(btf).set(spec.btfBytes);
     this.#printk = new PrintkReader(mapMemory(this.#memory(printkRing)));
     crypto.getRandomValues(this.#memory(randomState));
     this.#facts = {
@@ -113,9 +119,9 @@ export class Session implements Disposable {
       spec.maps.map((map) => [map.name, { spec: map, address: address + BigInt(maps.get(map.name)!.offset) }]),
     );
     for (const map of spec.maps) {
-      const { name, type, keySize, valueSize, maxEntries, flags } = map;
-      const { offset, size } = maps.get(name)!;
-      this.#table.add({ kind: 'map', name, type, keySize, valueSize, maxEntries, flags, offset, size });
+      const { name, type, keySize, valueSize, maxEntries, flags, keyTypeId, valueTypeId } = map;
+      const numbers = { type, keySize, valueSize, maxEntries, flags, keyTypeId, valueTypeId };
+      this.#table.add({ kind: 'map', name, ...numbers, ...maps.get(name)! });
     }
     for (const program of programs) {
       const { name, section, insns } = program;
@@ -145,7 +151,12 @@ export class Session implements Disposable {
     const slots = requests.map((request) => this.#addLink(request));
     try {
       const ids = new Set(this.context.instantiate(slots));
-      return this.context.entries.filter(({ id }) => ids.has(id));
+      const entries = this.context.entries.filter(({ id }) => ids.has(id));
+      for (const { id, link } of entries) {
+        const { index, before } = this.#counters.get(id)!;
+        this.#table.setCounter(link, { counter: index, hitsBefore: before.hits, missedBefore: before.missed });
+      }
+      return entries;
     } catch (error) {
       for (const slot of slots) this.#table.remove(slot);
       throw error;
@@ -187,6 +198,11 @@ export class Session implements Disposable {
     return this.#printk.lost;
   }
 
+  /** True once another remora has taken the session off: nothing runs any more. */
+  get isClosed(): boolean {
+    return this.injection.isClosed;
+  }
+
   /** Detaches everything, in one stop. */
   detachAll(): void {
     this.detach(this.context.entries.map(({ id }) => id));
@@ -220,7 +236,8 @@ export class Session implements Disposable {
     }
     const perfEvent = this.#perfEvent(kind.type, place, cookie);
     const slot = this.#programSlots.get(program)!;
-    return this.#table.add({ kind: 'link', program: slot, perfEvent, entryId: 0, address: 0n });
+    const dormant = { entryId: 0, address: 0n, counter: 0, hitsBefore: 0n, missedBefore: 0n };
+    return this.#table.add({ kind: 'link', program: slot, perfEvent, ...dormant });
   }
 
   /** The perf event of a place: stored once, since texts are never freed. */

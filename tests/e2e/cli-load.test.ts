@@ -1,13 +1,11 @@
 /** `remora load` from outside, on a C program that makes exactly as many calls as it is told. */
 import assert from 'node:assert/strict';
-import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { CallsTarget } from '../support/calls-target.ts';
-import { type CliResult, jsonLines, remora, startRemora } from '../support/cli.ts';
+import { jsonLines, RunningRemora, remora } from '../support/cli.ts';
 import { codeHashes } from '../support/code-hash.ts';
 import { CANNOT_TRACE } from '../support/entered.ts';
 import { ROOT } from '../support/root.ts';
@@ -15,39 +13,6 @@ import { ROOT } from '../support/root.ts';
 const object = (name: string): string => join(ROOT, 'tests/objects/clang-19', `${name}.bpf.o`);
 const COUNT = [object('count'), '--attach', 'on_call=uprobe:calls:work'];
 const REALLOC_PRINTS = [object('programs'), '--attach', 'on_realloc=uprobe:calls:work'];
-
-/** A `remora load` under way. */
-class Session {
-  readonly child: ChildProcessWithoutNullStreams;
-  readonly #result: Promise<CliResult>;
-  stdout = '';
-  #stderr = '';
-
-  constructor(args: readonly string[]) {
-    this.child = startRemora(['load', ...args]);
-    this.child.stdout.on('data', (data) => {
-      this.stdout += data;
-    });
-    this.child.stderr.on('data', (data) => {
-      this.#stderr += data;
-    });
-    this.#result = once(this.child, 'close').then(([code]) => ({ code, stdout: this.stdout, stderr: this.#stderr }));
-  }
-
-  /** Waits until standard output or standard error matches. */
-  async says(pattern: RegExp): Promise<void> {
-    while (!pattern.test(this.stdout) && !pattern.test(this.#stderr)) {
-      if (this.child.exitCode !== null) throw new Error(`it ended: ${this.#stderr}`);
-      await Promise.race([once(this.child.stdout, 'data'), once(this.child.stderr, 'data'), once(this.child, 'close')]);
-    }
-  }
-
-  /** Sends signals, and waits for the end. */
-  async end(...signals: readonly NodeJS.Signals[]): Promise<CliResult> {
-    for (const signal of signals) this.child.kill(signal);
-    return this.#result;
-  }
-}
 
 /** The links and address of the `attached` line. */
 interface AttachedLine {
@@ -72,7 +37,7 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
 
   it('counts exactly, tells it in JSON lines to the letter, and leaves the code as it was', async () => {
     const code = codeHashes(calls.pid);
-    const session = new Session([...COUNT, '-p', pid, '--json']);
+    const session = new RunningRemora(['load', ...COUNT, '-p', pid, '--json']);
     await session.says(/"attached"/);
     calls.call(12_345);
     const result = await session.end('SIGINT');
@@ -110,7 +75,7 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
   });
 
   it('tells people the same in tables', async () => {
-    const session = new Session([...COUNT, '-p', pid]);
+    const session = new RunningRemora(['load', ...COUNT, '-p', pid]);
     await session.says(/attached 1 program/);
     calls.call(7);
     const { code, stdout, stderr } = await session.end('SIGINT');
@@ -134,7 +99,7 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
   });
 
   it('prints what programs print, as it comes', async () => {
-    const session = new Session([...REALLOC_PRINTS, '-p', pid, '--json']);
+    const session = new RunningRemora(['load', ...REALLOC_PRINTS, '-p', pid, '--json']);
     await session.says(/"attached"/);
     const made = Number(calls.total);
     calls.call(2);
@@ -156,7 +121,7 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
     ['SIGHUP', ['SIGHUP']],
   ] as const) {
     it(`detaches on ${why} and exits with 0`, async () => {
-      const session = new Session([...COUNT, '-p', pid, '--json']);
+      const session = new RunningRemora(['load', ...COUNT, '-p', pid, '--json']);
       await session.says(/"attached"/);
       const { code, stdout } = await session.end(...signals);
       assert.match(stdout, /"restored":true}}\n$/);
@@ -171,7 +136,7 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
   });
 
   it('detaches when nobody reads its output any more', async () => {
-    const session = new Session([...REALLOC_PRINTS, '-p', pid, '--json']);
+    const session = new RunningRemora(['load', ...REALLOC_PRINTS, '-p', pid, '--json']);
     await session.says(/"attached"/);
     session.child.stdout.destroy();
     calls.call(1);
@@ -190,7 +155,7 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
 
   it('ends with its target, and says that nothing was put back', async () => {
     using short = new CallsTarget(1);
-    const session = new Session([...COUNT, '-p', `${short.pid}`, '--json']);
+    const session = new RunningRemora(['load', ...COUNT, '-p', `${short.pid}`, '--json']);
     await session.says(/"attached"/);
     short.call(3);
     short.target.stop();
@@ -206,7 +171,7 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
 
   it('tells what was counted even if the code cannot be put back', async () => {
     using other = new CallsTarget(1);
-    const session = new Session([...COUNT, '-p', `${other.pid}`, '--json']);
+    const session = new RunningRemora(['load', ...COUNT, '-p', `${other.pid}`, '--json']);
     await session.says(/"attached"/);
     other.call(3);
     const [attached] = jsonLines(session.stdout) as [AttachedLine];

@@ -7,6 +7,7 @@ import { viewOf } from '../../bytes/struct.ts';
 import { BpfError } from '../../errors.ts';
 import type { Injection } from '../../inject/injection.ts';
 import type { IrFunction } from '../../ir/value.ts';
+import type { TargetProcess } from '../../process/target-process.ts';
 import { keepsThreadPointer } from '../../process/thread-pointer.ts';
 import { AttachError } from '../errors.ts';
 import {
@@ -70,7 +71,7 @@ export class ReturnStack {
   constructor(injection: Injection, name: string) {
     if (!keepsThreadPointer(injection.process, injection.sampleThread.fsBase)) refuseWithoutThreadPointers(name);
     this.#injection = injection;
-    const index = injection.mapInherited(SIZE, () => this.#letGo());
+    const index = injection.mapInherited(SIZE, () => releaseReturns(injection.process, index));
     const place = { index, rows: index + BigInt(ROWS_OFFSET) };
     this.#hooksEnd = index + BigInt(INDEX_SIZE);
     // A target under seccomp makes no system call of ours: there a stack that is gone is not told from one that is there.
@@ -122,44 +123,46 @@ export class ReturnStack {
     });
     return origin;
   }
+}
 
-  /** Puts all return addresses back: functions that are still running return without us. */
-  #letGo(): void {
-    const { memory } = this.#injection.process;
-    for (const { address, slot, label, returnAddress } of this.#entries()) {
-      if (this.#word(slot) !== label) continue;
-      memory.write(slot, new Uint8Array(BigUint64Array.of(returnAddress).buffer));
-      memory.write(address + BigInt(Entry.slot), new Uint8Array(8));
+/**
+ * Puts all return addresses back that lie on a return stack: functions that are still running return without us.
+ *
+ * @param index where it begins; nobody may be using it
+ */
+export function releaseReturns({ memory }: Pick<TargetProcess, 'memory'>, index: bigint): void {
+  for (const { address, slot, label, returnAddress } of pendingReturns(memory, index)) {
+    if (wordAt(memory, slot) !== label) continue;
+    memory.write(slot, new Uint8Array(BigUint64Array.of(returnAddress).buffer));
+    memory.write(address + BigInt(Entry.slot), new Uint8Array(8));
+  }
+}
+
+/** Entries whose slot is known, the newest of each thread first; what the target wrote there is not to be trusted. */
+function* pendingReturns(memory: TargetProcess['memory'], index: bigint): Generator<PendingReturn> {
+  const rows = index + BigInt(ROWS_OFFSET);
+  const known = viewOf(memory.read(index, INDEX_SIZE));
+  const count = Math.min(ROWS, Number(known.getBigUint64(0, true)));
+  for (let n = 1; n <= count; n++) {
+    const row = known.getBigUint64(8 * n, true);
+    if (row < rows || row >= rows + BigInt(ROWS * PAGE)) continue;
+    const view = viewOf(memory.read(row, PAGE));
+    for (let at: number = LAST_ENTRY; at >= Row.entries; at -= Entry.size) {
+      const slot = view.getBigUint64(at + Entry.slot, true);
+      if (slot <= BigInt(HOLE)) continue;
+      const label = wordAt(memory, view.getBigUint64(at + Entry.hook, true) + BigInt(Hook.label));
+      if (label === undefined) continue;
+      const returnAddress = view.getBigUint64(at + Entry.returnAddress, true);
+      yield { address: row + BigInt(at), slot, label, returnAddress };
     }
   }
+}
 
-  /** Entries whose slot is known, the newest of each thread first; what the target wrote there is not to be trusted. */
-  *#entries(): Generator<PendingReturn> {
-    const { memory } = this.#injection.process;
-    const { index, rows } = this.#place;
-    const known = viewOf(memory.read(index, INDEX_SIZE));
-    const count = Math.min(ROWS, Number(known.getBigUint64(0, true)));
-    for (let n = 1; n <= count; n++) {
-      const row = known.getBigUint64(8 * n, true);
-      if (row < rows || row >= rows + BigInt(ROWS * PAGE)) continue;
-      const view = viewOf(memory.read(row, PAGE));
-      for (let at: number = LAST_ENTRY; at >= Row.entries; at -= Entry.size) {
-        const slot = view.getBigUint64(at + Entry.slot, true);
-        if (slot <= BigInt(HOLE)) continue;
-        const label = this.#word(view.getBigUint64(at + Entry.hook, true) + BigInt(Hook.label));
-        if (label === undefined) continue;
-        const returnAddress = view.getBigUint64(at + Entry.returnAddress, true);
-        yield { address: row + BigInt(at), slot, label, returnAddress };
-      }
-    }
-  }
-
-  #word(address: bigint): bigint | undefined {
-    try {
-      return viewOf(this.#injection.process.memory.read(address, 8)).getBigUint64(0, true);
-    } catch (error) {
-      if (error instanceof BpfError) return undefined;
-      throw error;
-    }
+function wordAt(memory: TargetProcess['memory'], address: bigint): bigint | undefined {
+  try {
+    return viewOf(memory.read(address, 8)).getBigUint64(0, true);
+  } catch (error) {
+    if (error instanceof BpfError) return undefined;
+    throw error;
   }
 }

@@ -1,0 +1,119 @@
+/** The sessions in processes of this machine, whoever began them: found, looked at, and taken off. */
+import { readdirSync } from 'node:fs';
+import { BpfError } from '../errors.ts';
+import { FoundJournal, findJournals } from '../inject/found-journal.ts';
+import { type ReleaseReturns, type TakenOff, takeOff } from '../inject/take-off.ts';
+import { openProcess } from '../process/target-process.ts';
+import { SysError } from '../sys/errors.ts';
+import { readStatus } from '../sys/proc.ts';
+import { readMaps } from '../sys/proc-maps.ts';
+import { ProcessMemory } from '../sys/process-memory.ts';
+import { RuntimeError } from './errors.ts';
+import { FoundSession } from './found-session.ts';
+
+/** 'live': its controller is there; 'quiet': it died; 'pinned': programs run without it; 'closed': only memory is left. */
+export type SessionState = 'live' | 'quiet' | 'pinned' | 'closed';
+
+/** One session of a process. */
+export interface ListedSession {
+  readonly pid: number;
+  /** The name of the process's program; hostile text. */
+  readonly command: string;
+  readonly id: string;
+  readonly state: SessionState;
+  readonly controllerPid: number;
+  readonly began: Date;
+  /** What it has attached; undefined if its controller died before it came so far, or somebody wrote over it. */
+  readonly session: FoundSession | undefined;
+}
+
+/** Sessions of one process, readable until this is disposed of. */
+export class ProcessSessions implements Disposable {
+  readonly sessions: readonly ListedSession[];
+  /** Why others there cannot be understood. */
+  readonly problems: readonly BpfError[];
+  readonly #memory: ProcessMemory;
+
+  /** @throws {SysError} SYS_ENOENT, SYS_ESRCH, SYS_EACCES, SYS_EPERM */
+  constructor(pid: number) {
+    const mappings = readMaps(pid);
+    const command = readStatus(pid).name;
+    this.#memory = new ProcessMemory(pid);
+    try {
+      const found = findJournals(mappings, this.#memory);
+      this.problems = found.filter((finding) => finding instanceof BpfError);
+      this.sessions = found
+        .filter((finding) => finding instanceof FoundJournal)
+        .map((journal) => {
+          const { id, controllerPid, time: began } = journal;
+          return { pid, command, id, state: stateOf(journal), controllerPid, began, session: sessionOf(journal) };
+        });
+    } catch (error) {
+      this.#memory[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#memory[Symbol.dispose]();
+  }
+}
+
+/** Every process that has a session, of those that may be looked at. */
+export function processesWithSessions(): readonly number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => {
+    try {
+      return readMaps(pid).some(({ path }) => path === '/memfd:remora');
+    } catch (error) {
+      if (error instanceof SysError) return false;
+      throw error;
+    }
+  });
+}
+
+/**
+ * Takes sessions of a process off: the bytes of its code are put back, and memory that nobody needs any more is unmapped.
+ *
+ * @param isMeant says of each session whether it is to go
+ * @returns what became of each, by id
+ * @throws {ProcessError | InjectError} if the process cannot be entered
+ */
+export function takeOffSessions(
+  pid: number,
+  isMeant: (session: { readonly id: string; readonly state: SessionState }) => boolean,
+  releaseReturns: ReleaseReturns,
+): ReadonlyMap<string, TakenOff> {
+  using target = openProcess(pid);
+  const done = new Map<string, TakenOff>();
+  // One may lie over another: what could not be put back is tried again once others are gone.
+  for (let again = true; again; ) {
+    again = false;
+    for (const journal of findJournals(target.mappings(), target.memory)) {
+      if (!(journal instanceof FoundJournal)) continue;
+      const { id } = journal;
+      const before = done.get(id);
+      const isKnown = before !== undefined && (before.foreign.length === 0 || before.memory !== 'in use');
+      if (isKnown || (before === undefined && !isMeant({ id, state: stateOf(journal) }))) continue;
+      const result = takeOff(target, journal, releaseReturns);
+      if (before === undefined || result.restored > 0) again = true;
+      done.set(id, { ...result, restored: result.restored + (before?.restored ?? 0) });
+    }
+  }
+  return done;
+}
+
+function stateOf(journal: FoundJournal): SessionState {
+  if (journal.isClosed) return 'closed';
+  if (journal.isPinned) return 'pinned';
+  return journal.hasController === false ? 'quiet' : 'live';
+}
+
+function sessionOf(journal: FoundJournal): FoundSession | undefined {
+  try {
+    return new FoundSession(journal);
+  } catch (error) {
+    if (error instanceof RuntimeError) return undefined;
+    throw error;
+  }
+}
