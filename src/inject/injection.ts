@@ -255,13 +255,17 @@ export class Injection implements Disposable {
       if (changes.length > 0) this.#lastPauseUs = Math.max(pauseUs, this.process.takeLongestPause());
       noteDone?.();
     } catch (error) {
-      // A target that is gone needs nothing undone.
-      if (!this.process.isGone() || patches.some((patch) => !isUndo(patch))) throw error;
+      // A target that is gone needs nothing undone, nor does what somebody else has just put back.
+      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOriginal(patch)))) throw error;
     }
     for (const patch of patches) {
       if (isUndo(patch)) this.#sites.delete(patch.address);
       else this.#sites.set(patch.address, patch);
     }
+  }
+
+  #isOriginal({ address, original }: SitePatch): boolean {
+    return Buffer.compare(this.process.memory.read(address, original.length), original) === 0;
   }
 
   #isAsWeLeftIt({ address, original }: SitePatch): boolean {
@@ -321,10 +325,8 @@ export class Injection implements Disposable {
 
   /** What was taken off by somebody else is no longer ours to put back. @throws {InjectError} INJECT_CLOSED */
   #leaveClosed(patches: readonly SitePatch[]): void {
-    for (const { address, original } of [...this.#sites.values()]) {
-      if (this.process.isGone()) break;
-      const found = this.process.memory.read(address, original.length);
-      if (Buffer.compare(found, original) === 0) this.#sites.delete(address);
+    for (const site of [...this.#sites.values()]) {
+      if (!this.process.isGone() && this.#isOriginal(site)) this.#sites.delete(site.address);
     }
     if (patches.every(isUndo)) return;
     throw new InjectError('INJECT_CLOSED', `cannot probe process ${this.process.pid}: this session was taken off`, {

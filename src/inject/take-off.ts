@@ -42,8 +42,8 @@ export function takeOff(process: TargetProcess, journal: FoundJournal, releaseRe
   const codeRegions = [journal.firstCode, ...regions.filter(({ kind }) => kind === RegionKind.CODE)];
   const code = codeRegions.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
   const sites = new Sites(process, journal, code);
-  journal.close();
   let restored = sites.restore(({ isGuard }) => !isGuard);
+  journal.close();
   if (isLed) return { restored, foreign: sites.foreign(), memory: 'its controller’s' };
   const letGo = (): void => {
     // Its signature has a page of its own.
