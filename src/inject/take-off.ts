@@ -61,7 +61,7 @@ export function takeOff(process: TargetProcess, journal: FoundJournal, releaseRe
     letGo();
     // Two may take off one session at the same time; now only we are here.
     if (!isStillThere(process, journal)) return;
-    for (const { address, size } of mapped) calls().call('munmap', address, size);
+    calls().run(mapped.map(({ address, size }) => ({ name: 'munmap', args: [address, size] })));
   });
   return isGone ? { restored, foreign: [], memory: 'released' } : stay();
 }
