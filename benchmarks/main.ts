@@ -58,6 +58,7 @@ const results: Results = {
   machine,
   rounds,
   startUp,
+  clockNs: (await target.measure('clock', MEASUREMENT_MS)).min,
   calls: await measureCalls(target, sides, cases, {
     rounds,
     milliseconds: MEASUREMENT_MS,

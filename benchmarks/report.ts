@@ -9,6 +9,8 @@ import { GOAL_SCALING, PUSH } from './workloads.ts';
 export interface Results {
   readonly machine: Machine;
   readonly rounds: number;
+  /** What reading the clock costs the target by itself, in ns. */
+  readonly clockNs: number;
   readonly calls: readonly CallCost[];
   readonly attach: readonly AttachCost[];
   readonly sites: readonly SiteCost[];
@@ -36,6 +38,7 @@ export function report(results: Results): string {
   return [
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.linux}, Node ${machine.node}, load ${machine.loadAverage}, ${machine.date}`,
     section(`ns added to a call (min / median of ${rounds} interleaved rounds)`, callRows(results.calls)),
+    `reading the clock costs ${results.clockNs.toFixed(1)} ns here; the latency histogram reads it twice a call`,
     section('attach and detach (min / median)', attachRows(results.attach)),
     section('one program at many functions (min / median)', siteRows(results.sites)),
     section('bytes the target has more (mapped, resident)', memoryRows(results.memory)),

@@ -49,6 +49,13 @@ FUNCTION(work_push, "")
 FUNCTION(work_nop, ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n") /* nopl 0(%rax,%rax,1): the nop the kernel knows */
 FUNCTION(work_endbr, "endbr64\n")
 
+/* Not a function to probe: what programs that take the time cannot be without. */
+static double run_clock(long calls) {
+  uint64_t begin = now();
+  for (long i = 0; i < calls; i++) now();
+  return (double)(now() - begin) / (double)calls;
+}
+
 typedef double run(long calls);
 
 static const struct {
@@ -58,6 +65,7 @@ static const struct {
     {"work_push", run_work_push},
     {"work_nop", run_work_nop},
     {"work_endbr", run_work_endbr},
+    {"clock", run_clock},
 };
 
 static int ascending(const void *a, const void *b) {

@@ -1,10 +1,12 @@
 /** Probes at both ends of functions that return in every way there is: the target behaves as without, and counts are right. */
 import assert from 'node:assert/strict';
+import { realpathSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { type BpfLink, type BpfObject, openObject, openProcess, type TargetProcess } from '../../src/index.ts';
 import { CallsTarget } from '../support/calls-target.ts';
 import { codeHashes } from '../support/code-hash.ts';
 import { CANNOT_TRACE } from '../support/entered.ts';
+import { Interactive } from '../support/interactive.ts';
 import { objectFile } from '../support/objects.ts';
 import { ReturningTarget } from '../support/returning-target.ts';
 import { compileTarget, startTarget, waitUntil } from '../support/targets.ts';
@@ -247,6 +249,17 @@ describe('a uretprobe on a running process', { skip: CANNOT_TRACE }, () => {
     target.run();
     assert.equal(target.wrong, 0n);
     assert.ok(link.hits > 0n);
+  });
+
+  it('refuses a process with greenlets, whose stacks are copied away and back', () => {
+    const python = realpathSync('/usr/bin/python3');
+    using target = new Interactive(python, ['-c', "import greenlet; print('ready', flush=True); input()"]);
+    using process = openProcess(target.pid);
+    using object = openObject(objectFile('function-calls'));
+    assert.throws(() => object.program('on_return').attachUretprobe(process, 'libc.so.6:getppid'), {
+      code: 'ATTACH_RETURN_REFUSED',
+      message: /greenlet is loaded, which copies stacks/,
+    });
   });
 
   for (const name of ['setjmp', 'vfork', 'swapcontext', 'dlopen', '_Unwind_Resume']) {

@@ -20,12 +20,17 @@ export function disassemble(bytes: Uint8Array, address: bigint): DisassembledLin
   const lines: DisassembledLine[] = [];
   while (decoder.canDecode) {
     const instruction = decoder.decode();
-    lines.push({ address: instruction.ip, size: instruction.length, text: formatter.format(instruction) });
+    lines.push({ address: instruction.ip, size: instruction.length, text: shortDigits(formatter.format(instruction)) });
     instruction.free(); // WebAssembly memory is not collected
   }
   formatter.free();
   decoder.free();
   return lines;
+}
+
+/** Numbers below ten without 0x. */
+function shortDigits(text: string): string {
+  return text.replace(/\b0x(\d)\b/g, '$1');
 }
 
 function intelFormatter(): Formatter {
@@ -34,6 +39,8 @@ function intelFormatter(): Formatter {
   formatter.hexPrefix = '0x';
   formatter.hexSuffix = '';
   formatter.uppercaseHex = false;
+  // iced-x86 takes 0x1_0000_0005 for 5, too: it looks at the lower half only.
+  formatter.smallHexNumbersInDecimal = false;
   formatter.spaceAfterOperandSeparator = true;
   formatter.spaceBetweenMemoryAddOperators = true;
   formatter.signedImmediateOperands = true;

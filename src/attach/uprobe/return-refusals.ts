@@ -1,4 +1,5 @@
 /** Functions whose return cannot be probed: they come back twice, never come back, or look at where they return to. */
+import type { Module } from '../../process/module.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import { AttachError } from '../errors.ts';
 
@@ -31,6 +32,26 @@ export function requireReturnProbeable({ name, module }: ResolvedFunction): void
       'probe entries instead: those work',
     );
   }
+}
+
+/** Files of libraries that copy stacks away and back, and what they are. */
+const STACK_COPIERS: readonly (readonly [file: RegExp, what: string])[] = [
+  [/\/_?greenlet\.[^/]*so[^/]*$/, 'greenlet'],
+  [/\/continuation\.so$/, "Ruby's callcc"],
+];
+
+/** The first of these modules that copies stacks: there, one place on a stack belongs to several calls at a time. */
+export function findStackCopier(modules: readonly Pick<Module, 'path'>[]): string | undefined {
+  return STACK_COPIERS.find(([file]) => modules.some(({ path }) => file.test(path)))?.[1];
+}
+
+/** @throws {AttachError} ATTACH_RETURN_REFUSED where stacks are copied */
+export function refuseCopiedStacks(name: string, copier: string): never {
+  throw refused(
+    name,
+    `${copier} is loaded, which copies stacks away and back, and return addresses with them`,
+    'probe entries instead: those work',
+  );
 }
 
 /** @throws {AttachError} ATTACH_RETURN_REFUSED where threads cannot be told apart */

@@ -69,8 +69,9 @@ export class UprobeSites {
    * @throws {AttachError} ATTACH_RETURN_REFUSED, and ATTACH_SITE_* of an unwinder
    */
   prepareReturns(target: ResolvedFunction): void {
+    const unwinders = this.#returns.unwindersFor(target);
     const stack = this.#returns.stackFor(target);
-    for (const unwinder of this.#returns.unwinders()) {
+    for (const unwinder of unwinders) {
       const guard = this.#guards.get(unwinder.address);
       if (guard === undefined) this.#guard(unwinder, stack.restoring(unwinder.address));
       else this.#homes.get(guard)!.renew();
