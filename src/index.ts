@@ -3,6 +3,8 @@
  * registered here and nowhere else. Nothing here loads koffi or iced-x86 before it is needed.
  */
 import { readFileSync } from 'node:fs';
+import { SYSCALL_KINDS } from './attach/syscall/kinds.ts';
+import { SyscallAttachImpl } from './attach/syscall/syscall.ts';
 import { UPROBE_KINDS } from './attach/uprobe/kinds.ts';
 import { releaseReturns } from './attach/uprobe/return-stack.ts';
 import { UprobeSites } from './attach/uprobe/sites.ts';
@@ -41,6 +43,7 @@ export function openObject(
       const sites = new UprobeSites(injection);
       context.register(new UprobeAttachImpl(injection, sites));
       context.register(new UsdtAttachImpl(injection.process, sites));
+      context.register(new SyscallAttachImpl(injection));
       setup?.(context, injection);
     },
   });
@@ -48,7 +51,7 @@ export function openObject(
 
 /** The names of the built-in attach kinds, by the number that sessions store. */
 export const ATTACH_KIND_NAMES: ReadonlyMap<number, string> = new Map(
-  [...UPROBE_KINDS, USDT].map(({ type, name }) => [type, name]),
+  [...UPROBE_KINDS, USDT, ...SYSCALL_KINDS].map(({ type, name }) => [type, name]),
 );
 
 /**

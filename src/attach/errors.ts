@@ -19,6 +19,8 @@ export const ATTACH_ERRORS = {
   ATTACH_NOT_ALLOWED: 'programs of this kind change what the target does, and that was not allowed',
   ATTACH_RETURN_REFUSED: 'the return of this function cannot be probed safely',
   ATTACH_NO_USDT: 'the binary has no static probe of this name',
+  ATTACH_NO_SYSCALL: 'there is no system call of this name',
+  ATTACH_NO_SYSCALL_SITE: 'no code of the process makes this system call, as far as can be seen',
   ATTACH_USDT_ARGUMENT: 'an argument of a static probe is in no place that is known, or the program has no room for it',
   ATTACH_USDT_SEMAPHORE: 'the semaphore of a static probe cannot be raised',
 } as const;

@@ -4,12 +4,21 @@
  * is never loaded is never stored, and only where the context's address escapes is the struct there in memory.
  */
 import { CONSTANT_FLAGS, type FlagsSource, LAHF_FLAGS, OVERFLOW_BIT } from '../arch/x64/pt-regs.ts';
+import type { Reg } from '../arch/x64/registers.ts';
 import type { AnyStruct } from '../bytes/struct.ts';
 import type { Builder } from '../ir/builder.ts';
 import type { SiteSource, Size, Value } from '../ir/value.ts';
 
-/** Where a field of the context is found: as any value of the site, or among the flags that were put aside there. */
-export type FieldSource = SiteSource | FlagsSource;
+/** Where a field of the context is found. */
+export type FieldSource =
+  /** As any value of the site. */
+  | SiteSource
+  /** Among the flags that were put aside there. */
+  | FlagsSource
+  /** In the low half of a register: a C int, which is made longer. */
+  | { readonly in: 'lowHalf'; readonly register: number }
+  /** It is the address of another field. */
+  | { readonly in: 'addressOf'; readonly field: string };
 
 /** Where each field of the program's context lives when the site is reached. */
 export interface ContextModel {
@@ -20,6 +29,8 @@ export interface ContextModel {
   readonly functionIp: SiteSource;
   /** Tells models apart that an implementation makes for one kind at one and the same place. */
   readonly variant?: string;
+  /** Registers that hold nothing there: programs change them at no cost, and whoever runs them saves none. */
+  readonly free?: readonly Reg[];
   /** Fields that a program which may change the target can write: registers, with which the site goes on. */
   readonly writable?: readonly string[];
   /** Fields that hold the arguments of the function, where they are there. */
@@ -43,13 +54,21 @@ export function emitContext(b: Builder, { struct, fields, bypass }: ContextModel
   for (const [field, offset] of Object.entries(struct.offsetOf)) {
     const source = fields[field];
     if (source === undefined) throw new RangeError(`the context model lacks ${struct.name}.${field}`);
-    b.store(struct.sizeOf[field] as Size, context, offset, emitField(b, source));
+    const value = source.in === 'addressOf' ? b.add(context, struct.offsetOf[source.field]!) : emitField(b, source);
+    b.store(struct.sizeOf[field] as Size, context, offset, value);
   }
   return context;
 }
 
-function emitField(b: Builder, source: FieldSource): Value {
-  return source.in === 'savedFlags' ? emitFlags(b, source) : b.site(source);
+function emitField(b: Builder, source: Exclude<FieldSource, { readonly in: 'addressOf' }>): Value {
+  switch (source.in) {
+    case 'savedFlags':
+      return emitFlags(b, source);
+    case 'lowHalf':
+      return b.unary('sext32', b.site({ in: 'register', register: source.register }));
+    default:
+      return b.site(source);
+  }
 }
 
 /** The flags register, put together again. */

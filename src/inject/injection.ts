@@ -7,6 +7,7 @@ import type { TargetProcess } from '../process/target-process.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
 import type { SharedMapping } from '../sys/shared-mapping.ts';
+import { Claims } from './claims.ts';
 import { InjectError } from './errors.ts';
 import { isInReach, PAGE_SIZE } from './gaps.ts';
 import {
@@ -47,6 +48,8 @@ export interface SitePatch {
   readonly wanted: Uint8Array;
   /** Instructions that begin inside the original bytes: the same ones in the trampoline. */
   readonly moves: ReadonlyMap<bigint, bigint>;
+  /** System calls of our own code that threads may wait in for long: where they go to make the same call again. */
+  readonly leaving?: ReadonlyMap<bigint, bigint>;
   /** It keeps threads safe that are still on their way through the other sites: undone when they have left. */
   readonly isGuard?: boolean;
 }
@@ -69,6 +72,8 @@ interface CodeRegion extends Region {
 
 export class Injection implements Disposable {
   readonly process: TargetProcess;
+  /** Which bytes of the target's code are displaced, and by whom. */
+  readonly claims = new Claims();
   readonly #codeRegions: CodeRegion[] = [];
   readonly #inherited: Region[] = [];
   /** Undo what would bring threads back to our code that are elsewhere. */
@@ -273,8 +278,8 @@ export class Injection implements Disposable {
     return this.process.isGone() || Buffer.compare(this.process.memory.read(address, bytes.length), bytes) === 0;
   }
 
-  #toPatch({ address, original, wanted, moves }: SitePatch): Patch {
-    return { address, expected: this.#asPatched(address, original), replacement: wanted, moves };
+  #toPatch({ address, original, wanted, moves, leaving = new Map() }: SitePatch): Patch {
+    return { address, expected: this.#asPatched(address, original), replacement: wanted, moves, leaving };
   }
 
   /** The original bytes of a place with the patches over them that are there now. */

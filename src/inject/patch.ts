@@ -14,6 +14,9 @@ import { InjectError } from './errors.ts';
 /** How deep stacks are searched for interrupted contexts, in bytes: more than a signal handler has in use. */
 const CONTEXT_LIMIT = 1024 * 1024;
 
+/** A thread in a system call stands behind the instruction that made it. */
+const SYSCALL_SIZE = 2n;
+
 /** Bytes of the longest patch of a site. */
 export const LONGEST_PATCH = 16;
 
@@ -26,6 +29,8 @@ export interface Patch {
   readonly replacement: Uint8Array;
   /** Instructions that begin inside the bytes: where threads that are about to run them go on instead. */
   readonly moves: ReadonlyMap<bigint, bigint>;
+  /** System calls of our own code that threads may wait in for long: where they go to make the same call again. */
+  readonly leaving?: ReadonlyMap<bigint, bigint>;
 }
 
 /** How a change went. */
@@ -131,13 +136,16 @@ function moveThreads(
   mappings: readonly Mapping[],
 ): number {
   let moved = 0;
+  const leaving = new Map(sorted.flatMap((patch) => [...(patch.leaving ?? [])]));
   const [first, end] = [sorted[0]!.address, endOf(sorted.at(-1)!) + BigInt(LONGEST_PATCH)];
   for (const thread of threads) {
     // Of hundreds of threads hardly one is near: the others need no second look.
-    if (thread.rip >= first && thread.rip < end && moveThread(thread, sorted)) moved++;
+    const isNear =
+      (thread.rip >= first && thread.rip < end) || leaving.has(thread.rip - SYSCALL_SIZE) || leaving.has(thread.rip);
+    if (isNear && moveThread(thread, sorted, leaving)) moved++;
     if (mappings.length === 0) continue;
     for (const context of interruptedContexts(thread, mappings, process.memory, CONTEXT_LIMIT)) {
-      const back = destination(context.rip, sorted);
+      const back = leaving.get(context.rip) ?? destination(context.rip, sorted);
       if (back === undefined) continue;
       process.memory.write(context.ripAddress, new Uint8Array(BigUint64Array.of(back).buffer));
       moved++;
@@ -147,9 +155,9 @@ function moveThreads(
 }
 
 /** A thread in a system call goes back to make it again, so that is where it is. */
-function moveThread(thread: StoppedThread, sorted: readonly Patch[]): boolean {
+function moveThread(thread: StoppedThread, sorted: readonly Patch[], leaving: ReadonlyMap<bigint, bigint>): boolean {
   const point = resumePoint(thread.registers);
-  const rip = destination(point.rip, sorted);
+  const rip = leaving.get(point.rip) ?? destination(point.rip, sorted);
   if (rip === undefined) return false;
   thread.registers = { ...point, rip };
   return true;

@@ -285,7 +285,7 @@ export class Session implements Disposable {
     const compiled = compileProgram(program, model, {
       nearAddress: near,
       features: this.#features,
-      preferred: [],
+      preferred: model.free ?? [],
       result: model.bypass === undefined ? undefined : Reg.RAX,
       helpers: HELPERS,
       maps: this.#maps,

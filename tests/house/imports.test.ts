@@ -44,6 +44,7 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
     'attach', // never attach/uprobe and its neighbours: the runtime does not know how anything is attached
   ],
   'attach/uprobe': ['attach', 'bytes', 'elf', 'btf', 'ir', 'maps', 'arch', 'compile', 'process', 'inject', 'helpers'],
+  'attach/syscall': ['attach', 'bytes', 'elf', 'arch', 'compile', 'process', 'inject', 'helpers'],
   cli: ['index.ts'],
 };
 

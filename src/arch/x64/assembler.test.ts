@@ -47,12 +47,13 @@ describe('Assembler', () => {
       a.bind(top);
       a.jmp(end); //            e9 06 00 00 00
       a.jcc('ne', top); //      75 f9
-      a.jcc('b', end, 'short'); // 72 02
+      a.jcc('b', end, 'short'); // 72 07
+      a.jrcxz(end); //             e3 05
       a.call(end); //           would be skipped
       a.bind(end);
       a.ret();
     });
-    assert.equal(Buffer.from(code).toString('hex'), `e909000000${'75f9'}${'7205'}e800000000c3`);
+    assert.equal(Buffer.from(code).toString('hex'), `e90b000000${'75f9'}${'7207'}${'e305'}e800000000c3`);
   });
 
   it('refuses a label that was never bound and one bound twice', () => {

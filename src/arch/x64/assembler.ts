@@ -346,6 +346,12 @@ export class Assembler {
     this.#jump(target, reach, 0x70 | CONDITION[condition], 0x0f80 | CONDITION[condition]);
   }
 
+  /** jrcxz label, which must be within 127 bytes: if rcx is zero; no flags */
+  jrcxz(target: Label): void {
+    this.#emit(0xe3);
+    this.#hole(target, 1);
+  }
+
   /** call label */
   call(target: Label): void {
     this.#emit(0xe8);

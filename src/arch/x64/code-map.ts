@@ -37,10 +37,19 @@ export class CodeMap {
   readonly #code: readonly LandingPart[];
   /** In ascending order of start, one for each start: the longest. */
   readonly #functions: readonly FunctionRange[];
+  /** What has yet to be looked through for landing places: a pass over the whole file, which not all who ask need. */
+  #unmarked: CodeImage | undefined;
 
   constructor(image: CodeImage) {
     this.#code = image.code.map((part) => new LandingPart(part));
     this.#functions = sortFunctions(image.functions);
+    this.#unmarked = image;
+  }
+
+  #markAll(): void {
+    const image = this.#unmarked;
+    if (image === undefined) return;
+    this.#unmarked = undefined;
     for (const { start } of this.#functions) this.#mark(start);
     for (const address of image.pointers) this.#mark(address);
     const tables = new Set<number>();
@@ -63,8 +72,17 @@ export class CodeMap {
     return { address: part.address + first, bytes: part.bytes.subarray(first, at + ahead) };
   }
 
+  /** Every address in the code where `bytes` lie, instructions or not, in ascending order within each run of code. */
+  *occurrences(bytes: Uint8Array): Generator<number> {
+    for (const part of this.#code) {
+      const code = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.length);
+      for (let at = code.indexOf(bytes); at >= 0; at = code.indexOf(bytes, at + 1)) yield part.address + at;
+    }
+  }
+
   /** True if control may come to `address` from elsewhere, by anything but a branch of one byte's reach. */
   mayLandAt(address: number): boolean {
+    this.#markAll();
     return this.#partAt(address)?.isMarked(address) ?? true;
   }
 

@@ -159,6 +159,11 @@ function takeInstructions(bytes: Uint8Array, at: number, range: FunctionRange, s
   return { length, readsFlags, doors };
 }
 
+/** True if control may come to `address` other than from the instruction in front. */
+export function mayBeEntered(code: CodeMap, address: number): boolean {
+  return code.mayLandAt(address) || findShortBranch(code, new Set([address])) !== undefined;
+}
+
 /** Where an instruction can be entered: at its first byte, and behind prefixes, as code does that skips a lock. */
 function* doorsOf(bytes: Uint8Array, start: number, length: number): Generator<number> {
   for (let at = start; at < start + length; at++) {
@@ -257,7 +262,7 @@ function endOf(code: CodeMap, start: number): number {
 }
 
 /** Decodes one instruction after the other; each is valid until the next is asked for. */
-function* decode(bytes: Uint8Array, address: number): Generator<Instruction> {
+export function* decode(bytes: Uint8Array, address: number): Generator<Instruction> {
   const { Decoder, DecoderOptions, Instruction } = iced();
   const decoder: Decoder = new Decoder(64, bytes, DecoderOptions.None);
   decoder.ip = BigInt(address);

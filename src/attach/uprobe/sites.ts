@@ -39,6 +39,7 @@ export class UprobeSites {
   constructor(injection: Injection) {
     this.#injection = injection;
     this.#returns = new ReturnSupport(injection);
+    injection.claims.join(this, (byte) => this.#owners.has(byte));
   }
 
   /**
@@ -58,6 +59,16 @@ export class UprobeSites {
     const site = known?.displaces(at) ? known : this.#newSite(target, place());
     const absorbed = this.#ownersOf(site);
     if (absorbed.length > 0) return { ...this.#merge(target, site, absorbed, at), at, where };
+    if ([...site.bytes()].some((byte) => this.#injection.claims.isTaken(byte, 1, this))) {
+      throw new AttachError(
+        'ATTACH_SITE_OVERLAP',
+        `cannot attach to ${site.place.name}: a traced system call is there`,
+        {
+          why: 'the instructions that its jump would replace have given way to another',
+          fix: 'attach to the system call instead, or take that off first',
+        },
+      );
+    }
     requireUntouched(this.#injection.process, target, site.place);
     return { site, absorbed, at, where };
   }

@@ -1,0 +1,207 @@
+/**
+ * One `syscall` instruction of the target: its programs, the trampolines they run in, and the jumps that lead there. A program that
+ * comes or goes changes where the jumps lead, never code that a thread may be in.
+ */
+import { SYSCALL_SIZE, type SyscallSite } from '../../arch/x64/syscall-sites.ts';
+import {
+  emitAround,
+  emitBefore,
+  emitBehind,
+  type SyscallPlace,
+  type SyscallProgram,
+  type SyscallTrampoline,
+} from '../../arch/x64/syscall-trampoline.ts';
+import { JUMP_SIZE } from '../../arch/x64/window.ts';
+import type { Injection } from '../../inject/injection.ts';
+import type { Module } from '../../process/module.ts';
+import { AttachError } from '../errors.ts';
+
+/** A program at a call. */
+export interface CallProbe {
+  readonly when: 'enter' | 'exit';
+  readonly program: SyscallProgram;
+}
+
+/** One of the jumps: where it stands, and where it leads. */
+interface Jump {
+  readonly at: bigint;
+  readonly original: Uint8Array;
+  /** The programs that its trampoline was made for last, and the trampoline. */
+  made: { readonly probes: readonly CallProbe[]; readonly laid: LaidTrampoline } | undefined;
+  isLaid: boolean;
+}
+
+interface LaidTrampoline extends Pick<SyscallTrampoline, 'moves' | 'copies'> {
+  readonly origin: bigint;
+}
+
+export class CallSite {
+  /** Every byte that is displaced, and the call. */
+  readonly bytes: readonly bigint[];
+  readonly #injection: Injection;
+  readonly #module: Module;
+  readonly #site: SyscallSite;
+  readonly #place: SyscallPlace;
+  /** In front of the call, or on it. */
+  readonly #front: Jump;
+  /** Behind it, if programs at the exit are reached from there. */
+  readonly #back: Jump | undefined;
+  /** Every trampoline in whose calls a thread may be waiting. */
+  readonly #calling: LaidTrampoline[] = [];
+  #probes: readonly CallProbe[] = [];
+
+  constructor(injection: Injection, module: Module, site: SyscallSite) {
+    this.#injection = injection;
+    this.#module = module;
+    this.#site = site;
+    const { at, number, lead, trail, keepsFlags } = site;
+    const address = module.bias + BigInt(at);
+    const isBeside = lead >= JUMP_SIZE;
+    const bytes = (from: number, size: number): Uint8Array => module.elf.bytesAt(BigInt(from), size);
+    this.#place = {
+      at: address,
+      number,
+      keepsFlags,
+      lead: bytes(at - lead, lead),
+      trail: isBeside ? new Uint8Array(0) : bytes(at + SYSCALL_SIZE, trail),
+    };
+    this.#front = jumpAt(address - BigInt(lead), bytes(at - lead, JUMP_SIZE));
+    if (isBeside && number !== undefined && trail > 0) {
+      this.#back = jumpAt(address + BigInt(SYSCALL_SIZE), bytes(at + SYSCALL_SIZE, JUMP_SIZE));
+    }
+    const size = lead + SYSCALL_SIZE + (this.#back !== undefined || !isBeside ? trail : 0);
+    this.bytes = Array.from({ length: size }, (_, n) => address + BigInt(n - lead));
+  }
+
+  /** True while a jump stands there. */
+  get isPatched(): boolean {
+    return this.#probes.length > 0;
+  }
+
+  /** Of the `syscall` instruction. */
+  get address(): bigint {
+    return this.#place.at;
+  }
+
+  /** Undefined where it is decided at run time. */
+  get number(): number | undefined {
+    return this.#place.number;
+  }
+
+  /**
+   * Has a program run there from now on.
+   *
+   * @throws {AttachError} ATTACH_SITE_PATCHED, ATTACH_SITE_INSTRUCTION; nothing is changed then
+   */
+  add(probe: CallProbe): void {
+    if (this.#probes.length === 0) this.#requireUntouched();
+    this.#set([...this.#probes, probe]);
+  }
+
+  remove(probe: CallProbe): void {
+    this.#set(this.#probes.filter((known) => known !== probe));
+  }
+
+  #set(probes: readonly CallProbe[]): void {
+    const enter = probes.filter(({ when }) => when === 'enter');
+    const exit = probes.filter(({ when }) => when === 'exit');
+    const [atFront, atBack] = this.#back === undefined ? [probes, []] : [enter, exit];
+    const changes = [this.#change(this.#front, atFront), ...(this.#back ? [this.#change(this.#back, atBack)] : [])];
+    for (const change of changes) change();
+    this.#probes = probes;
+  }
+
+  /** Makes the trampoline for some programs; the result has the jump lead there, or puts the bytes back if there are none. */
+  #change(jump: Jump, probes: readonly CallProbe[]): () => void {
+    const laid = probes.length === 0 ? undefined : this.#trampolineFor(jump, probes);
+    return () => {
+      if (laid === undefined && !jump.isLaid) return;
+      this.#injection.patch({
+        address: jump.at,
+        original: jump.original,
+        wanted: laid === undefined ? jump.original : nearJump(jump.at, laid.origin),
+        moves: laid?.moves ?? new Map(),
+        leaving: jump === this.#front ? this.#leavingFor(laid) : new Map(),
+      });
+      jump.isLaid = laid !== undefined;
+    };
+  }
+
+  /** Threads that wait in the kernel make the call again from where they would have come from. */
+  #leavingFor(next: LaidTrampoline | undefined): ReadonlyMap<bigint, bigint> {
+    const inPlace = next === undefined || this.#place.lead.length >= JUMP_SIZE;
+    const leaving = new Map<bigint, bigint>();
+    for (const { origin, copies } of this.#calling) {
+      if (origin === next?.origin) continue;
+      for (const [number, from] of copies) {
+        const to = next?.copies.get(number) ?? (inPlace ? this.#place.at : next?.copies.get(undefined));
+        if (to !== undefined) leaving.set(from, to);
+      }
+    }
+    return leaving;
+  }
+
+  #trampolineFor(jump: Jump, probes: readonly CallProbe[]): LaidTrampoline {
+    const { made } = jump;
+    if (made?.probes.length === probes.length && made.probes.every((probe, n) => isSame(probe, probes[n]!)))
+      return made.laid;
+    try {
+      const { origin, result } = this.#injection.layCode(this.#place.at, (address) => {
+        const { bytes, ...rest } = this.#emit(jump, probes, address);
+        return { bytes, result: rest };
+      });
+      const laid = { origin, ...result };
+      jump.made = { probes, laid };
+      if (result.copies.size > 0) this.#calling.push(laid);
+      return laid;
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new AttachError('ATTACH_SITE_INSTRUCTION', `cannot attach to ${this.name}: ${cause.message}`, { cause });
+    }
+  }
+
+  #emit(jump: Jump, probes: readonly CallProbe[], origin: bigint): SyscallTrampoline {
+    const of = (wanted: CallProbe['when']) =>
+      probes.filter(({ when }) => when === wanted).map(({ program }) => program);
+    if (jump === this.#back) {
+      const trail = this.#module.elf.bytesAt(BigInt(this.#site.at + SYSCALL_SIZE), this.#site.trail);
+      return emitBehind(of('exit'), { ...this.#place, trail }, origin);
+    }
+    const makesCall = this.#place.lead.length < JUMP_SIZE || of('exit').length > 0;
+    return makesCall
+      ? emitAround(of('enter'), of('exit'), this.#place, origin)
+      : emitBefore(of('enter'), this.#place, origin);
+  }
+
+  /** Whoever patched the place first would have its patch taken for the original. */
+  #requireUntouched(): void {
+    const start = this.bytes[0]!;
+    const found = this.#injection.process.memory.readUpTo(start, this.bytes.length);
+    const file = this.#module.elf.bytesAt(start - this.#module.bias, this.bytes.length);
+    if (Buffer.compare(found, file) === 0) return;
+    throw new AttachError('ATTACH_SITE_PATCHED', `cannot attach to ${this.name}: its code is not what the file has`, {
+      why: `the code in memory differs from ${this.#module.path}: another tracer or another remora has patched it`,
+      fix: 'take the other probe off first',
+    });
+  }
+
+  /** What to call it in messages. */
+  get name(): string {
+    return `the system call at 0x${this.#place.at.toString(16)} in ${this.#module.name}`;
+  }
+}
+
+function jumpAt(at: bigint, original: Uint8Array): Jump {
+  return { at, original, made: undefined, isLaid: false };
+}
+
+function isSame(a: CallProbe, b: CallProbe): boolean {
+  return a.program.program === b.program.program && a.when === b.when;
+}
+
+/** jmp rel32 */
+function nearJump(from: bigint, to: bigint): Uint8Array {
+  const bytes = Uint8Array.of(0xe9, 0, 0, 0, 0);
+  new DataView(bytes.buffer).setInt32(1, Number(to - from) - JUMP_SIZE, true);
+  return bytes;
+}
