@@ -63,6 +63,13 @@ export interface Emitted<T> {
 /** What programs do once their controller has died: until the hooks are taken off they stay, and cost some instructions. */
 export type Inheritance = 'go quiet' | 'run on';
 
+/** Changes that are made together. */
+interface Batch {
+  /** By address. */
+  readonly patches: Map<bigint, SitePatch>;
+  readonly undos: (() => void)[];
+}
+
 /** Code regions are append-only: a thread may be anywhere in them. */
 interface CodeRegion extends Region {
   used: number;
@@ -84,8 +91,7 @@ export class Injection implements Disposable {
   #lease: RobustWord | undefined;
   /** Sites whose bytes are not the original ones. */
   readonly #sites = new Map<bigint, SitePatch>();
-  /** Patches that wait for the end of a batch, by address. */
-  #batch: Map<bigint, SitePatch> | undefined;
+  #batch: Batch | undefined;
   #lastPauseUs = 0;
 
   /** @param process stays the caller's to dispose of, after this */
@@ -192,24 +198,37 @@ export class Injection implements Disposable {
    */
   patch(patch: SitePatch): void {
     if (this.#batch === undefined) this.#apply([patch]);
-    else this.#batch.set(patch.address, patch);
+    else this.#batch.patches.set(patch.address, patch);
   }
 
   /** Runs `body` and then makes all its patches in one stop: all, or none if it throws or one of them cannot be made. */
   batch<T>(body: () => T): T {
     if (this.#batch !== undefined) return body();
-    const batch = new Map<bigint, SitePatch>();
+    const batch: Batch = { patches: new Map(), undos: [] };
     this.#batch = batch;
-    let result: T;
     try {
-      result = body();
+      const result = this.#inBatch(body);
+      this.#apply([...batch.patches.values()]);
+      return result;
+    } catch (error) {
+      for (const undo of batch.undos.reverse()) undo();
+      throw error;
+    }
+  }
+
+  /** Has `undo` called, before those that came earlier, if the batch fails: what is known of sites is then as it was. */
+  onFailure(undo: () => void): void {
+    this.#batch?.undos.push(undo);
+  }
+
+  #inBatch<T>(body: () => T): T {
+    try {
+      return body();
     } finally {
       this.#batch = undefined;
       // Even if it threw: what was made may be used later.
       for (const region of this.#codeRegions) this.#writeStaged(region);
     }
-    this.#apply([...batch.values()]);
-    return result;
   }
 
   /**

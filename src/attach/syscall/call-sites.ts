@@ -28,7 +28,7 @@ export class CallSites {
 
   constructor(injection: Injection) {
     this.#injection = injection;
-    injection.claims.join(this, (byte) => this.#owned.has(byte));
+    injection.claims.join(this, (address, size) => this.#holds(address, size));
   }
 
   /** Has a program run at a call. @throws {AttachError} ATTACH_SITE_OVERLAP, ATTACH_SITE_PATCHED, ATTACH_SITE_INSTRUCTION */
@@ -50,6 +50,11 @@ export class CallSites {
     return this.#injection.process
       .modules()
       .flatMap((module) => (module.path === '[vdso]' ? [] : this.#callsOf(module)));
+  }
+
+  #holds(address: bigint, size: number): boolean {
+    for (let n = 0n; n < size; n++) if (this.#owned.has(address + n)) return true;
+    return false;
   }
 
   #callsOf(module: Module): ModuleCalls[] {

@@ -41,7 +41,7 @@ export function attachMany(
   const methods = new Set<string>();
   const removes: (() => void)[] = [];
   const detach = (): void => {
-    for (const remove of removes.splice(0)) remove();
+    for (const remove of removes) remove();
   };
   try {
     if (offset === 0) prepareFor(sites, kind, targets[0]!);

@@ -68,21 +68,16 @@ export class UprobeSite {
     return address >= this.place.at && address < this.end;
   }
 
-  /** Every byte that is its, patched or displaced. */
-  *bytes(): Generator<bigint> {
+  /** The bytes that are its, patched or displaced. */
+  get ranges(): readonly { readonly at: bigint; readonly size: number }[] {
     const { at, window, island } = this.place;
-    for (let n = 0n; n < window.length; n++) yield at + n;
-    if (island !== undefined) for (let n = 0n; n < JUMP_SIZE; n++) yield island.at + n;
+    const own = { at, size: window.length };
+    return island === undefined ? [own] : [own, { at: island.at, size: JUMP_SIZE }];
   }
 
   /** @throws {AttachError} ATTACH_SITE_INSTRUCTION */
   add(probe: SiteProbe): void {
     this.#set(probe.isGuard ? [probe, ...this.#probes] : [...this.#probes, probe]);
-  }
-
-  /** Makes sure that all is there: the patch may have been part of a change that failed. */
-  renew(): void {
-    this.#set(this.#probes);
   }
 
   remove(probe: SiteProbe): void {
@@ -102,8 +97,14 @@ export class UprobeSite {
     const patches = this.#patches(trampoline?.origin, trampoline?.moves ?? new Map());
     // The way is built from its end, and taken down from its beginning.
     if (trampoline === undefined) patches.reverse();
-    for (const patch of patches) this.#injection.patch({ ...patch, isGuard });
-    this.#probes = probes;
+    const before = this.#probes;
+    this.#injection.batch(() => {
+      for (const patch of patches) this.#injection.patch({ ...patch, isGuard });
+      this.#probes = probes;
+      this.#injection.onFailure(() => {
+        this.#probes = before;
+      });
+    });
   }
 
   /** What leads to `origin`, or nowhere; the last link of the chain first. */

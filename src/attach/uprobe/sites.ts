@@ -1,6 +1,7 @@
 /**
  * All sites of one target, and which bytes are whose: two jumps must not lie over each other. A probe at an instruction
- * that another site has displaced joins that site; sites whose windows would overlap become one.
+ * that another site has displaced joins that site; sites whose windows would overlap become one. What is remembered of them
+ * follows what was really changed: where a batch fails it is put back.
  */
 import { JUMP_SIZE, measureWindow } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
@@ -11,6 +12,7 @@ import { AttachError } from '../errors.ts';
 import { type ProbePlace, planProbe, requireUntouched, type SitePlace, sitePlaceOf } from './plan.ts';
 import { ReturnSupport } from './return-support.ts';
 import { type SiteProbe, UprobeSite } from './site.ts';
+import { SiteIndex } from './site-index.ts';
 
 /** Where a probe would run, and how it would be reached. */
 export interface LocatedProbe {
@@ -27,19 +29,19 @@ export class UprobeSites {
   readonly #injection: Injection;
   /** By address of the window. A site stays known when its last program is gone: its trampoline may be used again. */
   readonly #sites = new Map<bigint, UprobeSite>();
-  /** Of every byte that a patched site has. */
-  readonly #owners = new Map<bigint, UprobeSite>();
+  /** Which bytes the patched ones have. */
+  readonly #owners = new SiteIndex();
   /** Where each probe is: a site may have been absorbed by another since it was added. */
   readonly #homes = new Map<SiteProbe, UprobeSite>();
 
-  /** By address of the unwinder. */
-  readonly #guards = new Map<bigint, SiteProbe>();
+  /** Addresses of unwinders that have a probe of their own. */
+  readonly #guarded = new Set<bigint>();
   readonly #returns: ReturnSupport;
 
   constructor(injection: Injection) {
     this.#injection = injection;
     this.#returns = new ReturnSupport(injection);
-    injection.claims.join(this, (byte) => this.#owners.has(byte));
+    injection.claims.join(this, (address, size) => this.#owners.touches(address, size));
   }
 
   /**
@@ -52,14 +54,14 @@ export class UprobeSites {
     const plan = planProbe(wanted);
     const { at, where, window } = plan;
     // Its jump is in the place of this instruction, so the two are run by one trampoline.
-    const owner = this.#owners.get(at);
+    const owner = this.#owners.at(at);
     if (owner !== undefined) return { site: owner, absorbed: [], at, where };
     const known = this.#sites.get(at - BigInt(window.lead));
-    const place = () => sitePlaceOf(target, plan, (island) => this.#isFree(island));
+    const place = () => sitePlaceOf(target, plan, (island) => !this.#owners.touches(island, JUMP_SIZE));
     const site = known?.displaces(at) ? known : this.#newSite(target, place());
-    const absorbed = this.#ownersOf(site);
+    const absorbed = this.#owners.sharingBytesWith(site);
     if (absorbed.length > 0) return { ...this.#merge(target, site, absorbed, at), at, where };
-    if ([...site.bytes()].some((byte) => this.#injection.claims.isTaken(byte, 1, this))) {
+    if (site.ranges.some(({ at: start, size }) => this.#injection.claims.isTaken(start, size, this))) {
       throw new AttachError(
         'ATTACH_SITE_OVERLAP',
         `cannot attach to ${site.place.name}: a traced system call is there`,
@@ -83,17 +85,15 @@ export class UprobeSites {
     const unwinders = this.#returns.unwindersFor(target);
     const stack = this.#returns.stackFor(target);
     for (const unwinder of unwinders) {
-      const guard = this.#guards.get(unwinder.address);
-      if (guard === undefined) this.#guard(unwinder, stack.restoring(unwinder.address));
-      else this.#homes.get(guard)!.renew();
+      if (!this.#guarded.has(unwinder.address)) this.#guard(unwinder, stack.restoring(unwinder.address));
     }
   }
 
   #guard(unwinder: ResolvedFunction, program: LoweredProgram): void {
     const located = this.locate({ target: unwinder, offset: 0 });
-    const guard = { at: located.at, where: located.where, program, isGuard: true };
-    this.#join(located, guard);
-    this.#guards.set(unwinder.address, guard);
+    this.#join(located, { at: located.at, where: located.where, program, isGuard: true });
+    this.#guarded.add(unwinder.address);
+    this.#injection.onFailure(() => this.#guarded.delete(unwinder.address));
   }
 
   /**
@@ -105,21 +105,27 @@ export class UprobeSites {
   add(located: LocatedProbe, program: Pick<SiteProbe, 'program' | 'missedCell'>): () => void {
     const probe = { at: located.at, where: located.where, ...program };
     this.#join(located, probe);
-    return () => {
-      const home = this.#homes.get(probe)!;
-      home.remove(probe);
-      this.#homes.delete(probe);
-      if (!home.isPatched) this.#disown(home);
-    };
+    return () => this.#injection.batch(() => this.#remove(probe));
   }
 
   #join({ site, absorbed }: LocatedProbe, probe: SiteProbe): void {
-    for (const other of absorbed) {
-      const probes = other.clear();
-      this.#disown(other);
-      for (const moved of probes) this.#place(site, moved);
-    }
-    this.#place(site, probe);
+    this.#injection.batch(() => {
+      for (const other of absorbed) {
+        const probes = other.clear();
+        this.#disown(other);
+        for (const moved of probes) this.#place(site, moved);
+      }
+      this.#place(site, probe);
+    });
+  }
+
+  #remove(probe: SiteProbe): void {
+    const home = this.#homes.get(probe);
+    // It is off already, or what it came with failed.
+    if (home === undefined) return;
+    home.remove(probe);
+    this.#settle(probe, undefined);
+    if (!home.isPatched) this.#disown(home);
   }
 
   #newSite(target: ResolvedFunction, place: SitePlace): UprobeSite {
@@ -128,17 +134,22 @@ export class UprobeSites {
 
   #place(site: UprobeSite, probe: SiteProbe): void {
     site.add(probe);
-    this.#homes.set(probe, site);
+    this.#settle(probe, site);
     this.#sites.set(site.place.at, site);
-    for (const byte of site.bytes()) this.#owners.set(byte, site);
+    if (this.#owners.has(site)) return;
+    this.#owners.add(site);
+    this.#injection.onFailure(() => this.#owners.delete(site));
   }
 
   #disown(site: UprobeSite): void {
-    for (const byte of site.bytes()) this.#owners.delete(byte);
+    this.#owners.delete(site);
+    this.#injection.onFailure(() => this.#owners.add(site));
   }
 
-  #ownersOf(site: UprobeSite): readonly UprobeSite[] {
-    return [...new Set([...site.bytes()].map((byte) => this.#owners.get(byte)).filter((owner) => owner !== undefined))];
+  #settle(probe: SiteProbe, home: UprobeSite | undefined): void {
+    const before = this.#homes.get(probe);
+    this.#injection.onFailure(() => setOrDelete(this.#homes, probe, before));
+    setOrDelete(this.#homes, probe, home);
   }
 
   /** One site in the place of several whose windows lie over each other; `at` is to be in it. */
@@ -166,12 +177,12 @@ export class UprobeSites {
     const bytes = module.elf.bytesAt(BigInt(start), window.length);
     const place = { name, at: BigInt(start) + module.bias, window: bytes, island: undefined };
     const site = this.#newSite(target, place);
-    const absorbed = this.#ownersOf(site);
+    const absorbed = this.#owners.sharingBytesWith(site);
     return absorbed.length === overlapping.length ? { site, absorbed } : refuse('a third jump is in the way');
   }
+}
 
-  #isFree(island: bigint): boolean {
-    for (let n = 0n; n < JUMP_SIZE; n++) if (this.#owners.has(island + n)) return false;
-    return true;
-  }
+function setOrDelete<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {
+  if (value === undefined) map.delete(key);
+  else map.set(key, value);
 }

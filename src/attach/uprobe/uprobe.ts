@@ -34,16 +34,12 @@ export class UprobeAttachImpl implements AttachImpl<UprobePrivateData> {
     if (offset === 0) prepareFor(this.#sites, uprobe, target);
     const { located, model } = locateProbe(this.#sites, uprobe, { target, offset });
     const program = callback.compile(model(address), address);
-    const remove = this.#sites.add(located, { program, missedCell: callback.missedCell });
-    let attached = true;
+    const detach = this.#sites.add(located, { program, missedCell: callback.missedCell });
     return {
       target: `${target.module.name}:${at.symbol}${offset === 0 ? '' : `+${offset}`}`,
       address,
       method: located.site.method,
-      detach: () => {
-        if (attached) remove();
-        attached = false;
-      },
+      detach,
     };
   }
 }
