@@ -1,0 +1,38 @@
+/** Eight bytes of a stack, by byte: spilled, written, zero, or not written. Immutable but for the note that it was read. */
+import type { RegisterValue } from './value.ts';
+
+/** `spilled`: part of a register that was stored; `misc`: anything. */
+export type ByteKind = 'invalid' | 'spilled' | 'misc' | 'zero';
+
+const SLOT_SIZE = 8;
+
+/** What a slot holds. */
+export class StackSlot {
+  /** By byte, lowest address first. */
+  readonly bytes: readonly ByteKind[];
+  /** What was stored by its lowest bytes: all of a register, or the low half, two or one bytes of a number. */
+  readonly spilled: RegisterValue | undefined;
+  /** True once the program read what is here: a state in which it differs is not the same. */
+  read = false;
+  /** The slot that it is partly a copy of. */
+  readonly #basis: StackSlot | undefined;
+
+  constructor(bytes: readonly ByteKind[], spilled: RegisterValue | undefined = undefined, basis?: StackSlot) {
+    this.bytes = bytes;
+    this.spilled = spilled;
+    this.#basis = basis;
+  }
+
+  /** Notes that the program read it, and so all it was made of. */
+  markRead(): void {
+    for (let slot: StackSlot | undefined = this; slot !== undefined && !slot.read; slot = slot.#basis) slot.read = true;
+  }
+}
+
+/** Eight bytes of one kind. */
+export const WHOLE: Readonly<Record<ByteKind, readonly ByteKind[]>> = {
+  invalid: new Array<ByteKind>(SLOT_SIZE).fill('invalid'),
+  spilled: new Array<ByteKind>(SLOT_SIZE).fill('spilled'),
+  misc: new Array<ByteKind>(SLOT_SIZE).fill('misc'),
+  zero: new Array<ByteKind>(SLOT_SIZE).fill('zero'),
+};

@@ -1,0 +1,70 @@
+/** What is known at one place of one path through a program: the active functions with their registers and stacks. */
+import { FRAME_POINTER, REGISTER_COUNT } from '../insn/opcode.ts';
+import type { StackSlot } from './stack-slot.ts';
+import { Pointer, type RegisterValue } from './value.ts';
+
+/** Stack slots of a function: 512 bytes. Slot 0 holds bytes -8 to -1 of the frame pointer. */
+export const SLOT_COUNT = 64;
+
+/** One active function. */
+export interface Frame {
+  readonly subprogram: number;
+  /** Index of the instruction that called it; of no meaning in the first. */
+  readonly call: number;
+  /** r0 to r10. */
+  readonly registers: (RegisterValue | undefined)[];
+  /** By slot; undefined where nothing was written. */
+  readonly stack: (StackSlot | undefined)[];
+  /** How it was called, if not by a call. */
+  readonly callback: Callback | undefined;
+}
+
+/** A function that a helper calls. */
+export interface Callback {
+  /** What it may return. */
+  readonly returns: readonly [min: bigint, max: bigint];
+  /** How often it has been called, if that is a number that was counted. */
+  readonly depth: number;
+}
+
+/** Something that has to be given back, and the instruction that got it. */
+export interface Reference {
+  readonly id: number;
+  readonly insn: number;
+}
+
+/** A place of a path. */
+export interface State {
+  /** Index of the next instruction. */
+  insn: number;
+  /** The main function first, the running one last. */
+  readonly frames: Frame[];
+  /** In order of acquisition. */
+  references: readonly Reference[];
+}
+
+/** The frame of a function about to start. */
+export function newFrame(
+  subprogram: number,
+  call: number,
+  depth: number,
+  callback: Callback | undefined = undefined,
+): Frame {
+  const registers: (RegisterValue | undefined)[] = new Array(REGISTER_COUNT).fill(undefined);
+  registers[FRAME_POINTER] = new Pointer({ kind: 'stack', frame: depth });
+  return { subprogram, call, registers, stack: [], callback };
+}
+
+/** The running function. */
+export function currentFrame(state: State): Frame {
+  return state.frames[state.frames.length - 1]!;
+}
+
+/** A copy that can be changed without changing the original. */
+export function copyState({ insn, frames, references }: State): State {
+  return { insn, frames: frames.map(copyFrame), references };
+}
+
+function copyFrame({ registers, stack, ...frame }: Frame): Frame {
+  return { ...frame, registers: registers.slice(), stack: stack.slice() };
+}

@@ -1,0 +1,97 @@
+/**
+ * What a register or a spilled slot holds: a number or a pointer. Values are passed on by reference, so the same object
+ * in two places means the same number: what a branch tells of one, it tells of all.
+ */
+import type { MapSpec } from '../maps/map-type.ts';
+import { constantScalar, type Scalar } from './scalar.ts';
+
+/** What a register holds; undefined where nothing was written. */
+export type RegisterValue = ScalarValue | Pointer;
+
+/** A number that no pointer is. */
+export class ScalarValue {
+  readonly kind = 'scalar';
+  readonly scalar: Scalar;
+  /** True once a decision about safety rested on what is known of it; then a state that knows less is not the same. */
+  precise = false;
+  /** True once a stored state holds it: only those are ever compared. */
+  stored = false;
+  /** What it was computed from, as far as a stored state may hold it: precise with it. Emptied when it is precise. */
+  sources: ScalarValue[];
+
+  constructor(scalar: Scalar, sources: ScalarValue[] = []) {
+    this.scalar = scalar;
+    this.sources = sources;
+  }
+}
+
+/** A value computed from others. */
+export function derived(scalar: Scalar, ...from: readonly ScalarValue[]): ScalarValue {
+  const sources: ScalarValue[] = [];
+  for (const value of from) {
+    if (value.precise) continue;
+    // What no stored state holds is never compared: what it was made of is in its place.
+    if (value.stored || value.sources.length > 1) sources.push(value);
+    else if (value.sources.length === 1) sources.push(value.sources[0]!);
+  }
+  return new ScalarValue(scalar, sources);
+}
+
+/** Notes that safety rests on a number, and so on all that it was computed from. */
+export function markPrecise(value: RegisterValue): void {
+  if (value.kind !== 'scalar' || value.precise) return;
+  const pending = [value];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (next.precise) continue;
+    next.precise = true;
+    pending.push(...next.sources);
+    next.sources = [];
+  }
+}
+
+/** What a pointer points into: where it may go from there and back is a matter of offsets. */
+export type Region =
+  /** What the program is called with. */
+  | { readonly kind: 'context' }
+  /** The stack of the active function that many calls deep. Offset 0 is the frame pointer. */
+  | { readonly kind: 'stack'; readonly frame: number }
+  /** The map itself, as helpers take it. */
+  | { readonly kind: 'map'; readonly map: MapSpec }
+  | { readonly kind: 'mapValue'; readonly map: MapSpec }
+  | { readonly kind: 'mapKey'; readonly map: MapSpec }
+  | MemoryRegion
+  /** A subprogram, to be called back. */
+  | { readonly kind: 'function'; readonly subprogram: number };
+
+/** A run of bytes that a helper or a caller gives. */
+export interface MemoryRegion {
+  readonly kind: 'memory';
+  /** In bytes. */
+  readonly size: number;
+  readonly writable: boolean;
+  /** The reference that is given back with it; 0: none. */
+  readonly reference: number;
+  /** Only what bpf_ringbuf_reserve gave may be given to bpf_ringbuf_submit. */
+  readonly origin: 'ringbuf' | 'argument';
+}
+
+const NOWHERE_ELSE = constantScalar(0n);
+
+/** An address: of a place that many bytes into a region. */
+export class Pointer {
+  readonly kind = 'pointer';
+  readonly region: Region;
+  /** It may be 0 instead. */
+  readonly orNull: boolean;
+  /** The part of the offset that is known, in bytes. */
+  readonly offset: number;
+  /** The part that is not; a constant 0 in most. */
+  readonly variable: Scalar;
+
+  constructor(region: Region, orNull = false, offset = 0, variable = NOWHERE_ELSE) {
+    this.region = region;
+    this.orNull = orNull;
+    this.offset = offset;
+    this.variable = variable;
+  }
+}
