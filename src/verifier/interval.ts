@@ -48,8 +48,7 @@ export function reconcile64({ umin, umax, smin, smax }: Bounds64): Bounds64 | un
     if (low.min > low.max) return undefined;
     return { umin: low.min, umax: low.max, smin: low.min, smax: low.max };
   }
-  if (low.min > low.max)
-    return { umin: high.min + BIT_64, umax: high.max + BIT_64, smin: high.min, smax: high.max };
+  if (low.min > low.max) return { umin: high.min + BIT_64, umax: high.max + BIT_64, smin: high.min, smax: high.max };
   return { umin: low.min, umax: high.max + BIT_64, smin: high.min, smax: low.max };
 }
 
@@ -63,8 +62,7 @@ export function reconcile32({ umin32, umax32, smin32, smax32 }: Bounds32): Bound
     if (lowMin > lowMax) return undefined;
     return { umin32: lowMin, umax32: lowMax, smin32: lowMin, smax32: lowMax };
   }
-  if (lowMin > lowMax)
-    return { umin32: highMin + BIT_32, umax32: highMax + BIT_32, smin32: highMin, smax32: highMax };
+  if (lowMin > lowMax) return { umin32: highMin + BIT_32, umax32: highMax + BIT_32, smin32: highMin, smax32: highMax };
   return { umin32: lowMin, umax32: highMax + BIT_32, smin32: highMin, smax32: lowMax };
 }
 

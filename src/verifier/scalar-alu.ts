@@ -17,8 +17,8 @@ import {
   U64_MAX,
 } from './interval.ts';
 import { ANY, constantOf, constantScalar, deduce, LOADED, type Scalar, signedRange } from './scalar.ts';
-import * as tnum from './tnum.ts';
 import type { Tnum } from './tnum.ts';
+import * as tnum from './tnum.ts';
 
 /** One operator; `ranges` of width 32 see the low halves as numbers of that width. */
 interface Row {
@@ -90,7 +90,11 @@ export function compute(operator: Exclude<AluOperator, 'mov'>, width: Width, a: 
   if (isShift(operator) && b.umax !== b.umin) return opaque;
   if (isShift(operator) && b.umin >= BigInt(width)) return opaque;
   if (width === 32) {
-    const half = { ...ANY, bits: tnum.low32(row.bits(tnum.low32(a.bits), tnum.low32(b.bits), 32)), ...row.ranges32(a, b) };
+    const half = {
+      ...ANY,
+      bits: tnum.low32(row.bits(tnum.low32(a.bits), tnum.low32(b.bits), 32)),
+      ...row.ranges32(a, b),
+    };
     return zeroExtended(deduce(half) ?? LOADED[4]);
   }
   const result = { ...ANY64, ...ANY32, bits: row.bits(a.bits, b.bits, 64), ...row.ranges64(a, b) };
@@ -131,7 +135,8 @@ export function signExtended(a: Scalar, bits: 8 | 16 | 32, width: Width): Scalar
   let range = signedRange(-size / 2n, size / 2n - 1n);
   if (a.smax - a.smin < size && min <= max) range = signedRange(min, max);
   else if (BigInt(a.smax32 - a.smin32) < size && small <= large) range = signedRange(small, large);
-  const wide = deduce({ ...range, bits: tnum.intersect(range.bits, tnum.signExtend(a.bits, bits)) ?? range.bits }) ?? range;
+  const wide =
+    deduce({ ...range, bits: tnum.intersect(range.bits, tnum.signExtend(a.bits, bits)) ?? range.bits }) ?? range;
   return width === 64 ? wide : zeroExtended(wide);
 }
 

@@ -59,7 +59,10 @@ const RULES: Readonly<Record<Condition, Readonly<Record<Width, Rule>>>> = {
   jsle: signedLessOrEqual,
   jsgt: { 64: swapped(signedLess[64]), 32: swapped(signedLess[32]) },
   jsge: { 64: swapped(signedLessOrEqual[64]), 32: swapped(signedLessOrEqual[32]) },
-  jset: { 64: (a, b) => both(withBit(a, b, 64), withBit(b, a, 64)), 32: (a, b) => both(withBit(a, b, 32), withBit(b, a, 32)) },
+  jset: {
+    64: (a, b) => both(withBit(a, b, 64), withBit(b, a, 64)),
+    32: (a, b) => both(withBit(a, b, 32), withBit(b, a, 32)),
+  },
   clear: {
     64: (a, b) => both(withoutBits(a, b, 64), withoutBits(b, a, 64)),
     32: (a, b) => both(withoutBits(a, b, 32), withoutBits(b, a, 32)),
@@ -81,7 +84,12 @@ const OPPOSITE: Readonly<Record<JumpCondition, Condition>> = {
 };
 
 /** The sides of a comparison where it is true, and where it is not. At least one of both happens. */
-export function branch(condition: JumpCondition, width: Width, a: Scalar, b: Scalar): { taken: Refined; passed: Refined } {
+export function branch(
+  condition: JumpCondition,
+  width: Width,
+  a: Scalar,
+  b: Scalar,
+): { taken: Refined; passed: Refined } {
   return { taken: RULES[condition][width](a, b), passed: RULES[OPPOSITE[condition]][width](a, b) };
 }
 

@@ -25,7 +25,12 @@ const corner = fc.oneof(
 
 /** A number and a set it is in: what is known comes from other members of the set. */
 const member = fc
-  .tuple(corner, corner, unsigned(64n), fc.subarray(['unsigned', 'signed', 'u32', 's32', 'bits', 'constant'], { minLength: 0 }))
+  .tuple(
+    corner,
+    corner,
+    unsigned(64n),
+    fc.subarray(['unsigned', 'signed', 'u32', 's32', 'bits', 'constant'], { minLength: 0 }),
+  )
   .map(([number, other, mask, kinds]) => {
     const half = (n: bigint): number => Number(BigInt.asUintN(32, n));
     const order = <T extends bigint | number>(a: T, b: T): [T, T] => (a < b ? [a, b] : [b, a]);
@@ -93,7 +98,10 @@ describe('a set of numbers', () => {
       it(`${operator} of ${width} bits gives what the numbers give`, () => {
         fc.assert(
           fc.property(member, member, (a, b) => {
-            const result = BigInt.asUintN(width, concrete(BigInt.asUintN(width, a.number), BigInt.asUintN(width, b.number), width));
+            const result = BigInt.asUintN(
+              width,
+              concrete(BigInt.asUintN(width, a.number), BigInt.asUintN(width, b.number), width),
+            );
             holds(compute(operator as keyof typeof ALU, width, a.set!, b.set!), result);
           }),
           { numRuns: RUNS },
@@ -134,7 +142,11 @@ describe('a set of numbers', () => {
   for (const [what, set, text] of [
     ['a number', constantScalar(-1n), '-1'],
     ['any', ANY, 'scalar()'],
-    ['a byte', unsignedRange(0n, 255n), 'scalar(smin=0,smax=255,umax=255,smin32=0,smax32=255,umax32=255,var_off=(0x0; 0xff))'],
+    [
+      'a byte',
+      unsignedRange(0n, 255n),
+      'scalar(smin=0,smax=255,umax=255,smin32=0,smax32=255,umax32=255,var_off=(0x0; 0xff))',
+    ],
   ] as const) {
     it(`prints ${what}`, () => assert.equal(describeScalar(set), text));
   }

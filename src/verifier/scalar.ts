@@ -23,8 +23,8 @@ import {
   U64_MAX,
   unsignedHalf,
 } from './interval.ts';
-import * as tnum from './tnum.ts';
 import type { Tnum } from './tnum.ts';
+import * as tnum from './tnum.ts';
 
 export interface Scalar extends Bounds64, Bounds32 {
   readonly bits: Tnum;

@@ -60,6 +60,8 @@ export type Region =
   | { readonly kind: 'mapValue'; readonly map: MapSpec }
   | { readonly kind: 'mapKey'; readonly map: MapSpec }
   | MemoryRegion
+  /** What a helper gave that only helpers look into. */
+  | { readonly kind: 'task' }
   /** A subprogram, to be called back. */
   | { readonly kind: 'function'; readonly subprogram: number };
 

@@ -1,0 +1,87 @@
+/** Instructions that compute: numbers from numbers, pointers from pointers and numbers. */
+import type { Operation } from '../insn/form.ts';
+import { movePointer, wrong } from './pointer-arithmetic.ts';
+import { ANY, LOADED, unsignedRange } from './scalar.ts';
+import { compute, negate, signExtended, zeroExtended } from './scalar-alu.ts';
+import { number, operand, read, refuse, type Step, write } from './step.ts';
+import type { Pointer, RegisterValue, ScalarValue } from './value.ts';
+
+type Alu = Extract<Operation, { kind: 'alu' }>;
+type Of<K extends Operation['kind']> = Extract<Operation, { kind: K }>;
+
+/** `dst OPERATOR= operand`. */
+export function stepAlu(step: Step, operation: Alu): void {
+  const { insn } = step;
+  const right = operand(step, operation.operand);
+  if (operation.operator === 'mov') {
+    write(step, insn.dst, operation.width === 64 ? right : lowHalf(right));
+    return;
+  }
+  checkImmediate(step, operation);
+  write(step, insn.dst, combine(step, operation, read(step, insn.dst), right));
+}
+
+function combine(
+  step: Step,
+  { operator, width }: Alu & { operator: Exclude<Alu['operator'], 'mov'> },
+  left: RegisterValue,
+  right: RegisterValue,
+): RegisterValue {
+  const { dst } = step.insn;
+  if (left.kind === 'scalar' && right.kind === 'scalar') {
+    return number(compute(operator, width, left.scalar, right.scalar), left, right);
+  }
+  // A difference of addresses is a number of which nothing is known.
+  if (operator === 'sub' && width === 32) return number(LOADED[4]);
+  if (operator === 'sub' && left.kind === 'pointer' && right.kind === 'pointer') return number(ANY);
+  if (left.kind === 'pointer' && right.kind === 'pointer') {
+    throw wrong(step, `R${dst} pointer ${operator === 'add' ? '+=' : operator} pointer prohibited`);
+  }
+  if (width === 32) throw wrong(step, `R${dst} 32-bit pointer arithmetic prohibited`);
+  if (left.kind === 'scalar') {
+    if (operator === 'sub') throw wrong(step, `R${dst} tried to subtract pointer from scalar`);
+    return movePointer(step, operator, right as Pointer, left, dst);
+  }
+  return movePointer(step, operator, left, right as ScalarValue, dst);
+}
+
+/** The kernel refuses by the number alone what would do nothing useful. */
+function checkImmediate(step: Step, { operator, width, operand: from }: Alu): void {
+  if (from !== 'imm') return;
+  const { imm } = step.insn;
+  if ((operator === 'div' || operator === 'mod' || operator === 'sdiv' || operator === 'smod') && imm === 0) {
+    throw refuse(step, 'VERIFIER_BAD_NUMBER', 'div by zero');
+  }
+  if ((operator === 'lsh' || operator === 'rsh' || operator === 'arsh') && (imm < 0 || imm >= width)) {
+    throw refuse(step, 'VERIFIER_BAD_NUMBER', `invalid shift ${imm}`);
+  }
+}
+
+/** The low half with zeros above; of a pointer nothing is known then. */
+function lowHalf(value: RegisterValue): RegisterValue {
+  if (value.kind === 'pointer') return number(LOADED[4]);
+  const half = zeroExtended(value.scalar);
+  return half === value.scalar ? value : number(half, value);
+}
+
+export function stepNegate(step: Step, { width }: Of<'neg'>): void {
+  const value = read(step, step.insn.dst);
+  const opaque = width === 64 ? ANY : LOADED[4];
+  write(step, step.insn.dst, value.kind === 'scalar' ? number(negate(width, value.scalar), value) : number(opaque));
+}
+
+export function stepSignExtend(step: Step, { bits, width }: Of<'movsx'>): void {
+  const value = read(step, step.insn.src);
+  if (value.kind === 'pointer') {
+    write(step, step.insn.dst, number(width === 64 ? ANY : LOADED[4]));
+    return;
+  }
+  const extended = signExtended(value.scalar, bits, width);
+  const isSame = width === 64 && value.scalar.smin >= extended.smin && value.scalar.smax <= extended.smax;
+  write(step, step.insn.dst, isSame ? value : number(extended, value));
+}
+
+export function stepEndian(step: Step, { bits }: Of<'endian'>): void {
+  read(step, step.insn.dst);
+  write(step, step.insn.dst, number(bits === 64 ? ANY : unsignedRange(0n, (1n << BigInt(bits)) - 1n)));
+}
