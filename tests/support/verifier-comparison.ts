@@ -1,0 +1,105 @@
+/** Verdicts on generated programs, ours beside the kernel's. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { surveyObject } from '../../src/object/read-object.ts';
+import { policyDifference } from '../verifier/policy-differences.ts';
+import type { KernelOracle, KernelVerdict } from './kernel-oracle.ts';
+import { minimise } from './minimise.ts';
+import { COMPILERS, objectFile, objectNames } from './objects.ts';
+import { mutate } from './program-edits.ts';
+import { Random } from './random-program.ts';
+import { randomSubject } from './verifier-programs.ts';
+import { type OurVerdict, ourVerdict, type VerifierSubject } from './verifier-subject.ts';
+
+/** Both verdicts on one program. */
+export interface Comparison {
+  readonly seed: number;
+  readonly subject: VerifierSubject;
+  readonly ours: OurVerdict;
+  readonly kernel: KernelVerdict;
+  /** `unsafe`: the kernel refuses what we accept; `strict`: the reverse; otherwise the name of a difference in policy. */
+  readonly outcome: 'accepted' | 'refused' | 'unsafe' | 'strict' | 'bug' | { readonly policy: string };
+}
+
+/** Programs that seeds are turned into: random ones, and mutations of random and of real ones. */
+export class SubjectSource {
+  readonly #real: readonly VerifierSubject[];
+
+  /** @param directory of an outside set of objects, if there is one */
+  constructor(directory?: string) {
+    this.#real = [...ownSubjects(), ...(directory === undefined ? [] : outsideSubjects(directory))];
+  }
+
+  /** The program of a seed; some seeds have none. */
+  make(seed: number): VerifierSubject | undefined {
+    const random = new Random(seed ^ 0x5eed);
+    const isReal = this.#real.length > 0 && random.chance(0.3);
+    const subject = isReal ? random.pick(this.#real) : randomSubject(seed);
+    if (!isReal && random.chance(0.5)) return subject;
+    const program = mutate(subject.program, random);
+    return program && { ...subject, btf: undefined, program };
+  }
+}
+
+/** Asks both. */
+export function compare(seed: number, subject: VerifierSubject, oracle: KernelOracle): Comparison {
+  const kernel = oracle.verdict(subject);
+  const ours = verdictOrBug(subject);
+  return { seed, subject, ours, kernel, outcome: outcomeOf(ours, kernel) };
+}
+
+/** The same disagreement in as few instructions as possible. */
+export function reduce(found: Comparison, oracle: KernelOracle): Comparison {
+  let best = found;
+  minimise(found.subject.program, (program) => {
+    const candidate = compare(found.seed, { ...found.subject, program }, oracle);
+    if (candidate.outcome !== found.outcome) return false;
+    // A bug stays the same bug.
+    if (found.outcome === 'bug' && candidate.ours.message !== found.ours.message) return false;
+    best = candidate;
+    return true;
+  });
+  return best;
+}
+
+const BUG = 'BUG: ';
+
+function verdictOrBug(subject: VerifierSubject): OurVerdict {
+  try {
+    return ourVerdict(subject);
+  } catch (error) {
+    const message =
+      error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 3).join(' ') : `${error}`;
+    return { accepted: false, message: BUG + message, slot: undefined, processed: 0 };
+  }
+}
+
+function outcomeOf(ours: OurVerdict, kernel: KernelVerdict): Comparison['outcome'] {
+  if (ours.message.startsWith(BUG)) return 'bug';
+  if (ours.accepted === kernel.accepted) return ours.accepted ? 'accepted' : 'refused';
+  const policy = policyDifference(ours, kernel);
+  if (policy !== undefined) return { policy: policy.name };
+  return ours.accepted ? 'unsafe' : 'strict';
+}
+
+function ownSubjects(): VerifierSubject[] {
+  return COMPILERS.flatMap((compiler) =>
+    objectNames(compiler)
+      .filter((name) => !name.includes('legacy'))
+      .flatMap((name) => subjectsOf(objectFile(name, compiler))),
+  );
+}
+
+function outsideSubjects(directory: string): VerifierSubject[] {
+  const rows: { object: string }[] = JSON.parse(readFileSync(join(directory, 'expect.json'), 'utf8'));
+  const names = [...new Set(rows.map(({ object }) => object))];
+  return names.flatMap((name) => subjectsOf(readFileSync(join(directory, 'objects', name))));
+}
+
+/** The kernel is asked without the object's types, so programs with global functions are left out. */
+function subjectsOf(file: Uint8Array): VerifierSubject[] {
+  const { programs, maps } = surveyObject(file);
+  return programs
+    .filter(({ subprograms }) => subprograms.slice(1).every(({ linkage }) => linkage === 'static'))
+    .map((program) => ({ program, maps, type: 'uprobe' }));
+}
