@@ -1,5 +1,5 @@
 /** Instructions that compute: numbers from numbers, pointers from pointers and numbers. */
-import type { Operation } from '../insn/form.ts';
+import type { AluOperator, Operation, Width } from '../insn/form.ts';
 import { movePointer, wrong } from './pointer-arithmetic.ts';
 import { ANY, LOADED, unsignedRange } from './scalar.ts';
 import { compute, negate, signExtended, zeroExtended } from './scalar-alu.ts';
@@ -18,12 +18,13 @@ export function stepAlu(step: Step, operation: Alu): void {
     return;
   }
   checkImmediate(step, operation);
-  write(step, insn.dst, combine(step, operation, read(step, insn.dst), right));
+  write(step, insn.dst, combine(step, operation.operator, operation.width, read(step, insn.dst), right));
 }
 
 function combine(
   step: Step,
-  { operator, width }: Alu & { operator: Exclude<Alu['operator'], 'mov'> },
+  operator: Exclude<AluOperator, 'mov'>,
+  width: Width,
   left: RegisterValue,
   right: RegisterValue,
 ): RegisterValue {

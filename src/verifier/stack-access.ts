@@ -4,6 +4,7 @@
  * Source: Linux kernel/bpf/verifier.c, check_stack_read, check_stack_write.
  */
 
+import type { AccessSize } from '../insn/form.ts';
 import type { Access, WordAccess } from './memory.ts';
 import { MAX_OFFSET } from './pointer-arithmetic.ts';
 import { constantOf, constantScalar, describeScalar, LOADED } from './scalar.ts';
@@ -28,8 +29,8 @@ export function loadStack(access: WordAccess): RegisterValue {
   const { frame, first, last } = checkStackRange(access);
   const { size } = access;
   if (first !== last) {
-    const bytes = readBytes(frame, first, last + size);
-    return bytes === 'zero' ? number(constantScalar(0n)) : number(LOADED[size]);
+    readBytes(frame, first, last + size);
+    return number(areZero(frame, first, last + size) ? constantScalar(0n) : LOADED[size]);
   }
   const slot = frame.stack[slotOf(first)];
   if (slot === undefined) return number(LOADED[size]);
@@ -75,15 +76,37 @@ export function storeStack(access: WordAccess, value: RegisterValue): void {
   frame.stack[index] = overwritten(before, at, at + size, isZero ? 'zero' : 'misc');
 }
 
-/** The weakest thing that all bytes from `first` to `end` (exclusive) are; they count as read. */
-export function readBytes(frame: Frame, first: number, end: number): ByteKind {
-  let weakest: ByteKind = 'zero';
+/** Notes that the bytes from `first` to `end` (exclusive) are read. */
+export function readBytes(frame: Frame, first: number, end: number): void {
+  for (let offset = first; offset < end; offset += SLOT_SIZE - byteOf(offset)) frame.stack[slotOf(offset)]?.markRead();
+}
+
+/** True if all those bytes are 0; safety rests on it then. */
+function areZero(frame: Frame, first: number, end: number): boolean {
+  const spilled: RegisterValue[] = [];
   for (let offset = first; offset < end; offset++) {
     const slot = frame.stack[slotOf(offset)];
-    slot?.markRead();
-    if (byteKind(slot, byteOf(offset)) !== 'zero') weakest = 'misc';
+    if (byteKind(slot, byteOf(offset)) !== 'zero') return false;
+    if (slot?.spilled !== undefined) spilled.push(slot.spilled);
   }
-  return weakest;
+  spilled.forEach(markPrecise);
+  return true;
+}
+
+/** The number that `size` bytes hold, if that is known: at the beginning of a slot, or zeros. Safety rests on it then. */
+export function constantBytes(frame: Frame, offset: number, size: AccessSize): number | undefined {
+  const slot = frame.stack[slotOf(offset)];
+  const at = byteOf(offset);
+  if (slot === undefined || offset < -STACK_SIZE) return undefined;
+  const { spilled, bytes } = slot;
+  if (at === 0 && spilled?.kind === 'scalar' && bytes[size - 1] === 'spilled') {
+    const number = constantOf(truncated(spilled.scalar, size));
+    if (number === undefined) return undefined;
+    markPrecise(spilled);
+    return Number(number);
+  }
+  for (let byte = at; byte < at + size; byte++) if (bytes[byte] !== 'zero') return undefined;
+  return 0;
 }
 
 /** Whoever writes there may write anything. */

@@ -1,4 +1,5 @@
 /** What is known at one place of one path through a program: the active functions with their registers and stacks. */
+import type { Callback } from '../helpers/prototype.ts';
 import { FRAME_POINTER, REGISTER_COUNT } from '../insn/opcode.ts';
 import type { StackSlot } from './stack-slot.ts';
 import { Pointer, type RegisterValue } from './value.ts';
@@ -15,22 +16,19 @@ export interface Frame {
   readonly registers: (RegisterValue | undefined)[];
   /** By slot; undefined where nothing was written. */
   readonly stack: (StackSlot | undefined)[];
-  /** How it was called, if not by a call. */
+  /** The helper that calls it again and again; undefined if it was called by a call. */
   readonly callback: Callback | undefined;
-}
-
-/** A function that a helper calls. */
-export interface Callback {
-  /** What it may return. */
-  readonly returns: readonly [min: bigint, max: bigint];
-  /** How often it has been called, if that is a number that was counted. */
-  readonly depth: number;
+  /** How often helpers of this function have called back so far, if they count. */
+  callbacks: number;
 }
 
 /** Something that has to be given back, and the instruction that got it. */
 export interface Reference {
   readonly id: number;
+  /** Index of the instruction. */
   readonly insn: number;
+  /** How many calls deep. */
+  readonly frame: number;
 }
 
 /** A place of a path. */
@@ -41,6 +39,8 @@ export interface State {
   readonly frames: Frame[];
   /** In order of acquisition. */
   references: readonly Reference[];
+  /** How often may_goto has been passed. */
+  passes: number;
 }
 
 /** The frame of a function about to start. */
@@ -52,7 +52,7 @@ export function newFrame(
 ): Frame {
   const registers: (RegisterValue | undefined)[] = new Array(REGISTER_COUNT).fill(undefined);
   registers[FRAME_POINTER] = new Pointer({ kind: 'stack', frame: depth });
-  return { subprogram, call, registers, stack: [], callback };
+  return { subprogram, call, registers, stack: [], callback, callbacks: 0 };
 }
 
 /** The running function. */
@@ -61,8 +61,8 @@ export function currentFrame(state: State): Frame {
 }
 
 /** A copy that can be changed without changing the original. */
-export function copyState({ insn, frames, references }: State): State {
-  return { insn, frames: frames.map(copyFrame), references };
+export function copyState({ frames, ...state }: State): State {
+  return { ...state, frames: frames.map(copyFrame) };
 }
 
 function copyFrame({ registers, stack, ...frame }: Frame): Frame {

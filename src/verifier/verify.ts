@@ -3,16 +3,13 @@
  * says where it does not.
  */
 import type { Btf } from '../btf/btf.ts';
-import type { Helper, Permission } from '../helpers/helper.ts';
+import type { Permission, Prototype } from '../helpers/prototype.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import type { LinkedProgram } from '../object/spec.ts';
 import { checkStructure, type VerifiedProgram } from './check-structure.ts';
 import { VerifierError } from './errors.ts';
 import type { ProgramKind } from './program-kind.ts';
 import type { State } from './state.ts';
-
-/** What a helper promises and asks: what the verifier knows of it. */
-export type Prototype = Pick<Helper, 'name' | 'args' | 'returns' | 'requires'>;
 
 /** What surrounds a program. */
 export interface VerifyOptions {

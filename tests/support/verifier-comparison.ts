@@ -53,13 +53,19 @@ export function reduce(found: Comparison, oracle: KernelOracle): Comparison {
   let best = found;
   minimise(found.subject.program, (program) => {
     const candidate = compare(found.seed, { ...found.subject, program }, oracle);
-    if (candidate.outcome !== found.outcome) return false;
-    // A bug stays the same bug.
-    if (found.outcome === 'bug' && candidate.ours.message !== found.ours.message) return false;
+    if (kindOf(candidate) !== kindOf(found)) return false;
     best = candidate;
     return true;
   });
   return best;
+}
+
+/** What a disagreement is about: who refuses and in which words, numbers left out. */
+export function kindOf({ outcome, ours, kernel }: Comparison): string {
+  if (typeof outcome !== 'string') return `policy: ${outcome.policy}`;
+  const message = outcome === 'unsafe' ? kernel.message : ours.message;
+  const words = message.split('\n').find((line) => !/^(\d+: |from \d+ to|; )/.test(line)) ?? '';
+  return `${outcome}: ${words.replace(/-?\b(0x[0-9a-f]+|\d+)\b/g, 'N').replace(/\bR\d+/g, 'R')}`;
 }
 
 const BUG = 'BUG: ';
@@ -82,10 +88,13 @@ function outcomeOf(ours: OurVerdict, kernel: KernelVerdict): Comparison['outcome
   return ours.accepted ? 'unsafe' : 'strict';
 }
 
+/** Objects that are refused before anybody looks at their programs. */
+const UNREADABLE = ['unsupported-legacy-maps', 'unsupported-data-pointer'];
+
 function ownSubjects(): VerifierSubject[] {
   return COMPILERS.flatMap((compiler) =>
     objectNames(compiler)
-      .filter((name) => !name.includes('legacy'))
+      .filter((name) => !UNREADABLE.includes(name))
       .flatMap((name) => subjectsOf(objectFile(name, compiler))),
   );
 }

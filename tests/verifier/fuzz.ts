@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { disassemble } from '../../src/insn/disassemble.ts';
 import type { LinkedProgram } from '../../src/object/spec.ts';
 import { KernelOracle, whyNoOracle } from '../support/kernel-oracle.ts';
-import { type Comparison, compare, reduce, SubjectSource } from '../support/verifier-comparison.ts';
+import { type Comparison, compare, kindOf, reduce, SubjectSource } from '../support/verifier-comparison.ts';
 
 const { values } = parseArgs({
   options: {
@@ -79,9 +79,7 @@ function summary(): string {
 function show(): void {
   const groups = new Map<string, Comparison[]>();
   for (const comparison of found) {
-    const { outcome, ours, kernel } = comparison;
-    const message = outcome === 'unsafe' ? kernel.message : ours.message;
-    const key = `${outcome}: ${lastWords(message).replace(/-?\b(0x[0-9a-f]+|\d+)\b/g, 'N')}`;
+    const key = kindOf(comparison);
     groups.set(key, [...(groups.get(key) ?? []), comparison]);
   }
   const shown = [...groups].sort(([a, x], [b, y]) => rank(b) - rank(a) || y.length - x.length);
@@ -97,11 +95,6 @@ function show(): void {
 
 function rank(key: string): number {
   return key.startsWith('bug') ? 2 : key.startsWith('unsafe') ? 1 : 0;
-}
-
-function lastWords(message: string): string {
-  const lines = message.split('\n').filter((line) => !/^(\d+: |from \d+ to|processed|; )/.test(line));
-  return lines[0] ?? '';
 }
 
 function listing({ insns, references }: LinkedProgram): string {

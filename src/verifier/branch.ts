@@ -1,0 +1,124 @@
+/**
+ * Branches: which ways there are, and what each tells of the values that were compared, wherever they are held.
+ * Source: Linux kernel/bpf/verifier.c, check_cond_jmp_op.
+ */
+import type { JumpCondition, Operation } from '../insn/form.ts';
+import { forgetReference } from './references.ts';
+import { constantOf, constantScalar, type Scalar, sameScalar } from './scalar.ts';
+import { branch, type Refined } from './scalar-branch.ts';
+import { StackSlot } from './stack-slot.ts';
+import { copyState, type State } from './state.ts';
+import { cannotBeNull, number, operand, read, type Step } from './step.ts';
+import { markPrecise, Pointer, type RegisterValue, type ScalarValue } from './value.ts';
+
+type Branch = Extract<Operation, { kind: 'branch' }>;
+
+/** A way on: what becomes of values that are known better there. */
+type Way = readonly (readonly [before: RegisterValue, after: RegisterValue])[];
+
+/** The ways there are; undefined for one that is not taken whatever the values are. */
+interface Ways {
+  readonly taken: Way | undefined;
+  readonly passed: Way | undefined;
+}
+
+const UNCHANGED: Ways = { taken: [], passed: [] };
+const ALWAYS: Ways = { taken: [], passed: undefined };
+const NEVER: Ways = { taken: undefined, passed: [] };
+
+/** Goes on with one way; the other is left for later. @returns index of the next instruction */
+export function stepBranch(step: Step, operation: Branch): number {
+  const { insn, index, state } = step;
+  const right = operand(step, operation.operand);
+  const left = read(step, insn.dst);
+  const target = step.targetAt(index);
+  const { taken, passed } = waysOf(operation, left, right);
+  if (passed === undefined) {
+    apply(state, taken!);
+    return target;
+  }
+  if (taken !== undefined) {
+    const other = copyState(state);
+    other.insn = target;
+    apply(other, taken);
+    step.later(other);
+  }
+  apply(state, passed);
+  return index + 1;
+}
+
+/** Puts what is known better in place of what was known, in all registers and slots that hold it. */
+export function replaceValue(state: State, before: RegisterValue, after: RegisterValue): void {
+  if (before === after) return;
+  for (const { registers, stack } of state.frames) {
+    for (let register = 0; register < registers.length; register++) {
+      if (registers[register] === before) registers[register] = after;
+    }
+    for (let slot = 0; slot < stack.length; slot++) {
+      const held = stack[slot];
+      if (held !== undefined && held.spilled === before) stack[slot] = new StackSlot(held.bytes, after, held);
+    }
+  }
+}
+
+function apply(state: State, way: Way): void {
+  for (const [before, after] of way) {
+    replaceValue(state, before, after);
+    // What turns out to be 0 was never acquired.
+    if (before.kind === 'pointer' && after.kind === 'scalar') forgetReference(state, before.region);
+  }
+}
+
+function waysOf(operation: Branch, left: RegisterValue, right: RegisterValue): Ways {
+  if (left.kind === 'scalar' && right.kind === 'scalar') return compareNumbers(operation, left, right);
+  if (operation.width === 32) return UNCHANGED;
+  const { condition } = operation;
+  if (condition !== 'jeq' && condition !== 'jne') return UNCHANGED;
+  if (left.kind === 'pointer' && right.kind === 'pointer') return comparePointers(condition, left, right);
+  const [pointer, scalar] = left.kind === 'pointer' ? [left, right] : [right as Pointer, left];
+  return scalar.kind === 'scalar' && constantOf(scalar.scalar) === 0n ? compareWithNull(condition, pointer) : UNCHANGED;
+}
+
+function compareNumbers({ condition, width }: Branch, left: ScalarValue, right: ScalarValue): Ways {
+  const { taken, passed } = branch(condition, width, left.scalar, right.scalar);
+  if (left === right && condition !== 'jset') return REFLEXIVE.has(condition) ? ALWAYS : NEVER;
+  if (taken === undefined || passed === undefined) {
+    // That there is one way only rests on what is known of both.
+    markPrecise(left);
+    markPrecise(right);
+    // Where even that is a contradiction nothing is told, and nothing is lost.
+    return passed === undefined ? ALWAYS : NEVER;
+  }
+  return { taken: refinements(left, right, taken), passed: refinements(left, right, passed) };
+}
+
+/** Conditions that hold of a number and itself. */
+const REFLEXIVE: ReadonlySet<JumpCondition> = new Set(['jeq', 'jge', 'jle', 'jsge', 'jsle']);
+
+function refinements(left: ScalarValue, right: ScalarValue, refined: NonNullable<Refined>): Way {
+  const better = (value: ScalarValue, scalar: Scalar): readonly [RegisterValue, RegisterValue][] =>
+    sameScalar(value.scalar, scalar) ? [] : [[value, number(scalar, left, right)]];
+  return [...better(left, refined[0]), ...better(right, refined[1])];
+}
+
+function compareWithNull(condition: 'jeq' | 'jne', pointer: Pointer): Ways {
+  if (cannotBeNull(pointer)) return condition === 'jne' ? ALWAYS : NEVER;
+  if (!pointer.orNull) return UNCHANGED;
+  const isNull: Way = [[pointer, number(constantScalar(0n))]];
+  const isNot: Way = [[pointer, withoutNull(pointer)]];
+  return condition === 'jeq' ? { taken: isNull, passed: isNot } : { taken: isNot, passed: isNull };
+}
+
+/** What is equal to a pointer that is not 0 is not 0. */
+function comparePointers(condition: 'jeq' | 'jne', left: Pointer, right: Pointer): Ways {
+  if (left.orNull === right.orNull) return UNCHANGED;
+  const orNull = left.orNull ? left : right;
+  const other = left.orNull ? right : left;
+  if (!cannotBeNull(other)) return UNCHANGED;
+  const same: Way = [[orNull, withoutNull(orNull)]];
+  return condition === 'jeq' ? { taken: same, passed: [] } : { taken: [], passed: same };
+}
+
+function withoutNull({ region, offset, variable }: Pointer): Pointer {
+  return new Pointer(region, false, offset, variable);
+}

@@ -1,0 +1,258 @@
+/**
+ * What a helper's prototype asks of each argument: a row a kind of argument.
+ * Source: Linux kernel/bpf/verifier.c, check_func_arg, check_mem_size_reg.
+ */
+import type { ArgType, Prototype } from '../helpers/prototype.ts';
+import type { MapSpec } from '../maps/map-type.ts';
+import { MapFlag } from '../maps/spec-check.ts';
+import { bytesAt } from './constant-map.ts';
+import { typeName } from './describe-value.ts';
+import { checkRange, notMemory } from './memory.ts';
+import { MAX_OFFSET } from './pointer-arithmetic.ts';
+import { constantOf } from './scalar.ts';
+import { checkStackRange, readBytes, writeBytes } from './stack-access.ts';
+import { exactly, read, refuse, type Step } from './step.ts';
+import {
+  type MemoryRegion,
+  markPrecise,
+  type Pointer,
+  type Region,
+  type RegisterValue,
+  type ScalarValue,
+} from './value.ts';
+
+/** What the arguments of one call tell together. */
+export interface Call {
+  readonly step: Step;
+  readonly prototype: Prototype;
+  /** The map that was given, for keys and values. */
+  map: MapSpec | undefined;
+  /** Which argument holds the key. */
+  key: Pointer | undefined;
+  /** The most bytes that a size argument allows. */
+  maxSize: bigint;
+  /** How much is to be reserved. */
+  allocation: number;
+  /** The reference that is given back. */
+  released: number;
+  callee: number;
+}
+
+/** An argument: its register, and what it holds. */
+export interface Argument {
+  readonly register: number;
+  readonly value: RegisterValue;
+}
+
+type Kind = Region['kind'] | 'scalar';
+
+interface Row {
+  /** What it may be; undefined: anything. */
+  readonly kinds?: readonly Kind[];
+  /** It may be the number 0 instead. */
+  readonly orNull?: true;
+  /** The kernel's names of those. */
+  readonly expected?: string;
+  check?(call: Call, argument: Argument): void;
+}
+
+const MEMORY: readonly Kind[] = ['stack', 'mapKey', 'mapValue', 'memory'];
+const MEMORY_NAMES = 'fp, map_key, map_value, mem, ringbuf_mem';
+
+const ROWS: Readonly<Record<ArgType, Row>> = {
+  scalar: {},
+  any: {},
+  optional: {},
+  context: { kinds: ['context'], expected: 'ctx', check: checkUnmoved },
+  map: {
+    kinds: ['map'],
+    expected: 'map_ptr',
+    check(call, { value }) {
+      call.map = pointerTo(value, 'map').map;
+    },
+  },
+  mapKey: {
+    kinds: MEMORY,
+    expected: MEMORY_NAMES,
+    check(call, argument) {
+      call.key = argument.value as Pointer;
+      checkMemory(call.step, argument, mapOf(call).keySize, 'read');
+    },
+  },
+  mapValue: {
+    kinds: MEMORY,
+    expected: MEMORY_NAMES,
+    check: (call, argument) => checkMemory(call.step, argument, mapOf(call).valueSize, 'read'),
+  },
+  mapValueWrite: {
+    kinds: MEMORY,
+    expected: MEMORY_NAMES,
+    check: (call, argument) => checkMemory(call.step, argument, mapOf(call).valueSize, 'write'),
+  },
+  memRead: { kinds: MEMORY, expected: MEMORY_NAMES },
+  memReadOrNull: { kinds: MEMORY, expected: MEMORY_NAMES, orNull: true },
+  memWrite: { kinds: MEMORY, expected: MEMORY_NAMES },
+  memSize: { kinds: ['scalar'], expected: 'scalar', check: (call, size) => checkSize(call, size, 'no empty range') },
+  memSizeOrZero: {
+    kinds: ['scalar'],
+    expected: 'scalar',
+    check: (call, size) => checkSize(call, size, 'may be empty'),
+  },
+  wordWrite: {
+    kinds: MEMORY,
+    expected: MEMORY_NAMES,
+    check(call, argument) {
+      checkMemory(call.step, argument, WORD_SIZE, 'write', 'aligned');
+    },
+  },
+  constantString: { kinds: ['mapValue'], expected: 'map_value', check: checkString },
+  allocationSize: {
+    kinds: ['scalar'],
+    expected: 'scalar',
+    check(call, { register, value }) {
+      const size = exactly(value);
+      if (size === undefined) throw bad(call.step, `R${register} is not a known constant'`);
+      // The kernel keeps 32 bits of it.
+      call.allocation = Number(BigInt.asUintN(32, size));
+    },
+  },
+  ringbufMemory: {
+    kinds: ['memory'],
+    expected: 'ringbuf_mem',
+    check(call, { register, value }) {
+      const { origin, reference } = pointerTo(value, 'memory') as MemoryRegion;
+      if (origin !== 'ringbuf') throw wrongType(call.step, { register, value }, 'ringbuf_mem');
+      const { offset, variable } = value as Pointer;
+      if (offset !== 0 || constantOf(variable) !== 0n) {
+        throw bad(call.step, `R${register} must have zero offset when passed to release func or trusted arg to kfunc`);
+      }
+      if (reference === 0) throw bad(call.step, `R${register} must be referenced when passed to release function`);
+      call.released = reference;
+    },
+  },
+  function: {
+    kinds: ['function'],
+    expected: 'func',
+    check(call, argument) {
+      checkUnmoved(call, argument);
+      call.callee = pointerTo(argument.value, 'function').subprogram;
+    },
+  },
+  callbackContext: { kinds: ['stack'], expected: 'fp', orNull: true },
+  task: { kinds: ['task'], expected: 'ptr_', check: checkUnmoved },
+};
+
+const WORD_SIZE = 8;
+
+/** Checks the arguments of a call. @throws {VerifierError} */
+export function checkArguments(step: Step, prototype: Prototype): Call {
+  const call: Call = {
+    step,
+    prototype,
+    map: undefined,
+    key: undefined,
+    maxSize: 0n,
+    allocation: 0,
+    released: 0,
+    callee: -1,
+  };
+  for (const [place, type] of prototype.args.entries()) {
+    const register = place + 1;
+    const held = step.frame.registers[register];
+    if (type === 'optional' && held === undefined) continue;
+    const argument = { register, value: read(step, register) };
+    const row = ROWS[type];
+    if (row.orNull && isNull(argument.value)) continue;
+    if (row.kinds !== undefined && !isOneOf(row, argument.value)) throw wrongType(step, argument, row.expected!);
+    row.check?.(call, argument);
+  }
+  return call;
+}
+
+/**
+ * Checks that memory may be read or written, and notes that it was.
+ *
+ * @throws {VerifierError} VERIFIER_BAD_ACCESS, VERIFIER_STACK_ACCESS
+ */
+export function checkMemory(
+  step: Step,
+  { register, value }: Argument,
+  size: number,
+  mode: 'read' | 'write',
+  alignment: 'aligned' | 'any' = 'any',
+): void {
+  if (value.kind === 'scalar' || value.orNull) throw notMemory({ step, register, pointer: value });
+  const access = { step, register, pointer: value, offset: 0, size, mode };
+  if (value.region.kind !== 'stack') {
+    checkRange(access, 'may be empty');
+    return;
+  }
+  const { frame, first, last } = checkStackRange(access, alignment);
+  if (mode === 'read') readBytes(frame, first, last + size);
+  else writeBytes(frame, first, last + size);
+}
+
+function checkSize(call: Call, { register, value }: Argument, zero: 'no empty range' | 'may be empty'): void {
+  const { step, prototype } = call;
+  const size = value as ScalarValue;
+  const { smin, umin, umax } = size.scalar;
+  call.maxSize = umax;
+  if (smin < 0n) throw bad(step, `R${register} min value is negative, either use unsigned or 'var &= const'`);
+  if (umin === 0n && zero === 'no empty range') {
+    throw bad(step, `R${register} invalid zero-sized read: u64=[${umin},${umax}]`);
+  }
+  if (umax >= BigInt(MAX_OFFSET)) {
+    throw bad(step, `R${register} unbounded memory access, use 'var &= const' or 'if (var < const)'`);
+  }
+  markPrecise(size);
+  const memory = { register: register - 1, value: read(step, register - 1) };
+  if (isNull(memory.value) && umax === 0n) return;
+  const type = prototype.args[register - 2];
+  if (memory.value.kind === 'scalar') throw wrongType(step, memory, 'fp');
+  checkMemory(step, memory, Number(umax), type === 'memWrite' ? 'write' : 'read');
+}
+
+function checkString({ step }: Call, { register, value }: Argument): void {
+  const { region, offset, variable } = value as Pointer;
+  const { map } = region as Extract<Region, { kind: 'mapValue' }>;
+  const at = constantOf(variable);
+  if ((map.flags & MapFlag.RDONLY_PROG) === 0) throw bad(step, `R${register} does not point to a readonly map'`);
+  if (at === undefined) throw bad(step, `R${register} is not a constant address'`);
+  checkMemory(step, { register, value }, 1, 'read');
+  for (let byte = offset + Number(at); byte < map.valueSize; byte++) if (bytesAt(map, byte, 1) === 0n) return;
+  throw bad(step, 'string is not zero-terminated');
+}
+
+function checkUnmoved({ step }: Call, { register, value }: Argument): void {
+  const { offset, variable } = value as Pointer;
+  if (offset === 0 && constantOf(variable) === 0n) return;
+  throw bad(step, `dereference of modified ${typeName(value)} ptr R${register} off=${offset} disallowed`);
+}
+
+function mapOf({ step, map }: Call): MapSpec {
+  if (map === undefined) throw bad(step, 'invalid map_ptr to access map->key');
+  return map;
+}
+
+function isOneOf({ kinds }: Row, value: RegisterValue): boolean {
+  if (value.kind === 'scalar') return kinds!.includes('scalar');
+  return !value.orNull && kinds!.includes(value.region.kind);
+}
+
+function isNull(value: RegisterValue): boolean {
+  return value.kind === 'scalar' && constantOf(value.scalar) === 0n;
+}
+
+function pointerTo<K extends Region['kind']>(value: RegisterValue, kind: K): Extract<Region, { kind: K }> {
+  if (value.kind === 'scalar' || value.region.kind !== kind) throw new TypeError(`not a pointer to ${kind}`);
+  return value.region as Extract<Region, { kind: K }>;
+}
+
+/** The error for an argument of another type. */
+export function wrongType(step: Step, { register, value }: Argument, expected: string): Error {
+  return bad(step, `R${register} type=${typeName(value)} expected=${expected}`);
+}
+
+function bad(step: Step, reason: string): Error {
+  return refuse(step, 'VERIFIER_BAD_ARGUMENT', reason);
+}

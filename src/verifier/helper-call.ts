@@ -1,0 +1,62 @@
+/** Calls of helpers: whether this program may, what the arguments must be, and what comes back. */
+import type { Prototype, ReturnType } from '../helpers/prototype.ts';
+import { enterCallback } from './callback.ts';
+import { constantMapKey } from './constant-map.ts';
+import { type Call, checkArguments } from './helper-arguments.ts';
+import { checkMapCompatibility } from './map-compatibility.ts';
+import { acquireReference, checkReferences, releaseReference } from './references.ts';
+import { ANY, signedRange } from './scalar.ts';
+import { scratch } from './scratch.ts';
+import { number, refuse, type Step } from './step.ts';
+import { Pointer, type RegisterValue } from './value.ts';
+
+const MAX_ERRNO = 4095n;
+
+const RESULTS: Readonly<Record<ReturnType, (call: Call) => RegisterValue | undefined>> = {
+  scalar: () => number(ANY),
+  void: () => undefined,
+  mapValueOrNull: lookedUp,
+  sizeOrError: ({ maxSize }) => number(signedRange(-MAX_ERRNO, maxSize)),
+  ringbufMemoryOrNull: ({ step, allocation }) =>
+    new Pointer(
+      { kind: 'memory', size: allocation, writable: true, reference: acquireReference(step), origin: 'ringbuf' },
+      true,
+    ),
+  task: () => new Pointer({ kind: 'task' }),
+};
+
+/** Goes on behind the call, or in what it calls back. @returns index of the next instruction */
+export function stepHelper(step: Step): number {
+  const { insn, index } = step;
+  const prototype = step.options.helpers.get(insn.imm);
+  if (prototype === undefined) throw refuse(step, 'VERIFIER_UNKNOWN_HELPER', `invalid func unknown#${insn.imm}`);
+  checkAllowed(step, prototype);
+  const call = checkArguments(step, prototype);
+  checkMapCompatibility(step, prototype, call.map);
+  if (prototype.leaves) checkReferences(step, 0, 'tail_call');
+  if (prototype.callback !== undefined) enterCallback(call, prototype.callback);
+  if (call.released !== 0) releaseReference(step.state, call.released);
+  const result = RESULTS[prototype.returns](call);
+  scratch(step);
+  step.frame.registers[0] = result;
+  return index + 1;
+}
+
+function checkAllowed(step: Step, { name, requires }: Prototype): void {
+  for (const requirement of requires) {
+    if (requirement === 'syscall' || step.options.allow.has(requirement)) continue;
+    throw refuse(
+      step,
+      'VERIFIER_NOT_ALLOWED',
+      `program of this type cannot use helper ${name}: it needs --allow ${requirement}`,
+    );
+  }
+}
+
+/** A map of maps gives a map. A value of an array is there if its index is known to be small enough. */
+function lookedUp({ step, map, key }: Call): RegisterValue {
+  const { innerMap, maxEntries } = map!;
+  if (innerMap !== undefined) return new Pointer({ kind: 'map', map: innerMap }, true);
+  const index = key && constantMapKey(step, map!, key);
+  return new Pointer({ kind: 'mapValue', map: map! }, !(index !== undefined && index < maxEntries));
+}

@@ -1,0 +1,69 @@
+/** Instructions that load and store. */
+import type { Operation } from '../insn/form.ts';
+import { load, notMemory, store, type WordAccess } from './memory.ts';
+import { ANY, constantScalar, LOADED } from './scalar.ts';
+import { signExtended } from './scalar-alu.ts';
+import { mapNamed, number, operand, read, refuse, type Step, write } from './step.ts';
+import { Pointer, type RegisterValue, ScalarValue } from './value.ts';
+
+type Of<K extends Operation['kind']> = Extract<Operation, { kind: K }>;
+
+/** `dst = *(src + offset)` */
+export function stepLoad(step: Step, { size, signed }: Of<'load'>): void {
+  const value = load(access(step, step.insn.src, size, 'read'));
+  if (!signed || value.kind === 'pointer' || size === 8) write(step, step.insn.dst, value);
+  else write(step, step.insn.dst, number(signExtended(value.scalar, bitsOf(size), 64), value));
+}
+
+/** `*(dst + offset) = operand` */
+export function stepStore(step: Step, { size, operand: from }: Of<'store'>): void {
+  const value = operand(step, from);
+  store(access(step, step.insn.dst, size, 'write'), value);
+}
+
+/** Reads and writes at once: what is there may be anything afterwards. */
+export function stepAtomic(step: Step, { operator, size, fetch }: Of<'atomic'>): void {
+  const { src, dst } = step.insn;
+  read(step, src);
+  if (operator === 'cmpxchg') read(step, 0);
+  const where = access(step, dst, size, 'read');
+  const { kind } = where.pointer.region;
+  if (kind === 'context') {
+    throw refuse(step, 'VERIFIER_BAD_ACCESS', `BPF_ATOMIC stores into R${dst} ctx is not allowed`);
+  }
+  const before = load(where);
+  // A pointer that is fetched from a stack is a number then, and what is stored is not known.
+  store({ ...where, mode: 'write' }, number(LOADED[size]));
+  if (fetch)
+    write(step, operator === 'cmpxchg' ? 0 : src, before.kind === 'pointer' ? number(ANY) : number(LOADED[size]));
+}
+
+/** A number, a map, an address in a map's only value, or a function. */
+export function stepLoadImmediate(step: Step): void {
+  write(step, step.insn.dst, loadedImmediate(step));
+}
+
+function loadedImmediate(step: Step): RegisterValue {
+  const { program, index, insn } = step;
+  const reference = program.references.get(index);
+  switch (reference?.kind) {
+    case 'map':
+      return new Pointer({ kind: 'map', map: mapNamed(step, reference.map) });
+    case 'mapValue':
+      return new Pointer({ kind: 'mapValue', map: mapNamed(step, reference.map) }, false, reference.offset);
+    case 'function':
+      return new Pointer({ kind: 'function', subprogram: step.calleeAt(index) });
+    case undefined:
+      return new ScalarValue(constantScalar(insn.imm64!));
+  }
+}
+
+function access(step: Step, register: number, size: WordAccess['size'], mode: WordAccess['mode']): WordAccess {
+  const pointer = read(step, register);
+  if (pointer.kind === 'scalar') throw notMemory({ step, register, pointer });
+  return { step, register, pointer, offset: step.insn.offset, size, mode };
+}
+
+function bitsOf(size: 1 | 2 | 4): 8 | 16 | 32 {
+  return (size * 8) as 8 | 16 | 32;
+}

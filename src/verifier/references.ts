@@ -1,0 +1,51 @@
+/** What has to be given back: memory of ring buffers. Source: Linux kernel/bpf/verifier.c, acquire_reference, check_reference_leak. */
+import { LOADED } from './scalar.ts';
+import { StackSlot, WHOLE } from './stack-slot.ts';
+import type { State } from './state.ts';
+import { number, refuse, type Step } from './step.ts';
+import type { Region, RegisterValue } from './value.ts';
+
+/** Notes something acquired here. @returns its number */
+export function acquireReference(step: Step): number {
+  const id = step.newReference();
+  const { state, index } = step;
+  state.references = [...state.references, { id, insn: index, frame: state.frames.length - 1 }];
+  return id;
+}
+
+/** Gives it back: nothing points to it from then on. */
+export function releaseReference(state: State, id: number): void {
+  state.references = state.references.filter((reference) => reference.id !== id);
+  for (const { registers, stack } of state.frames) {
+    for (let register = 0; register < registers.length; register++) {
+      if (referenceOf(registers[register]) === id) registers[register] = number(LOADED[8]);
+    }
+    for (let slot = 0; slot < stack.length; slot++) {
+      if (referenceOf(stack[slot]?.spilled) === id) stack[slot] = new StackSlot(WHOLE.misc, undefined, stack[slot]);
+    }
+  }
+}
+
+/** There was nothing to be given back after all. */
+export function forgetReference(state: State, region: Region): void {
+  const id = region.kind === 'memory' ? region.reference : 0;
+  if (id !== 0) state.references = state.references.filter((reference) => reference.id !== id);
+}
+
+/**
+ * Checks that nothing is left over.
+ *
+ * @param frame what was acquired by this active function or those it called
+ * @throws {VerifierError} VERIFIER_REFERENCE
+ */
+export function checkReferences(step: Step, frame: number, where: string): void {
+  const left = step.state.references.find((reference) => reference.frame >= frame);
+  if (left === undefined) return;
+  const slot = step.program.insns[left.insn]!.slot;
+  const reason = `Unreleased reference id=${left.id} alloc_insn=${slot}: ${where} would lead to reference leak`;
+  throw refuse(step, 'VERIFIER_REFERENCE', reason);
+}
+
+function referenceOf(value: RegisterValue | undefined): number {
+  return value?.kind === 'pointer' && value.region.kind === 'memory' ? value.region.reference : 0;
+}
