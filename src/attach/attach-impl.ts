@@ -6,7 +6,8 @@ import type { Btf } from '../btf/btf.ts';
 import type { AnyStruct } from '../bytes/struct.ts';
 import type { LoweredProgram } from '../compile/compile.ts';
 import type { ContextModel } from '../compile/context-model.ts';
-import type { Helper, Permission } from '../helpers/helper.ts';
+import type { Helper } from '../helpers/helper.ts';
+import type { Permission } from '../helpers/prototype.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 
 /** One attach type: all that the loader, the verifier and the command line need to know about it. */

@@ -1,16 +1,8 @@
 /** A whole program as IR: its functions, what its lddw load, and what helpers may ask when they write themselves. */
 import { BpfError, type BpfErrorOptions } from '../errors.ts';
 import { HelperError } from '../helpers/errors.ts';
-import type {
-  ArgType,
-  CallModel,
-  EmitContext,
-  EmitMap,
-  Helper,
-  Permission,
-  Requirement,
-  TargetFacts,
-} from '../helpers/helper.ts';
+import type { CallModel, EmitContext, EmitMap, Helper, TargetFacts } from '../helpers/helper.ts';
+import type { ArgType, Permission, Requirement } from '../helpers/prototype.ts';
 import { operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
 import { SlotMap } from '../insn/layout.ts';

@@ -5,33 +5,7 @@
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, SiteSource, Value } from '../ir/value.ts';
 import type { MapSpec } from '../maps/map-type.ts';
-
-/** What an argument must be; the kernel's `enum bpf_arg_type`, in words. `memSize` bounds the `mem` before it. */
-export type ArgType =
-  | 'scalar'
-  | 'context'
-  | 'map'
-  | 'mapKey'
-  | 'mapValue'
-  | 'memRead'
-  | 'memWrite'
-  | 'memSize'
-  | 'memSizeOrZero'
-  /** Eight bytes to be written. */
-  | 'wordWrite'
-  | 'any'
-  /** Of a variadic helper: may be left out, and nobody checks it. */
-  | 'optional';
-export type ReturnType = 'scalar' | 'mapValueOrNull' | 'void';
-
-/** What a program may do only if the user says so: change what functions get and return, write memory, send signals. */
-export const PERMISSIONS = ['override', 'write-user', 'signal'] as const;
-export type Permission = (typeof PERMISSIONS)[number];
-
-/** What a helper may need of the machine, the target or the user that not every place has. */
-export type Requirement =
-  /** It makes a system call in the target: refused under a seccomp filter. */
-  'syscall' | Permission;
+import type { Prototype } from './prototype.ts';
 
 /** An eBPF address space as the interpreter sees it: every access is checked. */
 export interface InterpreterMemory {
@@ -109,13 +83,9 @@ export interface EmitContext {
   shared(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction;
 }
 
-export interface Helper {
+export interface Helper extends Prototype {
   /** The kernel's number (`enum bpf_func_id`), so that clang's output calls the right one. */
   readonly id: number;
-  readonly name: `bpf_${string}`;
-  readonly args: readonly ArgType[];
-  readonly returns: ReturnType;
-  readonly requires: readonly Requirement[];
   /** Interpreter: r1-r5 in, r0 out, each an unsigned 64-bit bigint. Errors are negative errnos, wrapped. */
   run(world: HelperWorld, args: readonly bigint[]): bigint;
   /** Compiler: writes the helper where it is called; r1-r5 in, r0 out. */

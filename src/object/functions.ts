@@ -32,6 +32,8 @@ export interface CodeFunction {
   /** By slot. */
   readonly relocations: ReadonlyMap<number, Relocation>;
   readonly lines: ReadonlyMap<number, SourceLine>;
+  /** Id of its `func` in the BTF, if that is told. */
+  readonly type: number | undefined;
   /** The first CO-RE relocation, if there is any. */
   readonly coreRelocation: CoreRelocation | undefined;
 }
@@ -69,6 +71,7 @@ function readSection(
     relocations: byOffset(relocations),
     lines: byOffset(ext?.lines.get(section.name) ?? []),
     core: byOffset(ext?.relocations.get(section.name) ?? []),
+    functions: byOffset(ext?.functions.get(section.name) ?? []),
   };
 
   let end = 0;
@@ -99,6 +102,7 @@ function readSection(
       defect,
       relocations: own(records.relocations),
       lines: own(records.lines),
+      type: records.functions.get(offset)?.type,
       coreRelocation: own(records.core).values().next().value,
     };
   });

@@ -44,7 +44,8 @@ export class Linker {
     const subprograms: Subprogram[] = [];
 
     for (const [part, start] of starts) {
-      subprograms.push({ name: part.name, start: start.index, linkage: part.linkage });
+      const { name, linkage, type } = part;
+      subprograms.push({ name, start: start.index, linkage, ...(type !== undefined && { type }) });
       const places = this.#references(part);
       for (const insn of part.insns) {
         const index = insns.length;

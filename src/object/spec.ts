@@ -29,6 +29,8 @@ export interface Subprogram {
   /** Index of its first instruction in `insns`; it ends where the next one begins. */
   readonly start: number;
   readonly linkage: 'static' | 'global';
+  /** Id of its `func` in the object's BTF, if that has one. */
+  readonly type?: number;
 }
 
 /** A program whose calls and references are resolved; subprograms follow the main one. */

@@ -3,7 +3,7 @@
  * makes. Until something is attached no process is touched.
  */
 import type { Btf } from '../btf/btf.ts';
-import type { Permission } from '../helpers/helper.ts';
+import type { Permission } from '../helpers/prototype.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import { readObject } from '../object/read-object.ts';

@@ -33,6 +33,8 @@ export function stepBranch(step: Step, operation: Branch): number {
   const left = read(step, insn.dst);
   const target = step.targetAt(index);
   const { taken, passed } = waysOf(operation, left, right);
+  if (taken !== undefined) step.goes('taken');
+  if (passed !== undefined) step.goes('passed');
   if (passed === undefined) {
     apply(state, taken!);
     return target;

@@ -31,6 +31,7 @@ export function enterCallback(call: Call, callback: Callback): void {
   }
   const next = copyState(step.state);
   currentFrame(next).callbacks = callbacks + 1;
+  next.passes++;
   const frame = enterFunction(step, next, callee, callback);
   for (const [place, kind] of callback.args.entries()) frame.registers[place + 1] = ARGUMENTS[kind](call);
   step.later(next);

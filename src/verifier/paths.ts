@@ -1,7 +1,18 @@
-/** Refuses loops and dead code: for programs that must end although nobody has counted their iterations. */
+/** Refuses what no path leads to, and, for programs nobody counts the iterations of, loops. */
 import type { SubprogramFlow } from '../insn/control-flow.ts';
 import type { LinkedProgram } from '../object/spec.ts';
 import { refusal } from './errors.ts';
+
+/** Walks every block of a function. @throws {VerifierError} VERIFIER_UNREACHABLE */
+export function checkReachable(program: LinkedProgram, { blocks }: SubprogramFlow): void {
+  const seen = new Set([0]);
+  // A Set's iteration goes on to what is added meanwhile.
+  for (const block of seen) for (const successor of blocks[block]!.successors) seen.add(successor);
+  const dead = blocks.find((_, block) => !seen.has(block));
+  if (dead === undefined) return;
+  const { slot } = program.insns[dead.start]!;
+  throw refusal(program, dead.start, 'VERIFIER_UNREACHABLE', `unreachable insn ${slot}`);
+}
 
 /**
  * Walks every path of a function.

@@ -146,7 +146,9 @@ export function checkStackRange(access: Access, alignment: 'aligned' | 'any' = '
           `invalid variable-offset ${what} stack R${register} var_off=${describeScalar(pointer.variable)} off=${fixed} size=${size}`,
         );
   }
-  return { frame: step.state.frames[pointer.region.frame]!, first, last };
+  const frame = step.state.frames[pointer.region.frame]!;
+  step.useStack(frame.subprogram, -first);
+  return { frame, first, last };
 }
 
 /** What is spilled is found again only if accesses are aligned. */

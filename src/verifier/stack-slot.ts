@@ -14,18 +14,28 @@ export class StackSlot {
   readonly spilled: RegisterValue | undefined;
   /** True once the program read what is here: a state in which it differs is not the same. */
   read = false;
-  /** The slot that it is partly a copy of. */
-  readonly #basis: StackSlot | undefined;
+  /** True once a stored state holds it. */
+  stored = false;
+  /** Slots that matter if it does: what it is partly a copy of, what a state that stands for another has there. */
+  readonly bases: StackSlot[] = [];
 
   constructor(bytes: readonly ByteKind[], spilled: RegisterValue | undefined = undefined, basis?: StackSlot) {
     this.bytes = bytes;
     this.spilled = spilled;
-    this.#basis = basis;
+    if (basis === undefined || basis.read) return;
+    // What no stored state holds is never compared: what it was made of is in its place.
+    if (basis.stored) this.bases.push(basis);
+    else this.bases.push(...basis.bases);
   }
 
   /** Notes that the program read it, and so all it was made of. */
   markRead(): void {
-    for (let slot: StackSlot | undefined = this; slot !== undefined && !slot.read; slot = slot.#basis) slot.read = true;
+    const pending: StackSlot[] = [this];
+    for (let slot = pending.pop(); slot !== undefined; slot = pending.pop()) {
+      if (slot.read) continue;
+      slot.read = true;
+      pending.push(...slot.bases.splice(0));
+    }
   }
 }
 

@@ -4,11 +4,17 @@ import { FRAME_POINTER } from '../insn/opcode.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import type { LinkedProgram } from '../object/spec.ts';
 import { refusal, type VerifierErrorCode } from './errors.ts';
-import type { GlobalFunctions } from './global-function.ts';
+import type { VerifyOptions } from './options.ts';
 import { constantOf, constantScalar, type Scalar } from './scalar.ts';
+import type { Signature } from './signature.ts';
 import type { Frame, State } from './state.ts';
 import { derived, markPrecise, type Pointer, type RegisterValue, ScalarValue } from './value.ts';
-import type { VerifyOptions } from './verify.ts';
+
+/** The functions of a program that are verified by themselves. */
+export interface GlobalFunctions {
+  /** Notes that it is called; undefined if it is static: then it is verified with each of its callers. */
+  signatureOf(subprogram: number): Signature | undefined;
+}
 
 /** Returned by a step after which the path goes nowhere. */
 export const END = -1;
@@ -33,6 +39,10 @@ export interface Step {
   newReference(): number;
   /** Another way on: to be looked at later. */
   later(state: State): void;
+  /** Notes that a branch goes this way. */
+  goes(way: 'passed' | 'taken'): void;
+  /** Notes how many bytes below its frame pointer a subprogram uses. */
+  useStack(subprogram: number, bytes: number): void;
 }
 
 /** The error for this instruction. */

@@ -2,29 +2,22 @@
  * The verifier: proves that a program ends, reads and writes only what it may, and calls helpers by their contracts; or
  * says where it does not.
  */
-import type { Btf } from '../btf/btf.ts';
-import type { Permission, Prototype } from '../helpers/prototype.ts';
-import type { MapSpec } from '../maps/map-type.ts';
+import { controlFlow } from '../insn/control-flow.ts';
 import type { LinkedProgram } from '../object/spec.ts';
-import { checkStructure, type VerifiedProgram } from './check-structure.ts';
-import { VerifierError } from './errors.ts';
-import type { ProgramKind } from './program-kind.ts';
-import type { State } from './state.ts';
+import { callGraph, checkStack } from './call-graph.ts';
+import type { VerifiedProgram } from './check-structure.ts';
+import { withoutDeadBranches } from './dead-branches.ts';
+import { refusal, VerifierError } from './errors.ts';
+import { initialState } from './global-function.ts';
+import { GlobalSignatures } from './global-signatures.ts';
+import { checkInstructions } from './instructions.ts';
+import { checkMaps } from './map-policy.ts';
+import type { VerifyOptions } from './options.ts';
+import { checkReachable } from './paths.ts';
+import { findPlaces } from './places.ts';
+import { Search } from './search.ts';
 
-/** What surrounds a program. */
-export interface VerifyOptions {
-  readonly kind: ProgramKind;
-  /** Those it may call, by number. */
-  readonly helpers: ReadonlyMap<number, Prototype>;
-  /** Those its references name. */
-  readonly maps: ReadonlyMap<string, MapSpec>;
-  /** The object's types; global functions are checked by them. */
-  readonly btf: Btf | undefined;
-  /** What the user lets programs change. */
-  readonly allow: ReadonlySet<Permission>;
-  /** Sees each state before its instruction is stepped over. It may not change or keep the state. */
-  readonly observe?: (state: State) => void;
-}
+const MAX_INSNS = 1_000_000;
 
 /** How much work a verdict was. */
 export interface Effort {
@@ -43,10 +36,43 @@ export type Verdict =
 export function verify(program: LinkedProgram, options: VerifyOptions): Verdict {
   const effort = { insnsProcessed: 0, peakStates: 0 };
   try {
-    const verified = checkStructure(program, { helpers: options.helpers, arguments: 1, loops: 'refuse' });
-    return { verdict: 'accept', program: verified, effort };
+    return { verdict: 'accept', program: prove(program, options, effort), effort };
   } catch (error) {
     if (!(error instanceof VerifierError)) throw error;
     return { verdict: 'reject', error, effort };
   }
+}
+
+function prove(
+  program: LinkedProgram,
+  options: VerifyOptions,
+  effort: { -readonly [K in keyof Effort]: Effort[K] },
+): VerifiedProgram {
+  const count = program.insns.length;
+  if (count === 0 || count > MAX_INSNS) {
+    throw refusal(program, 0, 'VERIFIER_TOO_LARGE', `it has ${count} instructions, wanted 1 to ${MAX_INSNS}`);
+  }
+  checkInstructions(program, options.helpers);
+  const starts = program.subprograms.map(({ start }) => start);
+  const flows = controlFlow(program.insns, starts);
+  for (const flow of flows) checkReachable(program, flow);
+  const graph = callGraph(program);
+  checkMaps(program, options);
+
+  const globals = new GlobalSignatures(program, options);
+  const places = findPlaces(program, flows, graph, options.helpers);
+  const search = new Search({ program, options, places, globals, calleeAt: graph.calleeAt });
+  try {
+    search.run(initialState(0, 0, [{ kind: 'context' }]));
+    for (const { subprogram, parameters } of globals.called()) {
+      search.run(initialState(subprogram, starts[subprogram]!, parameters));
+    }
+  } finally {
+    effort.insnsProcessed = search.insnsProcessed;
+    effort.peakStates = search.peakStates;
+  }
+  const frameSizes = search.stackUse.map((bytes) => Math.ceil(bytes / 8) * 8);
+  const stackSize = checkStack(program, graph, frameSizes);
+  const insns = withoutDeadBranches(program.insns, search.reached);
+  return { ...program, insns, flow: controlFlow(insns, starts), frameSizes, stackSize } as unknown as VerifiedProgram;
 }

@@ -1,12 +1,13 @@
 /** Our verdict on a program, in the form in which it is compared with the kernel's. */
 import type { Btf } from '../../src/btf/btf.ts';
-import { PERMISSIONS } from '../../src/helpers/helper.ts';
-import { HELPERS } from '../../src/helpers/table.ts';
+import { PROTOTYPES as HELPERS } from '../../src/helpers/kernel-prototypes.ts';
+import { PERMISSIONS } from '../../src/helpers/prototype.ts';
 import type { MapSpec } from '../../src/maps/map-type.ts';
 import type { LinkedProgram } from '../../src/object/spec.ts';
 import type { VerifierError } from '../../src/verifier/errors.ts';
+import type { VerifyOptions } from '../../src/verifier/options.ts';
 import { PROGRAM_KINDS, type ProgramKind } from '../../src/verifier/program-kind.ts';
-import { type VerifyOptions, verify } from '../../src/verifier/verify.ts';
+import { verify } from '../../src/verifier/verify.ts';
 
 /** A program and what surrounds it. */
 export interface VerifierSubject {
@@ -26,14 +27,14 @@ export interface OurVerdict {
   readonly processed: number;
 }
 
-/** Everything is allowed that a privileged user of the kernel could do. */
+/** What a privileged user of the kernel may do is allowed: all but changing what functions get and return. */
 export function verifyOptions({ maps, type, btf }: Omit<VerifierSubject, 'program'>): VerifyOptions {
   return {
     kind: PROGRAM_KINDS[type],
     helpers: HELPERS,
     maps: new Map(maps.map((map) => [map.name, map])),
     btf,
-    allow: new Set(PERMISSIONS),
+    allow: new Set(PERMISSIONS.filter((permission) => permission !== 'override')),
   };
 }
 

@@ -1,0 +1,91 @@
+/**
+ * Helpers of the kernel that are not here yet, by their prototypes alone: `verify` judges programs that call them, `load`
+ * refuses these by name. A row goes when its helper comes. Source: Linux kernel/bpf/helpers.c, kernel/trace/bpf_trace.c.
+ */
+import type { Prototype } from './prototype.ts';
+import { HELPERS } from './table.ts';
+
+/** Types of maps, Linux enum bpf_map_type. */
+const PROG_ARRAY = 3;
+const PERF_EVENT_ARRAY = 4;
+const STACK_TRACE = 7;
+const QUEUES = [22, 23];
+const RINGBUF = 27;
+const ITERABLE = [1, 2, 5, 6, 9, 10];
+
+type Row = readonly [
+  id: number,
+  name: Prototype['name'],
+  args: Prototype['args'],
+  returns: Prototype['returns'],
+  more?: Partial<Prototype>,
+];
+
+const ROWS: readonly Row[] = [
+  [12, 'bpf_tail_call', ['context', 'map', 'scalar'], 'scalar', { maps: [PROG_ARRAY], leaves: true }],
+  [15, 'bpf_get_current_uid_gid', [], 'scalar'],
+  [22, 'bpf_perf_event_read', ['map', 'scalar'], 'scalar', { maps: [PERF_EVENT_ARRAY] }],
+  [
+    25,
+    'bpf_perf_event_output',
+    ['context', 'map', 'scalar', 'memRead', 'memSizeOrZero'],
+    'scalar',
+    { maps: [PERF_EVENT_ARRAY] },
+  ],
+  [27, 'bpf_get_stackid', ['context', 'map', 'scalar'], 'scalar', { maps: [STACK_TRACE] }],
+  [35, 'bpf_get_current_task', [], 'scalar'],
+  [36, 'bpf_probe_write_user', ['scalar', 'memRead', 'memSize'], 'scalar', { requires: ['write-user'] }],
+  [42, 'bpf_get_numa_node_id', [], 'scalar'],
+  [45, 'bpf_probe_read_str', ['memWrite', 'memSizeOrZero', 'any'], 'sizeOrError'],
+  [67, 'bpf_get_stack', ['context', 'memWrite', 'memSizeOrZero', 'scalar'], 'sizeOrError'],
+  [80, 'bpf_get_current_cgroup_id', [], 'scalar'],
+  [87, 'bpf_map_push_elem', ['map', 'mapValue', 'scalar'], 'scalar', { maps: [...QUEUES, 30] }],
+  [88, 'bpf_map_pop_elem', ['map', 'mapValueWrite'], 'scalar', { maps: QUEUES }],
+  [89, 'bpf_map_peek_elem', ['map', 'mapValueWrite'], 'scalar', { maps: [...QUEUES, 30] }],
+  [105, 'bpf_strtol', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
+  [106, 'bpf_strtoul', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
+  [109, 'bpf_send_signal', ['scalar'], 'scalar', { requires: ['signal'] }],
+  [114, 'bpf_probe_read_user_str', ['memWrite', 'memSizeOrZero', 'any'], 'sizeOrError'],
+  [115, 'bpf_probe_read_kernel_str', ['memWrite', 'memSizeOrZero', 'any'], 'sizeOrError'],
+  [117, 'bpf_send_signal_thread', ['scalar'], 'scalar', { requires: ['signal'] }],
+  [118, 'bpf_jiffies64', [], 'scalar'],
+  [120, 'bpf_get_ns_current_pid_tgid', ['scalar', 'scalar', 'memWrite', 'memSize'], 'scalar'],
+  [125, 'bpf_ktime_get_boot_ns', [], 'scalar'],
+  [130, 'bpf_ringbuf_output', ['map', 'memRead', 'memSizeOrZero', 'scalar'], 'scalar', { maps: [RINGBUF] }],
+  [131, 'bpf_ringbuf_reserve', ['map', 'allocationSize', 'scalar'], 'ringbufMemoryOrNull', { maps: [RINGBUF] }],
+  [132, 'bpf_ringbuf_submit', ['ringbufMemory', 'scalar'], 'void'],
+  [133, 'bpf_ringbuf_discard', ['ringbufMemory', 'scalar'], 'void'],
+  [134, 'bpf_ringbuf_query', ['map', 'scalar'], 'scalar', { maps: [RINGBUF] }],
+  [141, 'bpf_get_task_stack', ['task', 'memWrite', 'memSizeOrZero', 'scalar'], 'sizeOrError'],
+  [148, 'bpf_copy_from_user', ['memWrite', 'memSizeOrZero', 'any'], 'scalar'],
+  [158, 'bpf_get_current_task_btf', [], 'task'],
+  [
+    164,
+    'bpf_for_each_map_elem',
+    ['map', 'function', 'callbackContext', 'scalar'],
+    'scalar',
+    {
+      maps: ITERABLE,
+      callback: { args: ['map', 'mapKey', 'mapValue', 'callbackContext'], returns: [0n, 1n], counted: false },
+    },
+  ],
+  [165, 'bpf_snprintf', ['memWrite', 'memSizeOrZero', 'constantString', 'memReadOrNull', 'memSizeOrZero'], 'scalar'],
+  [176, 'bpf_trace_vprintk', ['memRead', 'memSize', 'memReadOrNull', 'memSizeOrZero'], 'scalar'],
+  [
+    181,
+    'bpf_loop',
+    ['scalar', 'function', 'callbackContext', 'scalar'],
+    'scalar',
+    { callback: { args: ['scalar', 'callbackContext'], returns: [0n, 1n], counted: true } },
+  ],
+  [182, 'bpf_strncmp', ['memRead', 'memSize', 'constantString'], 'scalar'],
+  [191, 'bpf_copy_from_user_task', ['memWrite', 'memSizeOrZero', 'any', 'task', 'scalar'], 'scalar'],
+  [195, 'bpf_map_lookup_percpu_elem', ['map', 'mapKey', 'scalar'], 'mapValueOrNull', { maps: [5, 6, 10] }],
+  [208, 'bpf_ktime_get_tai_ns', [], 'scalar'],
+];
+
+/** By the kernel's number: helpers that are here, and those of which only the prototype is. */
+export const PROTOTYPES: ReadonlyMap<number, Prototype> = new Map<number, Prototype>([
+  ...ROWS.map(([id, name, args, returns, more]) => [id, { name, args, returns, requires: [], ...more }] as const),
+  ...HELPERS,
+]);

@@ -1,0 +1,78 @@
+/** What a helper asks of its arguments and promises of its result, in the kernel's terms: what the verifier knows of it. */
+
+/** What an argument must be; the kernel's `enum bpf_arg_type`, in words. A size bounds the memory in front of it. */
+export type ArgType =
+  /** A number; as in the kernel a pointer will do, since programs that trace may learn addresses. */
+  | 'scalar'
+  | 'any'
+  /** Of a variadic helper: may be left out, and nobody checks it. */
+  | 'optional'
+  | 'context'
+  | 'map'
+  | 'mapKey'
+  | 'mapValue'
+  /** As large as a value of the map, to be written. */
+  | 'mapValueWrite'
+  | 'memRead'
+  | 'memReadOrNull'
+  | 'memWrite'
+  | 'memSize'
+  | 'memSizeOrZero'
+  /** Eight bytes to be written. */
+  | 'wordWrite'
+  /** A string that ends in a zero byte, in a map that nobody may write. */
+  | 'constantString'
+  /** How much memory to reserve: a number that is known. */
+  | 'allocationSize'
+  /** What bpf_ringbuf_reserve gave; it is given back. */
+  | 'ringbufMemory'
+  /** What is called back, and what it is given. */
+  | 'function'
+  | 'callbackContext'
+  /** What bpf_get_current_task_btf gave. */
+  | 'task';
+
+/** What comes back in r0. */
+export type ReturnType =
+  | 'scalar'
+  | 'void'
+  | 'mapValueOrNull'
+  /** A negative errno, or at most as much as the size that was given. */
+  | 'sizeOrError'
+  /** As much memory as `allocationSize` says, or 0. It has to be given back. */
+  | 'ringbufMemoryOrNull'
+  | 'task';
+
+/** What a function that is called back gets. */
+export type CallbackArg = 'scalar' | 'map' | 'mapKey' | 'mapValue' | 'callbackContext';
+
+/** How a helper calls its `function` argument. */
+export interface Callback {
+  readonly args: readonly CallbackArg[];
+  /** What it may return. */
+  readonly returns: readonly [min: bigint, max: bigint];
+  /** True if r1 says how often. */
+  readonly counted: boolean;
+}
+
+/** What a program may do only if the user says so: change what functions get and return, write memory, send signals. */
+export const PERMISSIONS = ['override', 'write-user', 'signal'] as const;
+export type Permission = (typeof PERMISSIONS)[number];
+
+/** What a helper may need of the machine, the target or the user that not every place has. */
+export type Requirement =
+  /** It makes a system call in the target: refused under a seccomp filter. */
+  'syscall' | Permission;
+
+/** The row of a helper, without how it does it. */
+export interface Prototype {
+  readonly name: `bpf_${string}`;
+  readonly args: readonly ArgType[];
+  readonly returns: ReturnType;
+  readonly requires: readonly Requirement[];
+  /** Types of maps it takes, by the kernel's numbers; undefined: all whose elements are looked up, updated and deleted. */
+  readonly maps?: readonly number[];
+  readonly callback?: Callback;
+  /** The programs that come after it are another program's: it does not return unless it fails. */
+  readonly leaves?: true;
+}

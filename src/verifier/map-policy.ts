@@ -1,0 +1,43 @@
+/** Maps that programs of these kinds may not use. Source: Linux kernel/bpf/verifier.c, check_map_prog_compatibility. */
+import type { Btf } from '../btf/btf.ts';
+import type { LinkedProgram } from '../object/spec.ts';
+import { refusal } from './errors.ts';
+import type { VerifyOptions } from './options.ts';
+
+/** Structs in a map's value that a probe may interrupt somebody at, and so may not touch. */
+const FORBIDDEN = ['bpf_spin_lock', 'bpf_res_spin_lock', 'bpf_timer', 'bpf_wq', 'bpf_list_head', 'bpf_rb_root'];
+const MAX_DEPTH = 8;
+
+/** @throws {VerifierError} VERIFIER_NOT_ALLOWED */
+export function checkMaps(program: LinkedProgram, { maps, btf }: VerifyOptions): void {
+  if (btf === undefined) return;
+  const checked = new Set<string>();
+  for (const [insn, reference] of program.references) {
+    if (reference.kind === 'function' || checked.has(reference.map)) continue;
+    checked.add(reference.map);
+    const typeId = maps.get(reference.map)?.valueTypeId ?? 0;
+    const found = typeId === 0 ? undefined : forbiddenIn(btf, typeId, MAX_DEPTH);
+    if (found === undefined) continue;
+    throw refusal(program, insn, 'VERIFIER_NOT_ALLOWED', `tracing progs cannot use ${found} yet`);
+  }
+}
+
+function forbiddenIn(btf: Btf, id: number, depth: number): string | undefined {
+  const type = btf.resolve(id);
+  if (depth === 0) return undefined;
+  if (type.kind === 'array') return forbiddenIn(btf, type.type, depth - 1);
+  if (type.kind === 'datasec')
+    return firstOf(type.variables, ({ type: variable }) => forbiddenIn(btf, variable, depth - 1));
+  if (type.kind === 'var') return forbiddenIn(btf, type.type, depth - 1);
+  if (type.kind !== 'struct') return undefined;
+  if (FORBIDDEN.includes(type.name)) return type.name;
+  return firstOf(type.members, (member) => forbiddenIn(btf, member.type, depth - 1));
+}
+
+function firstOf<T>(items: readonly T[], find: (item: T) => string | undefined): string | undefined {
+  for (const item of items) {
+    const found = find(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

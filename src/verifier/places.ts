@@ -1,0 +1,110 @@
+/** What can be said of each instruction before any path is followed: where paths meet, which loops nobody counts. */
+import type { SubprogramFlow } from '../insn/control-flow.ts';
+import { operationOf } from '../insn/form.ts';
+import { SlotMap } from '../insn/layout.ts';
+import type { LinkedProgram } from '../object/spec.ts';
+import type { CallGraph } from './call-graph.ts';
+import { liveRegisters } from './live-registers.ts';
+import type { VerifyOptions } from './options.ts';
+import type { Places } from './stored-states.ts';
+
+/** Looks at every instruction of a program whose structure was checked. */
+export function findPlaces(
+  program: LinkedProgram,
+  flows: readonly SubprogramFlow[],
+  graph: CallGraph,
+  helpers: VerifyOptions['helpers'],
+): Places {
+  const { insns } = program;
+  const meeting = new Uint8Array(insns.length);
+  const converging = new Uint8Array(insns.length);
+  const slots = new SlotMap(insns);
+  for (const [index, insn] of insns.entries()) {
+    const operation = operationOf(insn);
+    const { kind } = operation;
+    if (kind === 'branch' || kind === 'mayGoto') meeting[index] = 1;
+    if (kind === 'branch' || kind === 'mayGoto' || kind === 'jump') meeting[slots.target(insn)!] = 1;
+    const callsBack = kind === 'call' && operation.callee === 'helper' && helpers.get(insn.imm)?.callback !== undefined;
+    if (kind === 'mayGoto' || callsBack) {
+      meeting[index] = 1;
+      converging[index] = 1;
+    }
+  }
+  const live = liveRegisters(insns, flows, (helper) => helpers.get(helper)?.args.length ?? 5);
+  return { meeting, converging, unsettled: findUnsettled(program, flows, graph, converging), live };
+}
+
+/** Instructions of loops with a converging one inside, and of all functions that those call or give away. */
+function findUnsettled(
+  program: LinkedProgram,
+  flows: readonly SubprogramFlow[],
+  graph: CallGraph,
+  converging: Uint8Array,
+): Uint8Array {
+  const unsettled = new Uint8Array(program.insns.length);
+  for (const flow of flows) {
+    for (const loop of loopsOf(flow)) {
+      if (!loop.some(({ start, end }) => converging.subarray(start, end).includes(1))) continue;
+      for (const { start, end } of loop) unsettled.fill(1, start, end);
+    }
+  }
+  for (const [index, flag] of converging.entries()) if (flag === 1) unsettled[index] = 1;
+  spreadToCallees(program, flows, graph, unsettled);
+  return unsettled;
+}
+
+function spreadToCallees(
+  program: LinkedProgram,
+  flows: readonly SubprogramFlow[],
+  graph: CallGraph,
+  unsettled: Uint8Array,
+): void {
+  // Callers come before what they call.
+  for (const subprogram of [...graph.calleesFirst].reverse()) {
+    for (const { insn, callee } of graph.calls[subprogram]!) {
+      const isGivenAway = operationOf(program.insns[insn]!).kind === 'lddw';
+      if (isGivenAway || unsettled[insn] === 1) unsettled.fill(1, flows[callee]!.start, flows[callee]!.end);
+    }
+  }
+}
+
+type Block = SubprogramFlow['blocks'][number];
+
+/** The strongly connected components of a function's blocks that are loops. Tarjan's algorithm, without recursion. */
+function loopsOf({ blocks }: SubprogramFlow): Block[][] {
+  const order = new Int32Array(blocks.length).fill(-1);
+  const low = new Int32Array(blocks.length);
+  const onStack = new Uint8Array(blocks.length);
+  const stack: number[] = [];
+  const loops: Block[][] = [];
+  let next = 0;
+  for (let root = 0; root < blocks.length; root++) {
+    if (order[root] !== -1) continue;
+    const path: { block: number; successor: number }[] = [];
+    const enter = (block: number): void => {
+      order[block] = low[block] = next++;
+      onStack[block] = 1;
+      stack.push(block);
+      path.push({ block, successor: 0 });
+    };
+    enter(root);
+    for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+      const { block } = top;
+      const successor = blocks[block]!.successors[top.successor++];
+      if (successor !== undefined) {
+        if (order[successor] === -1) enter(successor);
+        else if (onStack[successor] === 1) low[block] = Math.min(low[block]!, order[successor]!);
+        continue;
+      }
+      path.pop();
+      const parent = path.at(-1);
+      if (parent !== undefined) low[parent.block] = Math.min(low[parent.block]!, low[block]!);
+      if (low[block] !== order[block]) continue;
+      const members = stack.splice(stack.indexOf(block));
+      for (const member of members) onStack[member] = 0;
+      const isLoop = members.length > 1 || blocks[block]!.successors.includes(block);
+      if (isLoop) loops.push(members.map((member) => blocks[member]!));
+    }
+  }
+  return loops;
+}

@@ -1,0 +1,173 @@
+/**
+ * States that were met, by instruction: a new one that an old one covers need not be followed. Which are kept, and for how
+ * long, decides only about speed. Source: Linux kernel/bpf/verifier.c, is_state_visited.
+ */
+import { type Comparison, covers, passOnDemands, shareDemands } from './covers.ts';
+import { ANY, sameScalar } from './scalar.ts';
+import { StackSlot, WHOLE } from './stack-slot.ts';
+import { copyState, type State } from './state.ts';
+import { number } from './step.ts';
+import type { RegisterValue } from './value.ts';
+
+/** A state that was met. */
+interface Stored {
+  readonly state: State;
+  /** Ways that had been left for later when it was met: while as many are left it is not followed to all its ends. */
+  readonly pendingBefore: number;
+  isOpen: boolean;
+  hits: number;
+  misses: number;
+}
+
+/** What instructions are to the search. */
+export interface Places {
+  /** 1 where states are compared: where paths may meet. */
+  readonly meeting: Uint8Array;
+  /** 1 where a state is covered also by one that is still being followed: loops whose end is not counted. */
+  readonly converging: Uint8Array;
+  /** 1 inside such loops, and in what they call: nothing there is followed to its end before the loop is. */
+  readonly unsettled: Uint8Array;
+  /** By instruction, a bit a register. */
+  readonly live: Uint16Array;
+}
+
+/** What became of a state. */
+export type Met = 'new' | 'covered' | 'repeats itself';
+
+/** How many misses a state may have more than three times its hits, before it is dropped. */
+const PATIENCE = 3;
+const LOOP_PATIENCE = 64;
+
+/** The stored states of one program. */
+export class StoredStates {
+  readonly #places: Places;
+  readonly #byInsn: (Stored[] | undefined)[] = [];
+  /** Those that are not followed to all their ends, in order. */
+  readonly #open: Stored[] = [];
+  #count = 0;
+  #peak = 0;
+  #insnsSince = 0;
+  #jumpsSince = 0;
+
+  constructor(places: Places) {
+    this.#places = places;
+  }
+
+  get peak(): number {
+    return this.#peak;
+  }
+
+  /** Notes an instruction that was stepped over. */
+  tick(isJump: boolean): void {
+    this.#insnsSince++;
+    if (isJump) this.#jumpsSince++;
+  }
+
+  /** Notes that so many ways are left for later, the last one having been taken up. */
+  closeBeyond(pending: number): void {
+    for (let last = this.#open.at(-1); last !== undefined && last.pendingBefore > pending; last = this.#open.at(-1)) {
+      last.isOpen = false;
+      this.#open.pop();
+    }
+  }
+
+  /** Looks whether a state is covered, and stores it if not. */
+  meet(state: State, pending: number): Met {
+    const { converging, unsettled } = this.#places;
+    const isForced = converging[state.insn] === 1;
+    let isKept = isForced || (this.#jumpsSince >= 2 && this.#insnsSince >= 8);
+    const stored = this.#byInsn[state.insn] ?? [];
+    for (let place = 0; place < stored.length; ) {
+      const old = stored[place]!;
+      if (old.isOpen) {
+        if (isForced) {
+          if (old.state.passes !== state.passes && this.#isCovered(old, state, 'within')) return 'covered';
+        } else {
+          if (this.#isSame(old.state, state)) return 'repeats itself';
+          if (this.#jumpsSince < 20 && this.#insnsSince < 100) isKept = false;
+        }
+      } else if (this.#isCovered(old, state, unsettled[state.insn] === 1 ? 'within' : 'demanded')) {
+        return 'covered';
+      }
+      if (isKept) old.misses++;
+      const patience = isForced && old.isOpen ? LOOP_PATIENCE : PATIENCE;
+      if (old.misses > old.hits * patience + patience) {
+        stored.splice(place, 1);
+        this.#count--;
+      } else {
+        place++;
+      }
+    }
+    if (isKept) this.#store(state, pending, stored);
+    return 'new';
+  }
+
+  /** Forgets what an earlier state at this place did not rest on and this one has otherwise: loops end sooner so. */
+  widen(state: State): void {
+    const earlier = this.#open.findLast(({ state: old }) => isSamePlace(old, state))?.state;
+    if (earlier === undefined) return;
+    for (const [depth, { registers, stack }] of state.frames.entries()) {
+      const old = earlier.frames[depth]!;
+      for (let register = 0; register < registers.length; register++) {
+        if (isWider(old.registers[register], registers[register])) registers[register] = number(ANY);
+      }
+      for (let slot = 0; slot < stack.length; slot++) {
+        const now = stack[slot];
+        if (now?.bytes === WHOLE.spilled && isWider(old.stack[slot]?.spilled, now.spilled)) {
+          stack[slot] = new StackSlot(WHOLE.spilled, number(ANY));
+        }
+      }
+    }
+  }
+
+  #store(state: State, pending: number, stored: Stored[]): void {
+    const kept: Stored = { state: copyState(state), pendingBefore: pending, isOpen: true, hits: 0, misses: 0 };
+    noteStored(kept.state);
+    this.#open.push(kept);
+    this.#byInsn[state.insn] = [kept, ...stored];
+    this.#count++;
+    this.#peak = Math.max(this.#peak, this.#count);
+    this.#insnsSince = 0;
+    this.#jumpsSince = 0;
+  }
+
+  #isCovered(old: Stored, state: State, mode: Comparison): boolean {
+    const found = covers(old.state, state, mode, (insn) => this.#places.live[insn]!);
+    if (found === undefined) return false;
+    old.hits++;
+    if (mode === 'demanded') passOnDemands(found);
+    else shareDemands(found);
+    return true;
+  }
+
+  #isSame(old: State, state: State): boolean {
+    return old.passes === state.passes && covers(old, state, 'exact', (insn) => this.#places.live[insn]!) !== undefined;
+  }
+}
+
+function noteStored({ frames }: State): void {
+  for (const { registers, stack } of frames) {
+    for (const value of registers) if (value?.kind === 'scalar') value.stored = true;
+    for (const slot of stack) {
+      if (slot === undefined) continue;
+      slot.stored = true;
+      if (slot.spilled?.kind === 'scalar') slot.spilled.stored = true;
+    }
+  }
+}
+
+function isSamePlace(a: State, b: State): boolean {
+  return (
+    a.insn === b.insn &&
+    a.frames.length === b.frames.length &&
+    a.frames.every(({ call, subprogram }, depth) => {
+      const other = b.frames[depth]!;
+      return call === other.call && subprogram === other.subprogram;
+    })
+  );
+}
+
+function isWider(old: RegisterValue | undefined, now: RegisterValue | undefined): boolean {
+  if (old?.kind !== 'scalar' || now?.kind !== 'scalar') return false;
+  return !old.precise && !now.precise && !sameScalar(old.scalar, now.scalar);
+}
