@@ -8,7 +8,7 @@ import { controlFlow, type SubprogramFlow } from '../insn/control-flow.ts';
 import type { LinkedProgram } from '../object/spec.ts';
 import { callGraph, checkStack } from './call-graph.ts';
 import { refusal } from './errors.ts';
-import { checkInstructions } from './instructions.ts';
+import { checkCode, checkLayout } from './instructions.ts';
 import { checkPaths } from './paths.ts';
 import { checkRegisters, type FunctionSummary } from './registers.ts';
 
@@ -47,7 +47,8 @@ export function checkStructure(program: LinkedProgram, options: StructureOptions
   if (insns.length === 0 || insns.length > MAX_INSNS) {
     throw refusal(program, 0, 'VERIFIER_TOO_LARGE', `it has ${insns.length} instructions, wanted 1 to ${MAX_INSNS}`);
   }
-  checkInstructions(program, options.helpers);
+  checkLayout(program);
+  checkCode(program, options.helpers);
   const flow = controlFlow(
     insns,
     subprograms.map(({ start }) => start),

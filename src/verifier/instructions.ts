@@ -24,21 +24,32 @@ interface Place {
   readonly insn: Insn;
 }
 
-const CHECKS: readonly ((place: Place) => Reason | undefined)[] = [
-  checkWrite,
-  checkTarget,
-  checkCall,
-  checkLddw,
-  checkEnd,
-];
+type Check = (place: Place) => Reason | undefined;
+
+/** What the compiler of any code relies on. */
+const LAYOUT_CHECKS: readonly Check[] = [checkTarget, checkLocalCall, checkLddw, checkEnd];
+/** What a path that is never taken may do all the same. */
+const CODE_CHECKS: readonly Check[] = [checkWrite, checkCallee];
 
 /**
- * Checks every instruction by itself.
+ * Checks what the layout of code is made of, whether a path goes there or not.
  *
- * @throws {VerifierError} VERIFIER_FRAME_POINTER, VERIFIER_BAD_JUMP, VERIFIER_BAD_CALL, VERIFIER_UNKNOWN_HELPER,
- *   VERIFIER_KFUNC, VERIFIER_UNRESOLVED, VERIFIER_FALL_THROUGH
+ * @throws {VerifierError} VERIFIER_BAD_JUMP, VERIFIER_BAD_CALL, VERIFIER_UNRESOLVED, VERIFIER_FALL_THROUGH
  */
-export function checkInstructions(program: LinkedProgram, helpers: ReadonlyMap<number, unknown>): void {
+export function checkLayout(program: LinkedProgram): void {
+  checkEach(program, new Map(), LAYOUT_CHECKS);
+}
+
+/**
+ * Checks what instructions do that needs no knowledge of values.
+ *
+ * @throws {VerifierError} VERIFIER_FRAME_POINTER, VERIFIER_UNKNOWN_HELPER, VERIFIER_KFUNC
+ */
+export function checkCode(program: LinkedProgram, helpers: ReadonlyMap<number, unknown>): void {
+  checkEach(program, helpers, CODE_CHECKS);
+}
+
+function checkEach(program: LinkedProgram, helpers: ReadonlyMap<number, unknown>, checks: readonly Check[]): void {
   const { insns, subprograms } = program;
   const slots = new SlotMap(insns);
   const starts = new Set(subprograms.map(({ start }) => start));
@@ -46,7 +57,7 @@ export function checkInstructions(program: LinkedProgram, helpers: ReadonlyMap<n
     const end = subprograms[subprogram + 1]?.start ?? insns.length;
     for (let index = start; index < end; index++) {
       const place = { program, helpers, slots, starts, start, end, index, insn: insns[index]! };
-      for (const check of CHECKS) {
+      for (const check of checks) {
         const reason = check(place);
         if (reason !== undefined) throw refusal(program, index, ...reason);
       }
@@ -71,24 +82,25 @@ function checkTarget({ program, insn, slots, start, end }: Place): Reason | unde
     : ['VERIFIER_BAD_JUMP', `jump out of range from insn ${insn.slot} to ${slot}`];
 }
 
-function checkCall({ insn, helpers, slots, starts }: Place): Reason | undefined {
+function checkLocalCall({ insn, slots, starts }: Place): Reason | undefined {
+  const operation = operationOf(insn);
+  if (operation.kind !== 'call' || operation.callee !== 'local') return undefined;
+  const slot = targetSlot(insn)!;
+  const isKnown = starts.has(slots.index(slot) ?? -1);
+  return isKnown
+    ? undefined
+    : ['VERIFIER_BAD_CALL', `call from insn ${insn.slot} to ${slot}, where no function begins`];
+}
+
+/** Which helper a call by register means only the running program knows. */
+function checkCallee({ insn, helpers }: Place): Reason | undefined {
   const operation = operationOf(insn);
   if (operation.kind !== 'call') return undefined;
-  switch (operation.callee) {
-    case 'helper':
-      return helpers.has(insn.imm) ? undefined : ['VERIFIER_UNKNOWN_HELPER', `invalid func unknown#${insn.imm}`];
-    case 'local': {
-      const slot = targetSlot(insn)!;
-      const known = starts.has(slots.index(slot) ?? -1);
-      return known
-        ? undefined
-        : ['VERIFIER_BAD_CALL', `call from insn ${insn.slot} to ${slot}, where no function begins`];
-    }
-    case 'kfunc':
-      return ['VERIFIER_KFUNC', `calling kernel function btf_id ${insn.imm} is not allowed outside the kernel`];
-    case 'register': // Which helper it is only the running program knows.
-      return undefined;
+  if (operation.callee === 'kfunc') {
+    return ['VERIFIER_KFUNC', `calling kernel function btf_id ${insn.imm} is not allowed outside the kernel`];
   }
+  const isUnknown = operation.callee === 'helper' && !helpers.has(insn.imm);
+  return isUnknown ? ['VERIFIER_UNKNOWN_HELPER', `invalid func unknown#${insn.imm}`] : undefined;
 }
 
 function checkLddw({ program, insn, index, starts }: Place): Reason | undefined {

@@ -81,5 +81,7 @@ function leaveCallback(step: Step, { returns: [min, max] }: Callback): number {
     throw refuse(step, 'VERIFIER_BAD_RETURN', reason);
   }
   state.frames.pop();
+  state.insn = frame.call;
+  step.widen(state);
   return frame.call;
 }

@@ -12,10 +12,10 @@ const RESTRICTED: Readonly<Record<number, readonly string[]>> = {
   12: ['bpf_map_lookup_elem'], // array_of_maps
   13: ['bpf_map_lookup_elem'], // hash_of_maps
   14: ['bpf_map_lookup_elem'], // devmap
-  15: ['bpf_map_lookup_elem', 'bpf_map_update_elem', 'bpf_map_delete_elem'], // sockmap
+  15: [], // sockmap
   16: [], // cpumap
   17: ['bpf_map_lookup_elem'], // xskmap
-  18: ['bpf_map_lookup_elem', 'bpf_map_update_elem', 'bpf_map_delete_elem'], // sockhash
+  18: [], // sockhash
   19: [], // cgroup_storage
   20: [], // reuseport_sockarray
   21: [], // percpu_cgroup_storage

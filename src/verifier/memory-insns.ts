@@ -31,6 +31,7 @@ export function stepAtomic(step: Step, { operator, size, fetch }: Of<'atomic'>):
   if (kind === 'context') {
     throw refuse(step, 'VERIFIER_BAD_ACCESS', `BPF_ATOMIC stores into R${dst} ctx is not allowed`);
   }
+  checkAtomicAlignment(where);
   const before = load(where);
   // A pointer that is fetched from a stack is a number then, and what is stored is not known.
   store({ ...where, mode: 'write' }, number(LOADED[size]));
@@ -56,6 +57,15 @@ function loadedImmediate(step: Step): RegisterValue {
     case undefined:
       return new ScalarValue(constantScalar(insn.imm64!));
   }
+}
+
+/** Regions begin at multiples of eight. */
+function checkAtomicAlignment({ step, pointer, offset, size }: WordAccess): void {
+  const { value, mask } = pointer.variable.bits;
+  const low = BigInt(size - 1);
+  if ((mask & low) === 0n && ((value + BigInt(pointer.offset + offset)) & low) === 0n) return;
+  const reason = `misaligned value access off (0x${value.toString(16)}; 0x${mask.toString(16)})+${pointer.offset}+${offset} size ${size}`;
+  throw refuse(step, 'VERIFIER_MISALIGNED', reason);
 }
 
 function access(step: Step, register: number, size: WordAccess['size'], mode: WordAccess['mode']): WordAccess {

@@ -104,7 +104,9 @@ export class StoredStates {
 
   /** Forgets what an earlier state at this place did not rest on and this one has otherwise: loops end sooner so. */
   widen(state: State): void {
-    const earlier = this.#open.findLast(({ state: old }) => isSamePlace(old, state))?.state;
+    const earlier = this.#open.findLast(
+      ({ state: old }) => old.passes < state.passes && isSamePlace(old, state),
+    )?.state;
     if (earlier === undefined) return;
     for (const [depth, { registers, stack }] of state.frames.entries()) {
       const old = earlier.frames[depth]!;

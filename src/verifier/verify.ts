@@ -10,7 +10,7 @@ import { withoutDeadBranches } from './dead-branches.ts';
 import { refusal, VerifierError } from './errors.ts';
 import { initialState } from './global-function.ts';
 import { GlobalSignatures } from './global-signatures.ts';
-import { checkInstructions } from './instructions.ts';
+import { checkLayout } from './instructions.ts';
 import { checkMaps } from './map-policy.ts';
 import type { VerifyOptions } from './options.ts';
 import { checkReachable } from './paths.ts';
@@ -52,7 +52,7 @@ function prove(
   if (count === 0 || count > MAX_INSNS) {
     throw refusal(program, 0, 'VERIFIER_TOO_LARGE', `it has ${count} instructions, wanted 1 to ${MAX_INSNS}`);
   }
-  checkInstructions(program, options.helpers);
+  checkLayout(program);
   const starts = program.subprograms.map(({ start }) => start);
   const flows = controlFlow(program.insns, starts);
   for (const flow of flows) checkReachable(program, flow);
