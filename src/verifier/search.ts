@@ -33,18 +33,26 @@ export interface Surroundings {
   readonly calleeAt: ReadonlyMap<number, number>;
 }
 
-type StepOf<K extends Operation['kind']> = (step: Search, operation: Extract<Operation, { kind: K }>) => number | void;
+type StepOf<K extends Operation['kind']> = (step: Search, operation: Extract<Operation, { kind: K }>) => number;
 
-/** What each kind of instruction does; the result is where it goes on, if not at the next one. */
+/** A step that goes on with the next instruction. */
+function onwards<O>(step: (step: Step, operation: O) => void): (step: Step, operation: O) => number {
+  return (at, operation) => {
+    step(at, operation);
+    return at.index + 1;
+  };
+}
+
+/** What each kind of instruction does; the result is where it goes on. */
 const STEPS: { readonly [K in Operation['kind']]: StepOf<K> } = {
-  alu: stepAlu,
-  neg: stepNegate,
-  movsx: stepSignExtend,
-  endian: stepEndian,
-  lddw: stepLoadImmediate,
-  load: stepLoad,
-  store: stepStore,
-  atomic: stepAtomic,
+  alu: onwards(stepAlu),
+  neg: onwards(stepNegate),
+  movsx: onwards(stepSignExtend),
+  endian: onwards(stepEndian),
+  lddw: onwards(stepLoadImmediate),
+  load: onwards(stepLoad),
+  store: onwards(stepStore),
+  atomic: onwards(stepAtomic),
   jump: (step) => step.targetAt(step.index),
   branch: stepBranch,
   mayGoto: stepMayGoto,
@@ -159,7 +167,7 @@ export class Search implements Step {
       this.reached[index]! |= Reached.YES;
       const operation = this.#operations[index]!;
       const step = STEPS[operation.kind] as StepOf<Operation['kind']>;
-      state.insn = step(this, operation as never) ?? index + 1;
+      state.insn = step(this, operation as never);
       this.frame = currentFrame(state);
       this.#stored.tick(this.#targets[index] !== END);
     }
