@@ -7,6 +7,9 @@ import { CANNOT_TRACE } from '../support/entered.ts';
 import { objectFile } from '../support/objects.ts';
 import { OverriddenTarget } from '../support/overridden-target.ts';
 
+/** Slots of `seen` in function-calls.bpf.c; `first` and `second` are the arguments that `on_arguments` asked for. */
+const Seen = { argument1: 1, argument2: 2, ax: 5, first: 10, second: 11 } as const;
+
 const usual = (a: bigint, b: bigint): bigint => (a << 32n) | b;
 
 /** The places of `combine` behind its entry, and the one of its ret. */
@@ -68,6 +71,32 @@ describe('one function', { skip: CANNOT_TRACE }, () => {
       assert.equal(target.call(0xabcen, 5n), usual(0xabcen, 5n));
     });
   }
+
+  it('shows each of several programs the registers as the one in front of it left them', () => {
+    using target = new OverriddenTarget();
+    using process = openProcess(target.pid);
+    using object = openObject(objectFile('function-calls'), { allow: ['override'] });
+    const seen = (slot: number) => BigInt(object.map('seen').entries()[slot]!.value as number);
+    const [entry, end] = ['uprobe:overridden:combine', 'uretprobe:overridden:combine'];
+    for (const name of ['on_entry', 'on_arguments', 'on_write_argument', 'on_write_argument', 'on_entry']) {
+      object.program(name).attachTo(process, entry);
+    }
+    for (const name of ['on_return', 'on_write_result', 'on_return', 'on_write_result', 'on_write_result']) {
+      object.program(name).attachTo(process, end);
+    }
+    // An odd b has 1000 added to a, twice.
+    for (const [a, passed] of [
+      [1n, 2001n],
+      [0xabcen, 0xabcen + 2000n],
+    ] as const) {
+      const b = 7n;
+      assert.equal(BigInt.asIntN(64, target.call(a, b)), -usual(passed, b));
+      assert.deepEqual([Seen.argument1, Seen.argument2].map(seen), [passed, b], 'the last at the entry');
+      assert.deepEqual([Seen.first, Seen.second].map(seen), [a, b], 'the second at the entry');
+      assert.equal(BigInt.asIntN(64, seen(Seen.ax)), -usual(passed, b), 'the third at the return');
+    }
+    assert.equal(target.wrong, 0n);
+  });
 
   it('goes on with what a program inside it wrote to rax', () => {
     using target = new OverriddenTarget();
