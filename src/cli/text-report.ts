@@ -66,7 +66,10 @@ export class TextReport implements LoadReport {
   #entryLines(map: BpfMap): string[] {
     const all = map.entries();
     const isArray = map.typeName.endsWith('array');
-    const shown = isArray && this.#options.detail === 'usual' ? all.filter(({ value }) => !isZero(value)) : all;
+    const shown =
+      isArray && this.#options.detail === 'usual'
+        ? all.filter(({ value, values }) => !isZero(values === undefined ? value : [...values]))
+        : all;
     const lines = shown.length === 0 ? [] : entryTable(isArray ? shown : [...shown].sort(byKey));
     if (shown.length < all.length) lines.push(`(${all.length - shown.length} more, all zero)`);
     return lines.length === 0 ? ['(empty)'] : lines;
@@ -86,7 +89,10 @@ function variableLines(map: BpfMap): string[] {
 
 /** Columns are the fields of keys and values; all entries of a map have the same. */
 function entryTable(entries: readonly MapEntry[]): string[] {
-  const rows = entries.map(({ key, value }) => [...cellsOf('key', key), ...cellsOf('value', value)]);
+  const rows = entries.map(({ key, value, values }) => [
+    ...cellsOf('key', key),
+    ...cellsOf('value', values === undefined || value !== null ? value : [...values]),
+  ]);
   const columns = rows[0]!.map(([title], at) =>
     rows.every((row) => /^-?\d+(\.\d+)?$/.test(row[at]![1])) ? rightColumn(title) : leftColumn(title),
   );

@@ -3,11 +3,11 @@ import type { CallModel } from '../helpers/helper.ts';
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, Size, Value } from '../ir/value.ts';
 import { type ContextModel, emitContext } from './context-model.ts';
-import type { ProgramEntry } from './program.ts';
+import type { ProgramEntry, ProgramRun } from './program.ts';
 
-/** r1 is the context of a site. @param prologue writes what runs before the program's first instruction */
-export function siteEntry(model: ContextModel, prologue?: (b: Builder) => void): ProgramEntry {
-  return new SiteEntry(model, prologue);
+/** r1 is the context of a site. @param begin writes what runs before the program's first instruction */
+export function siteEntry(model: ContextModel, begin?: (b: Builder) => ProgramRun): ProgramEntry {
+  return new SiteEntry(model, begin);
 }
 
 /** r1 and r2 are params: the address of memory and its size. For `vm` and for tests. */
@@ -16,6 +16,7 @@ export const MEMORY_ENTRY: ProgramEntry = {
   functionIp: { in: 'constant', value: 0n },
   call: { arguments: undefined, result: undefined, outcome: undefined },
   emit: (b) => b.params(),
+  slot: undefined,
   contextIn: () => undefined,
   write: () => 'allowed',
 };
@@ -24,14 +25,15 @@ class SiteEntry implements ProgramEntry {
   readonly paramCount = 0;
   readonly call: CallModel;
   readonly #model: ContextModel;
-  readonly #prologue: ((b: Builder) => void) | undefined;
+  readonly #begin: ((b: Builder) => ProgramRun) | undefined;
+  #run: ProgramRun | undefined;
   readonly #written = new Set<string>();
   #context: { readonly fn: IrFunction; readonly address: Value } | undefined;
 
-  constructor(model: ContextModel, prologue: ((b: Builder) => void) | undefined) {
+  constructor(model: ContextModel, begin: ((b: Builder) => ProgramRun) | undefined) {
     const { struct, result, bypass } = model;
     this.#model = model;
-    this.#prologue = prologue;
+    this.#begin = begin;
     this.call = {
       arguments: model.arguments?.map((field) => struct.offsetOf[field]!),
       result: result?.is === 'returned' ? struct.offsetOf[result.field] : undefined,
@@ -44,10 +46,14 @@ class SiteEntry implements ProgramEntry {
   }
 
   emit(b: Builder): readonly Value[] {
-    this.#prologue?.(b);
+    this.#run = this.#begin?.(b);
     const address = emitContext(b, this.#model);
     this.#context = { fn: b.fn, address };
     return [address];
+  }
+
+  get slot(): Value | undefined {
+    return this.#run?.slot;
   }
 
   contextIn(fn: IrFunction): Value | undefined {
@@ -66,6 +72,7 @@ class SiteEntry implements ProgramEntry {
   }
 
   leave(b: Builder, r0: Value): Value {
+    this.#run?.end?.(b);
     const { struct, bypass } = this.#model;
     const context = this.#context!.address;
     for (const field of this.#written) {

@@ -10,6 +10,7 @@ import { Builder } from '../ir/builder.ts';
 import type { IrFunction, Operation, SiteSource, Size, Value } from '../ir/value.ts';
 import { arrayValueOffset } from '../maps/array.ts';
 import type { MapSpec } from '../maps/map-type.ts';
+import { mapTypeOf } from '../maps/table.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { CompileError, type CompileErrorCode } from './errors.ts';
 import type { Registers } from './instructions.ts';
@@ -25,14 +26,33 @@ export interface CompileOptions {
   readonly attachCookie: bigint;
   /** What the target or the user does not allow; a helper that requires it is refused. */
   readonly forbid: ReadonlySet<Requirement>;
-  /** Writes what runs at a site before the program: the counting of hits. */
-  readonly prologue?: (b: Builder) => void;
+  /** Writes what runs at a site before the program: the counting of hits, and the taking of a slot if it needs one. */
+  readonly begin?: (b: Builder, slots: 'none' | 'one') => ProgramRun;
+}
+
+/** One run of a program, as its code knows it. */
+export interface ProgramRun {
+  /** The number of its slot of per-CPU maps. */
+  readonly slot?: Value;
+  /** Writes what runs at its end. */
+  readonly end?: (b: Builder) => void;
+}
+
+/** Whether a program names a map that has several slots. */
+export function usesSlots({ references }: VerifiedProgram, { maps }: Pick<CompileOptions, 'maps'>): boolean {
+  for (const reference of references.values()) {
+    const spec = reference.kind === 'map' ? maps.get(reference.map)?.spec : undefined;
+    if (spec !== undefined && mapTypeOf(spec).slots !== undefined) return true;
+  }
+  return false;
 }
 
 /** What a program begins with. */
 export interface ProgramEntry extends Entry {
   readonly functionIp: SiteSource;
   readonly call: CallModel;
+  /** The number of the run's slot, in the program itself, once `emit` has taken it. */
+  readonly slot: Value | undefined;
   /** The address of the context that `emit` wrote, if it did so in `fn`. */
   contextIn(fn: IrFunction): Value | undefined;
   /** Notes that the program writes there in the context, or says that it may not. */
@@ -54,6 +74,9 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   readonly #functions: (IrFunction | undefined)[] = [];
   readonly #entries: (Entry | undefined)[] = [];
   readonly #shared = new Map<string, IrFunction>();
+  /** Whether functions get the number of the run's slot, behind their arguments; and where each has it. */
+  readonly #passesSlot: boolean;
+  readonly #slotIn = new Map<IrFunction, Value>();
   /** How many functions, beside the program itself, are being translated. */
   #depth = 0;
   /** Which map a constant stands for. */
@@ -64,6 +87,7 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     this.#entry = entry;
     this.#options = options;
     this.#slots = new SlotMap(program.insns);
+    this.#passesSlot = usesSlots(program, options);
     this.#subprogramAt = new Map(program.subprograms.map(({ start }, index) => [start, index]));
   }
 
@@ -95,7 +119,7 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     const insn = this.insns[index]!;
     const operation = operationOf(insn);
     if (operation.kind === 'call' && operation.callee === 'local')
-      return b.call(this.#function(this.#target(index)), args);
+      return b.call(this.#function(this.#target(index)), this.#passesSlot ? [...args, this.slot(b)] : args);
     if (operation.kind === 'call' && operation.callee === 'helper') return this.#emitHelper(b, index, insn.imm, args);
     const number = registers.get(insn.dst).operation;
     if (number.op !== 'const') {
@@ -178,6 +202,11 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     return made;
   }
 
+  slot(b: Builder): Value {
+    // Where nobody else runs there is one slot only.
+    return this.#slotIn.get(b.fn) ?? this.#entry.slot ?? b.const(0);
+  }
+
   // --- leaves ---------------------------------------------------------------------------------------------------
 
   #source(subprogram: number): FunctionSource {
@@ -193,7 +222,8 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     const known = this.#functions[subprogram];
     if (known !== undefined) return known;
     this.#depth++;
-    const made = translateFunction(this, this.#source(subprogram), this.#paramsOf(subprogram));
+    const entry = this.#paramsOf(subprogram);
+    const made = translateFunction(this, this.#source(subprogram), this.#passesSlot ? this.#withSlot(entry) : entry);
     this.#depth--;
     this.#functions[subprogram] = made;
     return made;
@@ -205,6 +235,18 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     const made = entryByParams(this, this.#source(subprogram));
     this.#entries[subprogram] = made;
     return made;
+  }
+
+  /** The same with one more parameter. */
+  #withSlot({ paramCount }: Entry): Entry {
+    return {
+      paramCount: paramCount + 1,
+      emit: (b) => {
+        const params = b.params();
+        this.#slotIn.set(b.fn, params[paramCount]!);
+        return params.slice(0, paramCount);
+      },
+    };
   }
 
   #target(index: number): number {

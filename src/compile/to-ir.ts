@@ -4,7 +4,7 @@ import type { IrFunction } from '../ir/value.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import type { ContextModel } from './context-model.ts';
 import { MEMORY_ENTRY, siteEntry } from './entry.ts';
-import { type CompileOptions, type ProgramEntry, translateProgram } from './program.ts';
+import { type CompileOptions, type ProgramEntry, translateProgram, usesSlots } from './program.ts';
 
 /**
  * The program as it runs at one site: a function of no params.
@@ -12,7 +12,9 @@ import { type CompileOptions, type ProgramEntry, translateProgram } from './prog
  * @throws {CompileError} each of its codes
  */
 export function compileForSite(program: VerifiedProgram, model: ContextModel, options: CompileOptions): IrFunction {
-  return compile(program, siteEntry(model, options.prologue), options);
+  const { begin } = options;
+  const needsSlot = usesSlots(program, options);
+  return compile(program, siteEntry(model, begin && ((b) => begin(b, needsSlot ? 'one' : 'none'))), options);
 }
 
 /**

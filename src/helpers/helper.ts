@@ -81,6 +81,8 @@ export interface EmitContext {
   readonly attachCookie: bigint;
   /** An out-of-line function, made once per compiled program and name. */
   shared(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction;
+  /** The number of the slot of per-CPU maps that this run has to itself. */
+  slot(b: Builder): Value;
 }
 
 export interface Helper extends Prototype {

@@ -58,7 +58,7 @@ export const mapDeleteElem: Helper = {
 
 function resolve(context: EmitContext, map: Value): { type: MapType; spec: MapSpec; place: MapEmitContext } {
   const { spec, address } = context.map(map);
-  const place = { address, shared: context.shared.bind(context) };
+  const place = { address, shared: context.shared.bind(context), slot: context.slot.bind(context) };
   return { type: mapTypeOf(spec), spec, place };
 }
 

@@ -7,7 +7,7 @@
  */
 import { alignUp } from '../bytes/align.ts';
 import { viewOf } from '../bytes/struct.ts';
-import type { Builder } from '../ir/builder.ts';
+import type { Builder, Operand } from '../ir/builder.ts';
 import type { Value } from '../ir/value.ts';
 import { Errno, type MapSpec, type MapType, UpdateFlag } from './map-type.ts';
 import { loadBytes, requireKey, requireValue, storeBytes } from './memory.ts';
@@ -68,34 +68,44 @@ export const array: MapType = {
 
   recover: () => undefined,
 
-  emitLookup(b, spec, { address }, key) {
-    const index = b.load(4, key);
-    return b.choose(
-      b.compare('ult', index, spec.maxEntries),
-      () => valueAddress(b, spec, address, index),
-      () => 0,
-    );
-  },
-
-  emitUpdate(b, spec, { address }, key, value, flags) {
-    const index = b.load(4, key);
-    const refuse = (condition: Value, errno: number, otherwise: () => Value) =>
-      b.choose(condition, () => -errno, otherwise, 'cold');
-    return refuse(b.compare('ugt', flags, UpdateFlag.EXIST), Errno.EINVAL, () =>
-      refuse(b.compare('uge', index, spec.maxEntries), Errno.E2BIG, () =>
-        refuse(b.compare('eq', flags, UpdateFlag.NOEXIST), Errno.EEXIST, () => {
-          copyBytes(b, valueAddress(b, spec, address, index), 0, value, 0, spec.valueSize);
-          return b.const(0);
-        }),
-      ),
-    );
-  },
-
+  emitLookup: (b, spec, { address }, key) => emitArrayLookup(b, spec, () => address, key),
+  emitUpdate: (b, spec, { address }, key, value, flags) =>
+    emitArrayUpdate(b, spec, () => address, { key, value, flags }),
   emitDelete: (b) => b.const(-Errno.EINVAL),
 };
 
-function valueAddress(b: Builder, spec: MapSpec, address: bigint, index: Value): Value {
-  return b.add(b.mul(index, stride(spec)), address);
+/** Emits bpf_map_lookup_elem of values side by side. @param base writes the address of the first, where it is needed */
+export function emitArrayLookup(b: Builder, spec: MapSpec, base: () => Operand, key: Value): Value {
+  const index = b.load(4, key);
+  return b.choose(
+    b.compare('ult', index, spec.maxEntries),
+    () => valueAddress(b, spec, base, index),
+    () => 0,
+  );
+}
+
+/** Emits bpf_map_update_elem of values side by side. */
+export function emitArrayUpdate(
+  b: Builder,
+  spec: MapSpec,
+  base: () => Operand,
+  { key, value, flags }: { readonly key: Value; readonly value: Value; readonly flags: Value },
+): Value {
+  const index = b.load(4, key);
+  const refuse = (condition: Value, errno: number, otherwise: () => Value) =>
+    b.choose(condition, () => -errno, otherwise, 'cold');
+  return refuse(b.compare('ugt', flags, UpdateFlag.EXIST), Errno.EINVAL, () =>
+    refuse(b.compare('uge', index, spec.maxEntries), Errno.E2BIG, () =>
+      refuse(b.compare('eq', flags, UpdateFlag.NOEXIST), Errno.EEXIST, () => {
+        copyBytes(b, valueAddress(b, spec, base, index), 0, value, 0, spec.valueSize);
+        return b.const(0);
+      }),
+    ),
+  );
+}
+
+function valueAddress(b: Builder, spec: MapSpec, base: () => Operand, index: Value): Value {
+  return b.add(b.mul(index, stride(spec)), base());
 }
 
 function stride({ valueSize }: MapSpec): number {

@@ -56,12 +56,17 @@ export interface MapMemory {
 
 /** The host's operations on one map; results are 0 or a negative errno, as the bpf(2) commands give. */
 export interface HostMap {
-  /** A copy of the value, or undefined if the key is absent. @throws {MapError} MAP_BAD_KEY if its size is wrong */
-  lookup(key: Uint8Array): Uint8Array | undefined;
-  update(key: Uint8Array, value: Uint8Array, flags: bigint): number;
+  /**
+   * A copy of the value, or undefined if the key is absent.
+   *
+   * @param slot of a map that has several: 0 if not given
+   * @throws {MapError} MAP_BAD_KEY if its size is wrong
+   */
+  lookup(key: Uint8Array, slot?: number): Uint8Array | undefined;
+  update(key: Uint8Array, value: Uint8Array, flags: bigint, slot?: number): number;
   delete(key: Uint8Array): number;
   /**
-   * Every entry once, copied; entries that come or go meanwhile may or may not be seen. Bounded by maxEntries whatever
+   * Every entry once, copied, with what slot 0 holds; entries that come or go meanwhile may or may not be seen. Bounded by maxEntries whatever
    * the target wrote.
    */
   entries(): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
@@ -76,6 +81,8 @@ export interface MapEmitContext {
    * it for what is too large to repeat at every call.
    */
   shared(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction;
+  /** The number of the slot that this run has to itself, for maps that have several. Not within `shared`. */
+  slot(b: Builder): Value;
 }
 
 export interface MapType {
@@ -83,6 +90,8 @@ export interface MapType {
   readonly id: number;
   /** The kernel's name, as bpftool prints it: 'array', 'hash'. */
   readonly name: string;
+  /** Of a per-CPU type, how many values there are for each key; see slots.ts. */
+  readonly slots?: number;
   /** @throws {MapError} MAP_BAD_SPEC if the kernel would refuse this spec, MAP_TOO_LARGE */
   check(spec: MapSpec): void;
   /** Bytes of shared memory a checked spec needs: a multiple of 64. */

@@ -3,9 +3,12 @@ import { array } from './array.ts';
 import { MapError } from './errors.ts';
 import { hash } from './hash.ts';
 import type { MapSpec, MapType } from './map-type.ts';
+import { percpuArray } from './percpu-array.ts';
 
 /** By the kernel's number. */
-export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map([hash, array].map((type) => [type.id, type]));
+export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map(
+  [hash, array, percpuArray].map((type) => [type.id, type]),
+);
 
 /** The type of a map definition. @throws {MapError} MAP_UNKNOWN_TYPE */
 export function mapTypeOf({ name, type }: MapSpec): MapType {

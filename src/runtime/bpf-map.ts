@@ -12,6 +12,8 @@ export interface MapEntry {
   /** Typed by BTF where the object has it, lower-case hexadecimal otherwise. */
   readonly key: JsonValue;
   readonly value: JsonValue;
+  /** Of a per-CPU map: what each slot holds, up to the last that was used; `value` is the sum if they are integers, else null. */
+  readonly values?: readonly JsonValue[];
 }
 
 export class BpfMap {
@@ -20,6 +22,7 @@ export class BpfMap {
   readonly #btf: Btf | undefined;
   #bytes: Uint8Array;
   #host: HostMap;
+  #slotsInUse: () => number = () => 1;
 
   /** @throws {MapError} MAP_UNKNOWN_TYPE, MAP_BAD_SPEC, MAP_TOO_LARGE */
   constructor(spec: MapSpec, btf: Btf | undefined) {
@@ -37,6 +40,8 @@ export class BpfMap {
     const map = new BpfMap(spec, btf);
     map.#bytes = bytes;
     map.#host = map.#type.host(mapMemory(bytes), spec);
+    const slots = slotsWithContent(bytes, map.#type.slots ?? 1);
+    map.#slotsInUse = () => slots;
     return map;
   }
 
@@ -54,14 +59,34 @@ export class BpfMap {
     return this.spec.name.startsWith('.');
   }
 
-  /** A copy of the value, undefined if the key is absent. @throws {MapError} MAP_BAD_KEY */
-  lookup(key: MapBytes): Uint8Array | undefined {
-    return this.#host.lookup(bytesOf(key, this.spec.keySize));
+  /**
+   * A copy of the value, undefined if the key is absent.
+   *
+   * @param slot of a per-CPU map: from 0 to less than `slots`
+   * @throws {MapError} MAP_BAD_KEY
+   */
+  lookup(key: MapBytes, slot = 0): Uint8Array | undefined {
+    return this.#host.lookup(bytesOf(key, this.spec.keySize), slot);
   }
 
-  /** @returns 0 or a negative errno, as bpf(2) gives. @throws {MapError} MAP_BAD_KEY, MAP_BAD_VALUE */
+  /** How many slots of a per-CPU map have been used; 1 for others. */
+  get slots(): number {
+    return this.#type.slots === undefined ? 1 : Math.max(1, this.#slotsInUse());
+  }
+
+  /**
+   * Of a per-CPU map the first slot gets the value, the others zeros: so it is the sum.
+   *
+   * @returns 0 or a negative errno, as bpf(2) gives
+   * @throws {MapError} MAP_BAD_KEY, MAP_BAD_VALUE
+   */
   update(key: MapBytes, value: MapBytes, flags = 0n): number {
-    return this.#host.update(bytesOf(key, this.spec.keySize), bytesOf(value, this.spec.valueSize), flags);
+    const { keySize, valueSize } = this.spec;
+    const keyBytes = bytesOf(key, keySize);
+    const result = this.#host.update(keyBytes, bytesOf(value, valueSize), flags);
+    const rest = new Uint8Array(valueSize);
+    for (let slot = 1; slot < this.slots && result === 0; slot++) this.#host.update(keyBytes, rest, 0n, slot);
+    return result;
   }
 
   /** @returns 0 or a negative errno, as bpf(2) gives. @throws {MapError} MAP_BAD_KEY */
@@ -72,11 +97,19 @@ export class BpfMap {
   /** Every entry, typed. Entries that come or go meanwhile may or may not be among them. */
   entries(): MapEntry[] {
     const { keyTypeId, valueTypeId } = this.spec;
-    return Array.from(this.rawEntries(), ([key, value]) => ({
-      // The one key of a data section has no type, and needs none.
-      key: this.isDataSection ? 0 : decodeValue(this.#btf, keyTypeId, key),
-      value: decodeValue(this.#btf, valueTypeId, value),
-    }));
+    return Array.from(this.rawEntries(), ([key, first]) => {
+      const entry = {
+        // The one key of a data section has no type, and needs none.
+        key: this.isDataSection ? 0 : decodeValue(this.#btf, keyTypeId, key),
+        value: decodeValue(this.#btf, valueTypeId, first),
+      };
+      if (this.#type.slots === undefined) return entry;
+      const others = Array.from({ length: this.slots - 1 }, (_, slot) => this.#host.lookup(key, slot + 1));
+      const values = [first, ...others.filter((value) => value !== undefined)].map((value) =>
+        decodeValue(this.#btf, valueTypeId, value),
+      );
+      return { ...entry, value: sumOf(values, this.spec.valueSize), values };
+    });
   }
 
   /** Every entry, as bytes. */
@@ -84,17 +117,55 @@ export class BpfMap {
     return this.#host.entries();
   }
 
-  /** Goes on in `bytes`, with what it holds now. @internal */
-  moveTo(bytes: Uint8Array): void {
-    bytes.set(this.#bytes);
+  /**
+   * Goes on in `bytes`, which are all zero, with what it holds now.
+   *
+   * @param slotsInUse tells how many slots of per-CPU maps were given out there
+   * @internal
+   */
+  moveTo(bytes: Uint8Array, slotsInUse = this.#slotsInUse): void {
+    copyWhatIsThere(this.#bytes, bytes);
+    this.#slotsInUse = slotsInUse;
     this.#bytes = bytes;
     this.#host = this.#type.host(mapMemory(bytes), this.spec);
   }
 
   /** Goes on in a copy of its own, with what it holds now: the shared memory is about to go. @internal */
   moveOut(): void {
-    this.moveTo(new Uint8Array(this.#bytes.length));
+    const slots = this.slots;
+    this.moveTo(new Uint8Array(this.#bytes.length), () => slots);
   }
+}
+
+const PAGE = 4096;
+
+/** Copies pages that are not all zero: most of a large map was never touched, and stays so. */
+function copyWhatIsThere(from: Uint8Array, to: Uint8Array): void {
+  const zeros = new Uint8Array(PAGE);
+  for (let at = 0; at < from.length; at += PAGE) {
+    const page = from.subarray(at, at + PAGE);
+    if (Buffer.compare(page, zeros.subarray(0, page.length)) !== 0) to.set(page, at);
+  }
+}
+
+/** How many slots there are up to the last that is not all zero. */
+function slotsWithContent(bytes: Uint8Array, slots: number): number {
+  const size = bytes.length / slots;
+  const zeros = new Uint8Array(size);
+  let count = slots;
+  while (count > 0 && Buffer.compare(bytes.subarray((count - 1) * size, count * size), zeros) === 0) count--;
+  return count;
+}
+
+/** The sum of integers of `size` bytes, as the map would hold it; null if they are no integers. */
+function sumOf(values: readonly JsonValue[], size: number): JsonValue {
+  if (!values.every((value) => typeof value === 'number' || (typeof value === 'string' && /^-?\d+$/.test(value)))) {
+    return null;
+  }
+  const signed = values.some((value) => Number(value) < 0);
+  const sum = values.reduce((total, value) => total + BigInt(value as number | string), 0n);
+  const wrapped = signed ? BigInt.asIntN(size * 8, sum) : BigInt.asUintN(size * 8, sum);
+  return Number.isSafeInteger(Number(wrapped)) ? Number(wrapped) : wrapped.toString();
 }
 
 function bytesOf(data: MapBytes, size: number): Uint8Array {

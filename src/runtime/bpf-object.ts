@@ -151,7 +151,7 @@ export class BpfObject implements Disposable {
       });
     }
     const session = this.#openSession(this.#options.inject(target));
-    for (const map of this.maps) map.moveTo(session.mapMemory(map.name));
+    for (const map of this.maps) map.moveTo(session.mapMemory(map.name), () => session.slotsInUse);
     this.#session = session;
     this.#target = target;
     target.moveIn(this);

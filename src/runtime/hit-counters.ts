@@ -14,6 +14,7 @@
  */
 import { viewOf } from '../bytes/struct.ts';
 import { Builder } from '../ir/builder.ts';
+import { emitProcessNumber } from './process-number.ts';
 
 const PAGE = 4096;
 const ROWS = 256;
@@ -25,8 +26,6 @@ const BANK_SIZE = (1 + ROWS) * PAGE;
 const ROW_MASK = (ROWS - 1) * PAGE;
 /** Rows looked at before a thread gives up. */
 const PROBES = 8;
-const PROCESS_SHIFT = 48;
-const MAX_PROCESSES = 0xffff;
 
 /** Where the counters lie in the target. */
 export interface HitCounterPlace {
@@ -105,20 +104,7 @@ function emitSlowHit(b: Builder, { address, processCell, overflow, rows, offset 
     b.atomic('add', 8, b.const(overflow), offset, 1);
     b.return(0);
   };
-  const cell = b.const(processCell);
-  const known = b.load(8, cell);
-  const process = b.choose(
-    b.compare('eq', known, 0),
-    () => {
-      const number = b.add(b.atomic('add', 8, b.const(address), 0, 1), 1);
-      b.when(b.compare('ugt', number, MAX_PROCESSES), countInOverflow, 'cold');
-      const wanted = b.shl(number, PROCESS_SHIFT);
-      const old = b.cmpxchg(8, cell, 0, 0, wanted);
-      return b.select(b.compare('eq', old, 0), wanted, old);
-    },
-    () => known,
-    'cold',
-  );
+  const process = emitProcessNumber(b, address, processCell, countInOverflow);
   const pointer = b.threadPointer();
   const owner = b.add(pointer, process);
   b.loop([b.and(pointer, ROW_MASK), b.const(PROBES)], 0, (loop, [at, left]) => {

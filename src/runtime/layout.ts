@@ -1,7 +1,7 @@
 /**
  * Where everything of a session lies in the memory it shares with its target, behind the journal.
  *
- *     | handler table | state | printk ring | hit counters (pages) | missed | BTF | map 0 | map 1 | ... |
+ *     | handler table | state | printk ring | hit counters (pages) | missed | BTF | thread slots | map 0 | map 1 | ... |
  */
 import { alignUp } from '../bytes/align.ts';
 import { PRINTK_RING_SIZE } from '../helpers/printk-ring.ts';
@@ -9,6 +9,7 @@ import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
 import { HandlerTable } from './handlers.ts';
 import { hitCountersSize } from './hit-counters.ts';
+import { THREAD_SLOTS_SIZE } from './thread-slots.ts';
 
 /** Links one session may hold at a time. */
 export const MAX_LINKS = 16_384;
@@ -35,6 +36,8 @@ export interface SessionLayout {
   readonly missed: Range;
   /** For whoever looks at the maps when the object is not at hand. */
   readonly btf: Range;
+  /** Who has which slot of per-CPU maps; empty if there are none. */
+  readonly threadSlots: Range;
   /** By map name. */
   readonly maps: ReadonlyMap<string, Range>;
   /** Whole pages. */
@@ -58,6 +61,18 @@ export function layoutOf({ programs, maps, btfBytes }: ObjectSpec): SessionLayou
   const hits = take(hitCountersSize(MAX_LINKS), PAGE);
   const missed = take(8 * MAX_LINKS, LINE);
   const btf = take(btfBytes?.length ?? 0, LINE);
+  const threadSlots = take(maps.some((map) => mapTypeOf(map).slots !== undefined) ? THREAD_SLOTS_SIZE : 0, PAGE);
   const places = maps.map((spec) => [spec.name, take(mapTypeOf(spec).size(spec), LINE)] as const);
-  return { slots, table, randomState, printkRing, hits, missed, btf, maps: new Map(places), size: alignUp(end, PAGE) };
+  return {
+    slots,
+    table,
+    randomState,
+    printkRing,
+    hits,
+    missed,
+    btf,
+    threadSlots,
+    maps: new Map(places),
+    size: alignUp(end, PAGE),
+  };
 }

@@ -29,6 +29,7 @@ import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
 import { layoutOf, MAX_LINKS, type SessionLayout } from './layout.ts';
 import { emitLeaseTest } from './lease.ts';
 import { findClockGettime, readThreadFacts } from './target-facts.ts';
+import { emitTakeSlot, slotsInUse, type ThreadSlotsPlace } from './thread-slots.ts';
 
 /** What a %s may print at most, in bytes. */
 const LONGEST_STRING = 512;
@@ -61,6 +62,7 @@ export class Session implements Disposable {
   readonly #printk: PrintkReader;
   readonly #facts: TargetFacts;
   readonly #hitPlace: HitCounterPlace;
+  readonly #slotsPlace: ThreadSlotsPlace;
   readonly #maps: ReadonlyMap<string, EmitMap>;
   readonly #btf: Btf | undefined;
   readonly #perfEvents = new Map<string, Slot>();
@@ -115,6 +117,12 @@ export class Session implements Disposable {
       randomState: address + BigInt(randomState.offset),
     };
     this.#hitPlace = { address: address + BigInt(hits.offset), processCell: processNumber, threadPointers };
+    this.#slotsPlace = {
+      address: address + BigInt(this.#layout.threadSlots.offset),
+      processCounter: this.#hitPlace.address,
+      processCell: processNumber,
+      threadPointers,
+    };
     this.#missedCells = address + BigInt(missed.offset);
     this.#maps = new Map(
       spec.maps.map((map) => [map.name, { spec: map, address: address + BigInt(maps.get(map.name)!.offset) }]),
@@ -141,6 +149,11 @@ export class Session implements Disposable {
   /** The shared memory of one map. */
   mapMemory(name: string): Uint8Array {
     return this.#memory(this.#layout.maps.get(name)!);
+  }
+
+  /** How many slots of per-CPU maps were given out. */
+  get slotsInUse(): number {
+    return slotsInUse(this.#memory(this.#layout.threadSlots));
   }
 
   /**
@@ -257,10 +270,14 @@ export class Session implements Disposable {
     return {
       name: program.name,
       cookie: event.cookie,
-      missedCell: this.#missedCells + BigInt(8 * index),
+      missedCell: this.#missedCell(index),
       compile: (model, near, cookie = event.cookie) => this.#compile(program, model, near, { ...event, cookie }, index),
       map: (name) => this.#callbackMap(name),
     };
+  }
+
+  #missedCell(index: number): bigint {
+    return this.#missedCells + BigInt(8 * index);
   }
 
   #callbackMap(name: string): CallbackMap | undefined {
@@ -293,9 +310,11 @@ export class Session implements Disposable {
       facts: this.#facts,
       attachCookie: cookie,
       forbid: forbidden,
-      prologue: (b) => {
+      begin: (b, slots) => {
         emitLeaseTest(b, this.injection.leaseCell);
+        const slot = slots === 'one' ? emitTakeSlot(b, this.#slotsPlace, this.#missedCell(hitIndex)) : undefined;
         emitHit(b, this.#hitPlace, hitIndex);
+        return slot === undefined ? {} : { slot: slot.number, end: slot.release };
       },
     });
     this.#compiled.set(key, compiled);

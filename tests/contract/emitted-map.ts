@@ -22,7 +22,7 @@ export interface MapFunctions {
 }
 
 /** Emits the operations of the map that lies at `address`, each a program of its own. */
-export function mapFunctions(type: MapType, spec: MapSpec, address: bigint): MapFunctions {
+export function mapFunctions(type: MapType, spec: MapSpec, address: bigint, slot = 0): MapFunctions {
   return {
     lookup: program(1, (b, context, [key]) => type.emitLookup(b, spec, context, key!)),
     update: program(3, (b, context, [key, value, flags]) => type.emitUpdate(b, spec, context, key!, value!, flags!)),
@@ -41,15 +41,22 @@ export function mapFunctions(type: MapType, spec: MapSpec, address: bigint): Map
         made.set(name, fn);
         return fn;
       },
+      slot: (b) => b.const(slot),
     };
     return Builder.function('program', paramCount, (b, params) => b.return(emit(b, context, params)));
   }
 }
 
-/** The map in `memory`, used as a program uses it. `before` is called before each IR value that is evaluated. */
-export function emittedMap(type: MapType, spec: MapSpec, memory: MapMemory, before?: () => void): ProgramMap {
-  const functions = FUNCTIONS.get(spec) ?? mapFunctions(type, spec, MAP);
-  FUNCTIONS.set(spec, functions);
+/**
+ * The map in `memory`, used as a program uses it.
+ *
+ * @param before called before each IR value that is evaluated
+ * @param slot that the program has
+ */
+export function emittedMap(type: MapType, spec: MapSpec, memory: MapMemory, before?: () => void, slot = 0): ProgramMap {
+  const known = slot === 0 ? FUNCTIONS.get(spec) : undefined;
+  const functions = known ?? mapFunctions(type, spec, MAP, slot);
+  if (slot === 0) FUNCTIONS.set(spec, functions);
   const { keySize, valueSize } = spec;
   // Nothing is mapped behind key and value: emitted code that reads past them fails.
   const run = (fn: IrFunction, key: Uint8Array, value: Uint8Array, flags: bigint): bigint => {

@@ -137,6 +137,7 @@ export function helperContext(facts: TargetFacts): EmitContext {
       shared.set(name, made);
       return made;
     },
+    slot: (b) => b.const(0),
   };
 }
 
