@@ -38,6 +38,8 @@ const CODE_REGION_SIZE = 256 * 1024;
 const LARGEST_CODE_REGION = 16 * 1024 * 1024;
 const REGION_GROWTH = 4;
 const CODE_ALIGNMENT = 16n;
+/** Room for code of a batch, at first: most batches are small, and most regions are not. */
+const FIRST_STAGE = 4096;
 
 /** How the bytes of one site are to be. */
 export interface SitePatch {
@@ -74,7 +76,7 @@ interface Batch {
 interface CodeRegion extends Region {
   used: number;
   /** Code that is written when the batch ends: all at once. */
-  staged: { readonly offset: number; readonly bytes: Uint8Array } | undefined;
+  staged: { readonly offset: number; bytes: Uint8Array } | undefined;
 }
 
 export class Injection implements Disposable {
@@ -269,11 +271,12 @@ export class Injection implements Disposable {
   #apply(patches: readonly SitePatch[]): void {
     if (this.isClosed) this.#leaveClosed(patches);
     // What goes makes room for what comes.
-    const ordered = [...patches.filter(isUndo), ...patches.filter((patch) => !isUndo(patch))];
-    const changes = ordered
+    const [undone, made]: [SitePatch[], SitePatch[]] = [[], []];
+    for (const patch of patches) (isUndo(patch) ? undone : made).push(patch);
+    const changes = [...undone, ...made]
       .map((patch) => this.#toPatch(patch))
-      .filter(({ expected, replacement }) => Buffer.compare(expected, replacement) !== 0);
-    const noteDone = this.#journal?.willPatch(patches.filter((patch) => !isUndo(patch)));
+      .filter(({ expected, replacement }) => !areSame(expected, replacement));
+    const noteDone = this.#journal?.willPatch(made);
     try {
       const { pauseUs } = applyPatches(this.process, changes);
       if (changes.length > 0) this.#lastPauseUs = Math.max(pauseUs, this.process.takeLongestPause());
@@ -282,10 +285,8 @@ export class Injection implements Disposable {
       // A target that is gone needs nothing undone, nor does what somebody else has just put back.
       if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOriginal(patch)))) throw error;
     }
-    for (const patch of patches) {
-      if (isUndo(patch)) this.#sites.delete(patch.address);
-      else this.#sites.set(patch.address, patch);
-    }
+    for (const { address } of undone) this.#sites.delete(address);
+    for (const patch of made) this.#sites.set(patch.address, patch);
   }
 
   #isOriginal({ address, original }: SitePatch): boolean {
@@ -325,8 +326,11 @@ export class Injection implements Disposable {
     if (this.#batch === undefined) {
       this.process.memory.write(origin, bytes);
     } else {
-      region.staged ??= { offset, bytes: new Uint8Array(region.size - offset) };
-      region.staged.bytes.set(bytes, offset - region.staged.offset);
+      region.staged ??= { offset, bytes: new Uint8Array(Math.min(FIRST_STAGE, region.size - offset)) };
+      const { staged } = region;
+      const end = region.used - staged.offset;
+      if (end > staged.bytes.length) staged.bytes = enlarged(staged.bytes, 2 * end);
+      staged.bytes.set(bytes, offset - staged.offset);
     }
     return { origin, result };
   }
@@ -403,5 +407,19 @@ export class Injection implements Disposable {
 }
 
 function isUndo({ original, wanted }: SitePatch): boolean {
-  return Buffer.compare(original, wanted) === 0;
+  return areSame(original, wanted);
+}
+
+/** Of a few bytes: a call out of the engine takes longer. */
+function areSame(a: Uint8Array, b: Uint8Array): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let n = 0; n < a.length; n++) if (a[n] !== b[n]) return false;
+  return true;
+}
+
+function enlarged(bytes: Uint8Array, size: number): Uint8Array {
+  const larger = new Uint8Array(size);
+  larger.set(bytes);
+  return larger;
 }
