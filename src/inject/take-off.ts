@@ -36,7 +36,6 @@ const JUMP_SIZE = 5;
  */
 export function takeOff(process: TargetProcess, journal: FoundJournal, releaseReturns: ReleaseReturns): TakenOff {
   const isLed = journal.hasController === true && !journal.isClosed;
-  process.removeStaleStubs();
   const mappings = process.mappings();
   const regions = journal.regions.filter((region) => journal.holds(region, mappings));
   const codeRegions = [journal.firstCode, ...regions.filter(({ kind }) => kind === RegionKind.CODE)];

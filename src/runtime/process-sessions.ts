@@ -85,6 +85,7 @@ export function takeOffSessions(
   releaseReturns: ReleaseReturns,
 ): ReadonlyMap<string, TakenOff> {
   using target = openProcess(pid);
+  target.removeStaleStubs();
   const done = new Map<string, TakenOff>();
   // One may lie over another: what could not be put back is tried again once others are gone.
   for (let again = true; again; ) {

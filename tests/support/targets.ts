@@ -66,10 +66,11 @@ export function startTarget(path: string, args: readonly string[] = []): Running
 
 let count = 0;
 
-/** Blocks until `condition` holds. @throws if it does not within `timeoutMs` */
-export function waitUntil(what: string, condition: () => boolean, timeoutMs = 5000): void {
+/** Blocks until `condition` holds. @throws if it does not within `timeoutMs`, or what `explain` throws then */
+export function waitUntil(what: string, condition: () => boolean, timeoutMs = 5000, explain = () => {}): void {
   const deadline = performance.now() + timeoutMs;
   while (!condition()) {
+    if (performance.now() > deadline) explain();
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain until ${what}`);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
   }
