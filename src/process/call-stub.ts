@@ -48,6 +48,8 @@ export interface CallStub {
 
 /** How long a thread waits to be taken back: longer than we can be kept from it, short enough if we are not there any more. */
 const WAIT_SECONDS = 1n;
+/** After this long, with a margin, a thread that nobody takes back has left the stub; in microseconds. */
+export const STUB_WAIT_US = 1_100_000;
 
 /** Registers that carry the arguments of a system call. */
 const ARGUMENTS = [Reg.RDI, Reg.RSI, Reg.RDX, Reg.R10, Reg.R8, Reg.R9];

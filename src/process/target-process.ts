@@ -5,7 +5,9 @@ import { readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
 import { type Mapping, readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import { setOptions, TraceOption } from '../sys/ptrace.ts';
+import { sleepMicroseconds } from '../sys/scheduling.ts';
 import { type AttachFacts, permissionError, readAttachFacts, refusalOf } from './attach-facts.ts';
+import { STUB_WAIT_US } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
 import { findModule } from './find-module.ts';
 import { groupModules, Module } from './module.ts';
@@ -186,16 +188,27 @@ export class TargetProcess implements Disposable {
     return longest;
   }
 
-  /** Removes what controllers left that were killed in the middle of a call; stops threads only if there is any. */
+  /**
+   * Removes what controllers left that were killed in the middle of a call; stops threads only if there is any. A thread may
+   * still wait there for the one that died, as long as nobody stops it: that would make it wait anew.
+   */
   removeStaleStubs(): void {
+    if (this.#removeUnusedStubs()) return;
+    sleepMicroseconds(STUB_WAIT_US);
+    this.#removeUnusedStubs();
+  }
+
+  /** True if none is left. */
+  #removeUnusedStubs(): boolean {
     const mappings = this.mappings();
     const stale = findStaleStubs(mappings, this.memory);
-    if (stale.length === 0) return;
+    if (stale.length === 0) return true;
     using held = this.stopThreads();
-    for (const stub of stale) {
-      const inUse = held.threads.some((thread) => mayReturnInto([stub], thread, mappings, this.memory));
-      if (!inUse) this.memory.write(stub.start, new Uint8Array(Number(stub.end - stub.start)));
-    }
+    const unused = stale.filter(
+      (stub) => !held.threads.some((thread) => mayReturnInto([stub], thread, mappings, this.memory)),
+    );
+    for (const { start, end } of unused) this.memory.write(start, new Uint8Array(Number(end - start)));
+    return unused.length === stale.length;
   }
 
   /** Has `tenant` disposed of before the process is, unless it moves out first: users may close the two in any order. */
