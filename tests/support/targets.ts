@@ -3,7 +3,7 @@
  * children and would take their ptrace stops), killed by number at the end.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './root.ts';
 
@@ -50,7 +50,7 @@ export function startTarget(path: string, args: readonly string[] = []): Running
   const target = {
     pid,
     output: () => readFileSync(log, 'utf8'),
-    isRunning: () => !['Z', 'X', undefined].includes(stateOf(pid)),
+    isRunning: () => threadsOf(pid).some((tid) => !['Z', 'X', undefined].includes(stateOf(tid))),
     stop() {
       if (!target.isRunning()) return;
       process.kill(pid, 'SIGKILL');
@@ -73,6 +73,15 @@ export function waitUntil(what: string, condition: () => boolean, timeoutMs = 50
     if (performance.now() > deadline) explain();
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain until ${what}`);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  }
+}
+
+/** Ids of the threads of a process: its first may have ended and others run on. */
+function threadsOf(pid: number): readonly number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(Number);
+  } catch {
+    return [];
   }
 }
 
