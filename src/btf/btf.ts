@@ -54,6 +54,30 @@ export function readBtf(bytes: Uint8Array): Btf {
   return new LazyBtf(types, strings, findTypes(types));
 }
 
+/**
+ * A copy of a .BTF section with the variables of one `datasec` elsewhere: the compiler gives those that an object only declares no
+ * place.
+ *
+ * @param variables as many as it has, by their own ids
+ * @throws {BtfError} as readBtf
+ */
+export function placeVariables(
+  bytes: Uint8Array,
+  datasec: number,
+  variables: readonly { readonly id: number; readonly offset: number; readonly size: number }[],
+): Uint8Array {
+  const copy = new Uint8Array(bytes);
+  const { headerSize, typesOffset, typesSize } = readHeader(copy, BtfHeader, 'BTF');
+  const types = slice(copy.subarray(headerSize), typesOffset, typesSize, 'BTF types');
+  const at = findTypes(types)[datasec]!;
+  const sizeOrType = Math.max(0, ...variables.map(({ offset, size }) => offset + size));
+  TypeHead.write(types, at, { ...TypeHead.read(types, at), sizeOrType });
+  variables.forEach(({ id, offset, size }, row) => {
+    TypeRow.variable.write(types, at + TypeHead.size + row * TypeRow.variable.size, { type: id, offset, size });
+  });
+  return copy;
+}
+
 /** Where in `types` each id begins. Id 0 has no place. */
 function findTypes(types: Uint8Array): readonly number[] {
   const places = [-1];

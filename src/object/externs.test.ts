@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { COMPILERS, objectFile } from '../../tests/support/objects.ts';
+import { readBtf } from '../btf/btf.ts';
 import { decodeValue } from '../btf/decode-value.ts';
 import type { KernelFacts } from './kernel-facts.ts';
 import { readObject } from './read-object.ts';
@@ -25,7 +26,10 @@ for (const compiler of COMPILERS) {
     const file = () => objectFile('externs', compiler);
 
     it('become a read-only map with a value for each', () => {
-      const { btf, maps, programs } = readObject(file(), kernel({ ...CONFIG, CONFIG_LONG: '81985529205931230' }));
+      const { btf, btfBytes, maps, programs } = readObject(
+        file(),
+        kernel({ ...CONFIG, CONFIG_LONG: '81985529205931230' }),
+      );
       const map = maps.find(({ name }) => name === '.kconfig')!;
       assert.equal(map.flags, 0x80);
       assert.deepEqual(
@@ -42,6 +46,11 @@ for (const compiler of COMPILERS) {
           CONFIG_ABSENT: 0,
           CONFIG_ABSENT_TOO: false,
         },
+      );
+      // Who has the types as bytes only finds the same.
+      assert.deepEqual(
+        decodeValue(readBtf(btfBytes!), map.valueTypeId, map.initialValue!),
+        decodeValue(btf, map.valueTypeId, map.initialValue!),
       );
       // Reads of one variable are reads of the bytes that the map has for it.
       const offsets = [...programs[0]!.references.values()].flatMap((reference) =>

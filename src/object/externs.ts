@@ -3,8 +3,8 @@
  * become a read-only map, as in libbpf. Symbols of `.ksyms` are of the kernel; there is none in a process, and a weak one is 0.
  * Source: Linux tools/lib/bpf/libbpf.c (bpf_object__collect_externs, bpf_object__resolve_externs).
  */
-import type { Btf } from '../btf/btf.ts';
-import { type PlacedVariable, placeVariables, sectionVariables, type Variable } from '../btf/variables.ts';
+import { type Btf, placeVariables, readBtf } from '../btf/btf.ts';
+import { sectionVariables, type Variable } from '../btf/variables.ts';
 import { alignUp } from '../bytes/align.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
 import { SectionIndex } from '../elf/sections.ts';
@@ -20,14 +20,19 @@ const KCONFIG = '.kconfig';
 const BPF_MAP_TYPE_ARRAY = 2;
 const BPF_F_RDONLY_PROG = 1 << 7;
 
+/** Types, and the section that they are read from. */
+export type Types =
+  | { readonly btf: Btf; readonly bytes: Uint8Array }
+  | { readonly btf: undefined; readonly bytes: undefined };
+
 /** What an object gains by its externs. */
 export interface Externs {
   /** The map of `.kconfig`, if anything lies there. */
   readonly map: MapSpec | undefined;
   /** Settings without a value. */
   readonly obstacles: readonly ObjectError[];
-  /** The object's types, the variables of `.kconfig` where the map has them. */
-  readonly btf: Btf | undefined;
+  /** The object's types and their bytes, the variables of `.kconfig` where the map has them. */
+  readonly types: Types;
 }
 
 /**
@@ -46,15 +51,16 @@ const VIRTUAL: Readonly<Record<string, (kernel: KernelFacts) => bigint>> = {
  *
  * @throws {ObjectError} OBJECT_EXTERN if the settings take more room than any kernel has
  */
-export function resolveExterns(elf: ElfFile, btf: Btf | undefined, kernel: KernelFacts, layout: ObjectLayout): Externs {
+export function resolveExterns(elf: ElfFile, types: Types, kernel: KernelFacts, layout: ObjectLayout): Externs {
   const weak = new Set<string>();
   for (const { name, section, binding } of elf.symtab ?? []) {
     if (section !== SectionIndex.UNDEF || binding !== SymbolBinding.WEAK) continue;
     weak.add(name);
     layout.addExtern(name, { kind: 'number', value: 0n }, 1);
   }
+  const { btf, bytes } = types;
   const section = btf?.byName('datasec', KCONFIG);
-  if (btf === undefined || section === undefined) return { map: undefined, obstacles: [], btf };
+  if (btf === undefined || section === undefined) return { map: undefined, obstacles: [], types };
 
   const { variables, size } = placeAll(btf, section.id);
   const initialValue = new Uint8Array(size);
@@ -79,11 +85,12 @@ export function resolveExterns(elf: ElfFile, btf: Btf | undefined, kernel: Kerne
     valueTypeId: section.id,
     initialValue,
   };
-  return { map, obstacles, btf: placeVariables(btf, section.id, variables) };
+  const placed = placeVariables(bytes, section.id, variables);
+  return { map, obstacles, types: { btf: readBtf(placed), bytes: placed } };
 }
 
 /** The compiler gives externs no place: each gets one, aligned to its size. */
-function placeAll(btf: Btf, section: number): { variables: readonly (Variable & PlacedVariable)[]; size: number } {
+function placeAll(btf: Btf, section: number): { variables: readonly Variable[]; size: number } {
   let end = 0;
   const variables = sectionVariables(btf, section).map((variable) => {
     const size = btf.sizeOf(variable.typeId);

@@ -9,7 +9,7 @@ import { BpfError } from '../errors.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import { readDataSections } from './data-sections.ts';
 import { ObjectError } from './errors.ts';
-import { resolveExterns } from './externs.ts';
+import { resolveExterns, type Types } from './externs.ts';
 import { type CodeFunction, readFunctions } from './functions.ts';
 import { type KernelFacts, NO_KERNEL } from './kernel-facts.ts';
 import { ObjectLayout } from './layout.ts';
@@ -53,11 +53,11 @@ export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL):
   }
   refuseOverlap(elf, file.length);
   const relocations = new Relocations(elf);
-  const { btf: declared, bytes: btfBytes, ext } = readTypes(elf, relocations);
+  const { types: declared, ext } = readTypes(elf, relocations);
   const layout = new ObjectLayout();
 
   const externs = resolveExterns(elf, declared, kernel, layout);
-  const { btf } = externs;
+  const { btf, bytes: btfBytes } = externs.types;
   const definitions = readMaps(elf, btf, layout);
   const maps = [...definitions.map(({ spec }) => spec), ...readData(elf, relocations, btf, layout)];
   if (externs.map !== undefined) maps.push(externs.map);
@@ -111,18 +111,17 @@ function refuseOverlap(elf: ElfFile, fileSize: number): void {
 }
 
 interface ObjectTypes {
-  readonly bytes: Uint8Array | undefined;
-  readonly btf: Btf | undefined;
+  readonly types: Types;
   readonly ext: BtfExt | undefined;
 }
 
 function readTypes(elf: ElfFile, relocations: Relocations): ObjectTypes {
   const section = elf.section('.BTF');
-  if (section === undefined) return { bytes: undefined, btf: undefined, ext: undefined };
+  if (section === undefined) return { types: { bytes: undefined, btf: undefined }, ext: undefined };
   const bytes = relocateBtf(elf.data(section), relocations.of(section));
   const btf = readBtf(bytes);
   const extSection = elf.section('.BTF.ext');
-  return { bytes, btf, ext: extSection && readBtfExt(new Uint8Array(elf.data(extSection)), btf) };
+  return { types: { bytes, btf }, ext: extSection && readBtfExt(new Uint8Array(elf.data(extSection)), btf) };
 }
 
 function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout): MapDefinition[] {
