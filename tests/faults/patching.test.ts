@@ -43,16 +43,6 @@ describe('faults of patching', () => {
     assert.deepEqual(faults.changedCode(), []);
   });
 
-  it('A14: a stack with 512 bytes left', () => {
-    using faults = new FaultsTarget('small');
-    using count = object();
-    const link = count.program('on_call').attachUprobe(faults.target, 'faults:hit');
-    faults.runUntil('made', 10_000n);
-    assert.ok(faults.running.isRunning());
-    assert.equal(faults.get('wrong'), 0n);
-    assert.equal(link.hits, faults.get('made'));
-  });
-
   it('A15: probes inside malloc, free, strlen and mutexes, with 8 threads in them', () => {
     using faults = new FaultsTarget('libc', 8);
     using hash = heavy();

@@ -12,7 +12,8 @@ export function writeVariable(target: TargetProcess, module: string, name: strin
   target.memory.write(addressOf(target, module, name), new Uint8Array(BigUint64Array.of(value).buffer));
 }
 
-function addressOf(target: TargetProcess, module: string, name: string): bigint {
+/** Where a variable lies in the target. */
+export function addressOf(target: TargetProcess, module: string, name: string): bigint {
   const { elf, bias } = target.findModule(module);
   const symbol = elf.findSymbol(name);
   if (symbol === undefined) throw new Error(`${module} has no variable ${name}`);

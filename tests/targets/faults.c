@@ -10,7 +10,6 @@
  *   libc      threads use malloc, memcpy, strlen and mutexes
  *   crash     `reader` is called with a bad pointer, which a handler of SIGSEGV puts right
  *   traps     runs into its own int3 and handles it; a blocked SIGTRAP is pending meanwhile
- *   small     `hit` is called on a stack that has 512 bytes left
  *   queue     real-time signals are queued and delivered
  *   full      all address space within 2 GB is taken
  * Work goes on while `go` is 1; `made` counts what was done, `wrong` what came out wrong.
@@ -38,7 +37,6 @@ static void count(volatile uint64_t *what, uint64_t n)
 long hit(long a, long b);
 long calling(long a);
 long reader(long *p);
-long on_stack(void *top, long a, long b);
 static long straddling(int n, long a);
 
 __asm__(".text\n .p2align 6\n .globl hit\n .type hit, @function\n"
@@ -50,10 +48,6 @@ __asm__(".text\n .p2align 6\n .globl hit\n .type hit, @function\n"
 	".globl reader\n .type reader, @function\n"
 	"reader: mov (%rdi), %rax\n lea (%rax,%rax), %rax\n mov 8(%rdi), %rcx\n add %rcx, %rax\n ret\n"
 	".size reader, . - reader\n .p2align 4, 0xcc\n"
-	".globl on_stack\n .type on_stack, @function\n"
-	"on_stack: push %rbp\n mov %rsp, %rbp\n mov %rdi, %rsp\n mov %rsi, %rdi\n mov %rdx, %rsi\n"
-	" call hit\n mov %rbp, %rsp\n pop %rbp\n ret\n"
-	".size on_stack, . - on_stack\n"
 	/* straddle_0 to straddle_63: at bytes 0 to 63 of a cache line. */
 	" .set n, 0\n .altmacro\n"
 	" .macro straddle m\n .globl straddle_\\m\n .type straddle_\\m, @function\n"
@@ -205,8 +199,6 @@ static void fill(void)
 
 static void single(void)
 {
-	char *small = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	mprotect(small, 4096, PROT_NONE);
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, is("queue") ? SIGRTMIN : SIGTRAP);
@@ -226,10 +218,7 @@ static void single(void)
 			count(&wrong, hit(i, 3) != (long)i + 6);
 			sigprocmask(SIG_UNBLOCK, &set, 0);
 			count(&wrong, handled != 2 * (made + 1));
-		} else if (is("small"))
-			/* What `hit` needs: its return address and rbp. */
-			count(&wrong, on_stack(small + 4096 + 512 + 16, i, 3) != (long)i + 6);
-		else if (is("queue")) {
+		} else if (is("queue")) {
 			sigprocmask(SIG_BLOCK, &set, 0);
 			for (int n = 0; n < 32; n++)
 				sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = n});
