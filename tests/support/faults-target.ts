@@ -12,21 +12,22 @@ export class FaultsTarget implements Disposable {
   readonly target: TargetProcess;
   readonly #code: Record<string, string>;
 
-  readonly #program: string;
+  /** Its name, as places have it. */
+  readonly program: string;
 
   constructor(mode: string, threads = 0, program = 'faults') {
-    this.#program = program;
+    this.program = program;
     this.running = startTarget(compileTarget(program), [mode, String(threads)]);
     this.#code = codeHashes(this.running.pid);
     this.target = openProcess(this.running.pid);
   }
 
   get(variable: string): bigint {
-    return readVariable(this.target, this.#program, variable);
+    return readVariable(this.target, this.program, variable);
   }
 
   set(variable: string, value: bigint): void {
-    writeVariable(this.target, this.#program, variable, value);
+    writeVariable(this.target, this.program, variable, value);
   }
 
   start(): void {

@@ -1,7 +1,6 @@
 /*
  * What may happen around a probe: faults MODE [THREADS].
  *   calls     threads call `hit`
- *   signals   the same under a 10 kHz profiling timer whose handler calls `hit` too
  *   jumps     the same, with a handler that leaves by siglongjmp
  *   exits     threads that call `hit` ten times and end, in different ways, one after the other
  *   moves     threads that go from processor to processor while they call `hit`
@@ -10,7 +9,6 @@
  *   libc      threads use malloc, memcpy, strlen and mutexes
  *   crash     `reader` is called with a bad pointer, which a handler of SIGSEGV puts right
  *   traps     runs into its own int3 and handles it; a blocked SIGTRAP is pending meanwhile
- *   queue     real-time signals are queued and delivered
  *   full      all address space within 2 GB is taken
  * Work goes on while `go` is 1; `made` counts what was done, `wrong` what came out wrong.
  */
@@ -121,17 +119,6 @@ static void *work(void *seed)
 	return 0;
 }
 
-static void on_profile(int signal)
-{
-	(void)signal;
-	/* Threads that wait use the processor too: what they hit before there is a probe would be missing. */
-	if (go == 0)
-		return;
-	count(&wrong, hit(7, 1) != 9);
-	count(&made, 1);
-	count(&handled, 1);
-}
-
 static sigjmp_buf back;
 
 static void on_alarm(int signal)
@@ -181,13 +168,6 @@ static void on_count(int signal)
 	count(&handled, 1);
 }
 
-static void on_queued(int signal, siginfo_t *info, void *context)
-{
-	(void)signal, (void)context;
-	count(&wrong, info->si_value.sival_int != (int)(handled & 31));
-	count(&handled, 1);
-}
-
 /* Takes every hole of the address space within 2 GB of our code, in pieces that halve. */
 static void fill(void)
 {
@@ -201,10 +181,9 @@ static void single(void)
 {
 	sigset_t set;
 	sigemptyset(&set);
-	sigaddset(&set, is("queue") ? SIGRTMIN : SIGTRAP);
+	sigaddset(&set, SIGTRAP);
 	sigaction(SIGSEGV, &(struct sigaction){.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, 0);
 	sigaction(SIGTRAP, &(struct sigaction){.sa_handler = on_count}, 0);
-	sigaction(SIGRTMIN, &(struct sigaction){.sa_sigaction = on_queued, .sa_flags = SA_SIGINFO}, 0);
 	for (uint64_t i = 0;; i++) {
 		for (busy = 0; go != 1; busy = 0)
 			usleep(100);
@@ -218,12 +197,6 @@ static void single(void)
 			count(&wrong, hit(i, 3) != (long)i + 6);
 			sigprocmask(SIG_UNBLOCK, &set, 0);
 			count(&wrong, handled != 2 * (made + 1));
-		} else if (is("queue")) {
-			sigprocmask(SIG_BLOCK, &set, 0);
-			for (int n = 0; n < 32; n++)
-				sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = n});
-			count(&wrong, hit(i, 3) != (long)i + 6);
-			sigprocmask(SIG_UNBLOCK, &set, 0);
 		} else if (is("exits")) {
 			pthread_t thread;
 			pthread_create(&thread, 0, ends, (void *)(i % 3));
@@ -252,8 +225,6 @@ int main(int argc, char **argv)
 	pthread_t thread;
 	for (long t = 0; t < threads; t++)
 		pthread_create(&thread, 0, work, (void *)t);
-	if (is("signals"))
-		every(ITIMER_PROF, SIGPROF, on_profile, 100);
 	ready();
 	if (threads == 0)
 		single();
