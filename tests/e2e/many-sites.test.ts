@@ -34,7 +34,7 @@ class Many extends EnteredTarget {
 }
 
 describe('a program at many functions', { skip: CANNOT_TRACE }, () => {
-  it('is attached to 10,000 of them in one stop, counts every call, and leaves no trace', () => {
+  it('J4: is attached to 10,000 of them in one stop, counts every call, and leaves no trace', () => {
     using target = new Many();
     const before = footprint(target.process);
     const object = openObject(fixture('count'));

@@ -5,7 +5,7 @@
  *   exits     threads that call `hit` ten times and end, in different ways, one after the other
  *   moves     threads that go from processor to processor while they call `hit`
  *   sleeps    threads call `calling`, whose first instruction calls something that sleeps
- *   straddles threads call functions that begin at every byte of a cache line
+ *   straddles threads call functions at every byte of a cache line, and at the last four of a page
  *   libc      threads use malloc, memcpy, strlen and mutexes
  *   crash     `reader` is called with a bad pointer, which a handler of SIGSEGV puts right
  *   traps     runs into its own int3 and handles it; a blocked SIGTRAP is pending meanwhile
@@ -46,17 +46,17 @@ __asm__(".text\n .p2align 6\n .globl hit\n .type hit, @function\n"
 	".globl reader\n .type reader, @function\n"
 	"reader: mov (%rdi), %rax\n lea (%rax,%rax), %rax\n mov 8(%rdi), %rcx\n add %rcx, %rax\n ret\n"
 	".size reader, . - reader\n .p2align 4, 0xcc\n"
-	/* straddle_0 to straddle_63: at bytes 0 to 63 of a cache line. */
+	/* straddle_0 to straddle_63: at bytes 0 to 63 of a cache line; straddle_64 to 67: at the last four bytes of a page. */
 	" .set n, 0\n .altmacro\n"
 	" .macro straddle m\n .globl straddle_\\m\n .type straddle_\\m, @function\n"
-	" .p2align 7, 0xcc\n .fill \\m, 1, 0xcc\n"
+	" .if \\m < 64\n .p2align 7, 0xcc\n .fill \\m, 1, 0xcc\n .else\n .p2align 12, 0xcc\n .fill 4028 + \\m, 1, 0xcc\n .endif\n"
 	" straddle_\\m: push %rbx\n push %rbp\n lea \\m(%rdi,%rdi), %rax\n pop %rbp\n pop %rbx\n ret\n"
 	" .size straddle_\\m, . - straddle_\\m\n .endm\n"
-	" .rept 64\n straddle %n\n .set n, n + 1\n .endr\n"
+	" .rept 68\n straddle %n\n .set n, n + 1\n .endr\n"
 	" .data\n .p2align 3\n straddlers:\n .set n, 0\n .macro entry m\n .quad straddle_\\m\n .endm\n"
-	" .rept 64\n entry %n\n .set n, n + 1\n .endr\n .text\n");
+	" .rept 68\n entry %n\n .set n, n + 1\n .endr\n .text\n");
 
-extern long (*const straddlers[64])(long);
+extern long (*const straddlers[68])(long);
 
 static long straddling(int n, long a)
 {
@@ -81,7 +81,7 @@ static void one(long i)
 	if (is("sleeps"))
 		count(&wrong, calling(i) != i * 3 + 1);
 	else if (is("straddles"))
-		count(&wrong, straddling(i & 63, i) != i * 2 + (i & 63));
+		count(&wrong, straddling(i % 68, i) != i * 2 + i % 68);
 	else if (is("libc")) {
 		static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 		char text[64];

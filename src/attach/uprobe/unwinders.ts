@@ -16,8 +16,11 @@ const ENTRIES = [
   '_Unwind_ForcedUnwind',
   '_Unwind_Backtrace',
 ] as const;
-/** Functions of the C library that load the unwinder only when they need it. */
-const LATE = ['backtrace', 'pthread_exit'] as const;
+/**
+ * Functions of the C library that load the unwinder only when they need it, and those that every unwinder asks where code
+ * belongs before it reads the next return address: so one that is loaded after us is met too.
+ */
+const LATE = ['backtrace', 'pthread_exit', '__libc_unwind_link_get', '_dl_find_object', 'dl_iterate_phdr'] as const;
 
 /** Each of them once, whatever it is called. */
 export function findUnwinders(process: TargetProcess): readonly ResolvedFunction[] {

@@ -1,6 +1,7 @@
 /**
- * Attach and detach under full load: 10,000 times against 8 threads that call the probed functions without end. So that the
- * test means something, a patcher that does not stop the threads is shown to kill the same target.
+ * Faults A1 to A3: attach and detach under full load, 10,000 times against 8 threads that call the probed functions without
+ * end, and at every byte of a cache line. So that the test means something, a patcher that does not stop the threads is shown
+ * to kill the same target.
  */
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
@@ -13,14 +14,19 @@ import { Injection } from '../../src/inject/injection.ts';
 import { codeMapOf } from '../../src/process/module-code.ts';
 import { CALLED, CallsTarget } from '../support/calls-target.ts';
 import { codeHashes } from '../support/code-hash.ts';
+import { FaultsTarget } from '../support/faults-target.ts';
+import { repetitions } from '../support/long-form.ts';
 import { ROOT } from '../support/root.ts';
 
 const THREADS = 8;
-const CYCLES = 10_000;
+const JUMP = BigInt(JUMP_SIZE);
+const CYCLES = repetitions(10_000, 10_000_000);
+/** How often the sites of a cache line come and go, all of them in one stop. */
+const SWEEPS = repetitions(100, 10_000);
 const OBJECT = readFileSync(join(ROOT, 'tests/objects/clang-14/count.bpf.o'));
 
 describe('attach and detach against threads in full flight', () => {
-  it(`leaves the target right after ${CYCLES} cycles`, () => {
+  it('A1: leaves the target right after thousands of cycles', () => {
     using target = new CallsTarget(THREADS);
     const before = codeHashes(target.pid);
     using process = openProcess(target.pid);
@@ -41,7 +47,7 @@ describe('attach and detach against threads in full flight', () => {
     assert.deepEqual(codeHashes(target.pid), before);
   });
 
-  it('comes and goes as a whole, 200 times', () => {
+  it('A1: comes and goes as a whole, 200 times', () => {
     using target = new CallsTarget(THREADS);
     const before = codeHashes(target.pid);
     target.start();
@@ -56,7 +62,26 @@ describe('attach and detach against threads in full flight', () => {
     assert.deepEqual(codeHashes(target.pid), before);
   });
 
-  it('is not survived by a patcher that writes five bytes and hopes', () => {
+  it('A3: at every byte of a cache line, and across the end of a page', () => {
+    using faults = new FaultsTarget('straddles', 2);
+    using count = openObject(OBJECT);
+    faults.start();
+    let hits = 0n;
+    for (let sweep = 0; sweep < SWEEPS; sweep++) {
+      const link = count.program('on_call').attachUprobeMulti(faults.target, 'faults:straddle_*');
+      assert.deepEqual(new Set(link.addresses.map((address) => address % 64n)).size, 64);
+      assert.equal(link.addresses.filter((address) => address % 4096n > 4096n - JUMP).length, 4);
+      link.detach();
+      hits += link.hits;
+    }
+    faults.stop();
+    count[Symbol.dispose]();
+    assert.ok(hits > 0n);
+    assert.equal(faults.get('wrong'), 0n);
+    assert.deepEqual(faults.changedCode(), []);
+  });
+
+  it('A2: is not survived by a patcher that writes five bytes and hopes', () => {
     const TRIALS = 6;
     let died = 0;
     for (let trial = 0; trial < TRIALS; trial++) {
