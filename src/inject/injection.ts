@@ -21,7 +21,7 @@ import {
   TRAILER_SIZE,
 } from './journal.ts';
 import { leaveTogether } from './leaving.ts';
-import { applyPatches, LONGEST_PATCH, type Patch } from './patch.ts';
+import { applyPatches, isRemains, LONGEST_PATCH, type Patch } from './patch.ts';
 import {
   mapCode,
   mapInherited,
@@ -295,11 +295,12 @@ export class Injection implements Disposable {
 
   #isAsWeLeftIt({ address, original }: SitePatch): boolean {
     const bytes = this.#sites.get(address)?.wanted ?? original;
-    return this.process.isGone() || Buffer.compare(this.process.memory.read(address, bytes.length), bytes) === 0;
+    return this.process.isGone() || isRemains(this.process.memory.read(address, bytes.length), bytes, original);
   }
 
   #toPatch({ address, original, wanted, moves, leaving = new Map() }: SitePatch): Patch {
-    return { address, expected: this.#asPatched(address, original), replacement: wanted, moves, leaving };
+    const expected = this.#asPatched(address, original);
+    return { address, expected, replacement: wanted, moves, leaving, isUndo: isUndo({ original, wanted }) };
   }
 
   /** The original bytes of a place with the patches over them that are there now. */
@@ -406,7 +407,7 @@ export class Injection implements Disposable {
   }
 }
 
-function isUndo({ original, wanted }: SitePatch): boolean {
+function isUndo({ original, wanted }: Pick<SitePatch, 'original' | 'wanted'>): boolean {
   return areSame(original, wanted);
 }
 

@@ -31,6 +31,8 @@ export interface Patch {
   readonly moves: ReadonlyMap<bigint, bigint>;
   /** System calls of our own code that threads may wait in for long: where they go to make the same call again. */
   readonly leaving?: ReadonlyMap<bigint, bigint>;
+  /** The replacement is what stood there before us. */
+  readonly isUndo?: boolean;
 }
 
 /** How a change went. */
@@ -118,14 +120,22 @@ function readSpan({ memory }: TargetProcess, patches: readonly Patch[]): Span {
   return span;
 }
 
-function requireExpected({ before }: Span, { address, expected }: Patch, offset: number): void {
+function requireExpected({ before }: Span, { address, expected, replacement, isUndo }: Patch, offset: number): void {
   const found = before.subarray(offset, offset + expected.length);
-  if (Buffer.compare(found, expected) === 0) return;
+  if (Buffer.compare(found, expected) === 0 || (isUndo && isRemains(found, expected, replacement))) return;
   throw new InjectError(
     'INJECT_SITE_CHANGED',
     `cannot change code at 0x${address.toString(16)}: found ${toHex(found)}, expected ${toHex(expected)}`,
     { why: 'another tool has patched it, or the library was unloaded' },
   );
+}
+
+/**
+ * True if every byte of `found` is ours or the original one: another tool's probe was laid over our jump, and its end has put
+ * the file's bytes back, as the kernel's uprobes do. Nothing can be done with that but to put back the rest.
+ */
+export function isRemains(found: Uint8Array, ours: Uint8Array, original: Uint8Array): boolean {
+  return found.every((byte, index) => byte === ours[index] || byte === original[index]);
 }
 
 /** Before any byte is written: a thread in a trampoline is right either way, one in the middle of a jump is lost. */

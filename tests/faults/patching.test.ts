@@ -1,13 +1,29 @@
 /** Faults of patching under load: A6 and A15 to A18. The rest of A is in toggle, parked, zoo, registers and whole-library. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { openObject } from '../../src/index.ts';
+import { loadProgram } from '../../benchmarks/kernel/bpf.ts';
+import { openUprobe } from '../../benchmarks/kernel/uprobe-event.ts';
+import { JUMP_SIZE } from '../../src/arch/x64/window.ts';
+import { toHex } from '../../src/bytes/hex.ts';
+import { openObject, readObject } from '../../src/index.ts';
+import { readStatus } from '../../src/sys/proc.ts';
 import { FaultsTarget } from '../support/faults-target.ts';
+import { objectFile } from '../support/objects.ts';
 import { ROOT } from '../support/root.ts';
+import { SteppedTarget } from '../support/stepped-target.ts';
+import { waitUntil } from '../support/targets.ts';
 
-const object = () => openObject(join(ROOT, 'tests/objects/clang-14/count.bpf.o'));
-const heavy = () => openObject(join(ROOT, 'examples/malloc-count.bpf.o'));
+const object = () => openObject(objectFile('count'));
+
+/** Traces a process until it is killed. */
+const HOLD = join(import.meta.dirname, '../support/hold.js');
+
+/** Why the kernel can set no uprobe here; in CI it must. */
+const CANNOT_PROBE =
+  process.env.CI !== 'true' && !existsSync('/sys/bus/event_source/devices/uprobe') && 'the kernel has no uprobes';
 
 describe('faults of patching', () => {
   it('A6: threads inside a callee that the displaced call called', () => {
@@ -23,22 +39,57 @@ describe('faults of patching', () => {
     assert.deepEqual(faults.changedCode(), []);
   });
 
-  it('A15: probes inside malloc, free, strlen and mutexes, with 8 threads in them', () => {
-    using faults = new FaultsTarget('libc', 8);
-    using hash = heavy();
-    faults.runUntil('made', 1000n);
-    const before = faults.get('made');
-    const names = ['malloc', 'free', 'strlen', 'pthread_mutex_lock', 'pthread_mutex_unlock'];
-    const links = names.map((name) => hash.program('on_malloc').attachUprobe(faults.target, `libc.so.6:${name}`));
-    faults.runUntil('made', before + 20_000n);
-    const made = faults.get('made') - before;
-    for (const [n, link] of links.entries()) assert.ok(link.hits >= made, `${names[n]}: ${link.hits} of ${made}`);
-    hash[Symbol.dispose]();
+  for (const [what, library, names] of [
+    [
+      'memory and text, whichever variant the loader chose, and mutexes',
+      'libc.so.6',
+      [
+        'malloc',
+        'free',
+        'calloc',
+        'realloc',
+        'memcpy',
+        'memmove',
+        'memset',
+        'strlen',
+        'strchr',
+        'pthread_mutex_lock',
+        'pthread_mutex_unlock',
+      ],
+    ],
+    ['the dynamic loader', 'ld-linux-x86-64.so.2', ['__tls_get_addr', '_dl_allocate_tls', '_dl_deallocate_tls']],
+  ] as const) {
+    it(`A15: probes inside ${what}, with 8 threads in them`, () => {
+      using faults = new FaultsTarget('libc', 8);
+      using hash = openObject(join(ROOT, 'examples/malloc-count.bpf.o'));
+      faults.runUntil('made', 100n);
+      const before = faults.get('made');
+      const links = names.map((name) => hash.program('on_malloc').attachUprobe(faults.target, `${library}:${name}`));
+      faults.runUntil('made', before + 5000n);
+      const made = faults.get('made') - before;
+      for (const [n, link] of links.entries()) assert.ok(link.hits >= made, `${names[n]}: ${link.hits} of ${made}`);
+      hash[Symbol.dispose]();
+      assert.equal(faults.get('wrong'), 0n);
+      assert.deepEqual(faults.changedCode(), []);
+    });
+  }
+
+  it('A16: 64 programs at one place run in the order they came', () => {
+    using faults = new FaultsTarget('calls', 1);
+    using order = openObject(objectFile('order'));
+    const cookies = Array.from({ length: 64 }, (_, n) => BigInt((n * 37) % 64));
+    for (const cookie of cookies) order.program('on_call').attachUprobe(faults.target, 'faults:hit', { cookie });
+    faults.runUntil('made', 100n);
+    const ran = order
+      .map('order')
+      .entries()
+      .map(({ value }) => BigInt(value as number));
+    assert.deepEqual(ran.slice(0, 128), [...cookies, ...cookies]);
+    order[Symbol.dispose]();
     assert.equal(faults.get('wrong'), 0n);
-    assert.deepEqual(faults.changedCode(), []);
   });
 
-  it('A16: 64 programs at one place, in the order they came', () => {
+  it('A16: 64 programs at one place, and those that are left when others go', () => {
     using faults = new FaultsTarget('calls', 2);
     using count = object();
     const links = Array.from({ length: 64 }, () => count.program('on_call').attachUprobe(faults.target, 'faults:hit'));
@@ -76,6 +127,62 @@ describe('faults of patching', () => {
     count[Symbol.dispose]();
     assert.deepEqual(target.memory.read(address, 1), original);
     assert.deepEqual(faults.changedCode(), []);
+  });
+
+  it('A17: a uprobe of the kernel: in front of ours it is refused, and what is left of ours when it goes is put right', {
+    skip: CANNOT_PROBE,
+  }, () => {
+    using faults = new FaultsTarget('calls');
+    using count = object();
+    const { target } = faults;
+    const module = target.findModule('faults');
+    const { address } = target.resolveFunction(module, 'hit');
+    const code = () => toHex(target.memory.read(address, JUMP_SIZE));
+    const attach = () => count.program('on_call').attachUprobe(target, 'faults:hit');
+    const program = loadProgram(readObject(objectFile('empty')).programs[0]!, 'GPL', new Map());
+    const place = {
+      pid: faults.running.pid,
+      path: module.path,
+      offset: Number(address - module.bias),
+      at: 'entry',
+    } as const;
+    const original = code();
+
+    const first = openUprobe(program, place);
+    assert.equal(code(), `cc${original.slice(2)}`);
+    assert.throws(attach, { code: 'ATTACH_SITE_PATCHED' });
+    closeSync(first);
+    assert.equal(code(), original);
+
+    // The other order. The target stands: the kernel would lead a thread from there into the middle of our jump.
+    const link = attach();
+    const jump = code();
+    const second = openUprobe(program, place);
+    assert.equal(code(), `cc${jump.slice(2)}`);
+    assert.throws(() => link.detach(), { code: 'INJECT_SITE_CHANGED' });
+    closeSync(second);
+    assert.equal(code(), original.slice(0, 2) + jump.slice(2), 'the kernel puts back the byte of the file');
+    closeSync(program);
+    count[Symbol.dispose]();
+    assert.deepEqual(faults.changedCode(), []);
+    faults.runUntil('made', 1000n);
+    assert.equal(faults.get('wrong'), 0n);
+  });
+
+  it('A17: a process that a debugger traces is refused by name, and taken when that has left', () => {
+    using stepped = new SteppedTarget();
+    using count = object();
+    stepped.start();
+    const debug = spawn(process.execPath, [HOLD, String(stepped.running.pid)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const attach = () => count.program('on_call').attachUprobe(stepped.target, 'stepped:frame');
+    waitUntil('it is traced', () => readStatus(stepped.running.pid).tracer === debug.pid, 20_000);
+    assert.throws(attach, { code: 'PROCESS_TRACED' });
+    debug.kill('SIGKILL');
+    waitUntil('it is not traced', () => readStatus(stepped.running.pid).tracer === 0, 20_000);
+    const link = attach();
+    stepped.runOn();
+    assert.ok(link.hits > 0n);
+    assert.equal(stepped.get('wrong'), 0n);
   });
 
   it('A18: no room within reach is a clean refusal', () => {

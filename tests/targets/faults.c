@@ -69,6 +69,18 @@ __attribute__((used)) long sleepy(long a)
 	return a * 3;
 }
 
+/* As a library asks for a variable of its own; the first module has some. */
+extern void *__tls_get_addr(const uint64_t index[2]);
+static __thread volatile long variable = 42;
+
+static void *use_variable(void *unused)
+{
+	static const uint64_t index[2] = {1, 0};
+	char *block = __tls_get_addr(index);
+	count(&wrong, (char *)&variable < block || (char *)&variable > block + 4096 || variable != 42);
+	return unused;
+}
+
 static const char *mode;
 
 static int is(const char *name)
@@ -84,15 +96,31 @@ static void one(long i)
 		count(&wrong, straddling(i % 68, i) != i * 2 + i % 68);
 	else if (is("libc")) {
 		static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+		/* Sizes that the compiler does not know, so that it calls. */
+		volatile unsigned long size = 64 + (i & 1023);
 		char text[64];
-		char *copy = malloc(64 + (i & 1023));
-		memset(text, 'x', 63);
+		char *copy = malloc(size), *other = calloc(1, size);
+		memset(text, 'x', size - (i & 1023) - 1);
 		text[i & 63] = 0;
-		memcpy(copy, text, 64);
+		memcpy(copy, text, size - (i & 1023));
+		other = realloc(other, size + 4096);
+		memmove(other + 1, copy, size - (i & 1023));
 		pthread_mutex_lock(&mutex);
 		count(&wrong, strlen(copy) != (unsigned long)(i & 63));
+		count(&wrong, strchr(other + 1, 'x') != ((i & 63) ? other + 1 : 0));
+		count(&wrong, other[0] != 0);
 		pthread_mutex_unlock(&mutex);
 		free(copy);
+		free(other);
+		/* The loader makes room for the thread's variables, and takes it back: its stack is not kept. */
+		pthread_attr_t attributes;
+		pthread_t thread;
+		char *stack = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		pthread_attr_init(&attributes);
+		pthread_attr_setstack(&attributes, stack, 65536);
+		count(&wrong, pthread_create(&thread, &attributes, use_variable, 0) != 0);
+		pthread_join(thread, 0);
+		munmap(stack, 65536);
 	} else
 		count(&wrong, hit(i, 3) != i + 6);
 }
