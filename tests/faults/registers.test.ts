@@ -1,5 +1,5 @@
 /**
- * Faults A12 and A13: all that a processor holds, and the red zone, across millions of hits of programs that call every
+ * Faults A11 to A13: all that a processor holds, and the red zone, across millions of hits of programs that call every
  * helper. What the function itself does not change comes back to the last bit.
  */
 import assert from 'node:assert/strict';
@@ -79,6 +79,27 @@ describe('registers of every kind', () => {
     }
     assert.equal(BigInt.asUintN(64, BigInt(seen.ax!)), BigInt.asUintN(64, given[5]! + given[6]!));
   });
+
+  for (const [program, kind] of [
+    ['on_call', 'uprobe'],
+    ['on_call_slowly', 'uprobe'],
+    ['on_return', 'uretprobe'],
+  ] as const) {
+    it(`A11: are kept as a caller expects that knows its callee: ${program}`, () => {
+      using faults = new FaultsTarget('', 0, 'kept');
+      using object = open();
+      const { target } = faults;
+      const { address, size } = target.resolveFunction(target.findModule('kept'), 'keeper');
+      const code = disassembleX64(target.memory.read(address, size), address).map(({ text }) => text);
+      assert.ok(!code.some((text) => /push|\[rsp/.test(text)), 'the compiler keeps everything in registers');
+      const link = object.program(program).attachTo(target, `${kind}:kept:callee`);
+      faults.runUntil('made', 100_000n);
+      assert.equal(link.hits, 2n * faults.get('made'));
+      assert.equal(faults.get('wrong'), 0n);
+      object[Symbol.dispose]();
+      assert.deepEqual(faults.changedCode(), []);
+    });
+  }
 
   it('A13: the red zone is kept at an instruction of a leaf function that uses all of it', () => {
     torture('leaf', 'on_call', undefined, repetitions(5e6, 1e8));

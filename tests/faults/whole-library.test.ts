@@ -23,7 +23,7 @@ import { stateOf, waitUntil } from '../support/targets.ts';
 describe('every function of real binaries', () => {
   const files = SURVEYED.filter((file) => existsSync(file));
 
-  it('can be hooked, 99.5 % of them, as far as analysis goes', {
+  it('A10: can be hooked, 99.5 % of them, as far as analysis goes', {
     skip: files.length < 5 && 'too few of them are installed',
   }, () => {
     const rows = files.map(survey);
@@ -34,7 +34,7 @@ describe('every function of real binaries', () => {
   });
 
   for (const library of ['libcrypto.so.3', 'libc.so.6']) {
-    it(`is hooked in ${library}, all at once, while python3 hashes`, {
+    it(`A10: is hooked in ${library}, all at once, while python3 hashes`, {
       skip: !hasPython() && 'no python3 with libcrypto',
     }, () => {
       using python = new Hashing();

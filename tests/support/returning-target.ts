@@ -30,13 +30,14 @@ export class ReturningTarget implements Disposable {
     return this.calls - before;
   }
 
+  /** True if what `start` began has ended. */
+  get isDone(): boolean {
+    return this.#control.get('done') === this.#control.get('go');
+  }
+
   /** Waits for the end of what `start` began. */
   finish(): void {
-    waitUntil(
-      'the scenario has ended',
-      () => this.#control.get('done') === this.#control.get('go') || !this.target.isRunning(),
-      60_000,
-    );
+    waitUntil('the scenario has ended', () => this.isDone || !this.target.isRunning(), 60_000);
     if (!this.target.isRunning()) throw new Error(`the target died: ${this.target.output()}`);
   }
 
