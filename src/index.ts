@@ -91,6 +91,7 @@ export { readObject, surveyObject } from './object/read-object.ts';
 export type { LinkedProgram, ObjectSpec, ObjectSurvey, Reference, SourceLine, UnlinkedProgram } from './object/spec.ts';
 export { type AttachFacts, readAttachFacts } from './process/attach-facts.ts';
 export { findInstalledLibrary } from './process/installed-library.ts';
+export { type ExitStatus, LaunchedProcess } from './process/launch.ts';
 export { openProcess, type TargetProcess } from './process/target-process.ts';
 export { AttachContext, type AttachContextOptions } from './runtime/attach-context.ts';
 export { checkBareProgram, compileBare, interpretBare } from './runtime/bare-run.ts';

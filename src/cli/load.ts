@@ -1,5 +1,4 @@
 /** `remora load`: attaches an object's programs to a running process, until something ends it, and tells what they saw. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import type { Permission } from '../index.ts';
 import { Exit } from './exit-codes.ts';
@@ -9,6 +8,7 @@ import { onlyPid, shared } from './options.ts';
 import { Output } from './output.ts';
 import { paletteFor } from './text.ts';
 import { TextReport } from './text-report.ts';
+import { watch } from './watch.ts';
 
 interface LoadOptions {
   readonly pid: readonly number[];
@@ -22,9 +22,6 @@ interface LoadOptions {
   readonly verbose?: true;
   readonly color: boolean;
 }
-
-/** How often the target is asked for news, in milliseconds. */
-const POLL_INTERVAL = 50;
 
 export function loadCommand(): Command {
   return new Command('load')
@@ -76,30 +73,7 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   const { links, pauseUs } = object.attachAll(target, options.attach);
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
   report.attached(pid, links, pauseUs);
-  while (!ended.signal.aborted && !target.isGone() && !object.isDetachedByOthers) {
-    await sleep(POLL_INTERVAL, undefined, { signal: ended.signal }).catch(() => {});
-    // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
-    if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);
-  }
-
-  const problem = problemOf(() => object.detachAll());
-  for (const text of object.readPrintk()) report.printk(text);
-  for (const map of object.maps) report.map(map);
-  report.stats(links, object.lostEvents);
-  if (problem === undefined) object[Symbol.dispose]();
-  report.detached({ pid, links: links.length, restored: problem === undefined && !target.isGone() });
-  await output.flush();
-  if (problem !== undefined) throw problem;
-}
-
-/** What `body` throws: the reader is to get what was counted all the same. */
-function problemOf(body: () => void): unknown {
-  try {
-    body();
-    return undefined;
-  } catch (error) {
-    return error;
-  }
+  await watch({ object, target, links, report, output }, ended.signal);
 }
 
 /**
@@ -114,7 +88,11 @@ function endOfSession(output: Output): AbortController {
   return end;
 }
 
-function parseAttach(text: string, before: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {
+/** PROGRAM=PLACE. */
+export function parseAttach(
+  text: string,
+  before: ReadonlyMap<string, string> = new Map(),
+): ReadonlyMap<string, string> {
   const { program, place } = /^(?<program>[^=]+)=(?<place>.+)$/s.exec(text)?.groups ?? {};
   if (program === undefined || place === undefined) {
     throw new InvalidArgumentError('Wanted PROGRAM=uprobe:BINARY:FUNCTION.');

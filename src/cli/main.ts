@@ -13,12 +13,14 @@ import { listCommand } from './list.ts';
 import { loadCommand } from './load.ts';
 import { mapsCommand } from './maps.ts';
 import { psCommand } from './ps.ts';
+import { runCommand } from './run.ts';
 import { paletteFor } from './text.ts';
 import { vmCommand } from './vm.ts';
 
 /** One a command, in the order of the help. What a command needs of the library it imports when it runs. */
 const COMMANDS: readonly (() => Command)[] = [
   loadCommand,
+  runCommand,
   psCommand,
   detachCommand,
   mapsCommand,
@@ -36,6 +38,7 @@ Examples:
   remora load count-calls.bpf.o -p 4242 --attach on_call=uprobe:libc.so.6:open --duration 5s --json
   remora list 'uprobe:libc:*alloc*' -p 4242   what could be probed
   remora explain libc:malloc -p 4242       how it would be
+  remora run malloc-count.bpf.o -o counts.txt -- ls -l   from the first instruction on
   remora ps                                what is attached, from any shell; remora detach --all -p 4242
   remora maps dump counts -p 4242          what a map holds
   remora disasm malloc-count.bpf.o --native
@@ -79,6 +82,7 @@ function packageVersion(): string {
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version;
 }
 
-// Nobody reads our notes any more (`2>&1 | head`): no reason to leave a target attached.
-process.stderr.on('error', () => {});
+// Nobody reads our notes any more (`2>&1 | head`): no reason to leave a target attached. `run` shares stderr with the program
+// it starts, and making a stream of it would change that.
+if (process.argv[2] !== 'run') process.stderr.on('error', () => {});
 await run(process.argv.slice(2));

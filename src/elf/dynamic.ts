@@ -5,7 +5,7 @@
 import { cString } from '../bytes/c-string.ts';
 import { struct, viewOf } from '../bytes/struct.ts';
 import { ElfError } from './errors.ts';
-import { Rela, type Relocation, readRelocations } from './relocations.ts';
+import { Rela, type Relocation, readRelocations, X64Relocation } from './relocations.ts';
 import { type Segment, SegmentType, vaddrToFileOffset } from './segments.ts';
 import { Sym, SymbolTable } from './symbols.ts';
 import { slice } from './table.ts';
@@ -21,8 +21,13 @@ const Tag = {
   RELA: 7n,
   RELASZ: 8n,
   STRSZ: 10n,
+  INIT: 12n,
   SONAME: 14n,
   JMPREL: 23n,
+  INIT_ARRAY: 25n,
+  INIT_ARRAYSZ: 27n,
+  PREINIT_ARRAY: 32n,
+  PREINIT_ARRAYSZ: 33n,
   GNU_HASH: 0x6fff_fef5n,
   VERSYM: 0x6fff_fff0n,
 } as const;
@@ -34,7 +39,12 @@ export interface Dynamic {
   symbols(): SymbolTable | undefined;
   /** The relocations the loader applies: data first, then PLT slots. @throws {ElfError} ELF_TRUNCATED */
   relocations(): Iterable<Relocation>;
+  /** Addresses of the functions that are run before anything else of the module is. @throws {ElfError} ELF_TRUNCATED */
+  initializers(): readonly bigint[];
 }
+
+/** More constructors than any program has. */
+const MAX_INITIALIZERS = 65_536;
 
 /**
  * Reads PT_DYNAMIC; undefined if the file has none.
@@ -59,6 +69,15 @@ export function readDynamic(file: Uint8Array, segments: readonly Segment[]): Dyn
 
   const strings = table(Tag.STRTAB, 'dynamic strings', entries.get(Tag.STRSZ));
   const sonameAt = entries.get(Tag.SONAME);
+  function* relocations(): Generator<Relocation> {
+    for (const [start, size] of [
+      [Tag.RELA, Tag.RELASZ],
+      [Tag.JMPREL, Tag.PLTRELSZ],
+    ] as const) {
+      const bytes = table(start, 'dynamic relocations', entries.get(size) ?? 0n);
+      if (bytes !== undefined) yield* readRelocations(bytes, Rela);
+    }
+  }
   return {
     soname: sonameAt === undefined || strings === undefined ? undefined : readSoname(strings, Number(sonameAt)),
     symbols() {
@@ -72,14 +91,26 @@ export function readDynamic(file: Uint8Array, segments: readonly Segment[]): Dyn
         versions?.subarray(0, count * 2),
       );
     },
-    *relocations() {
-      for (const [start, size] of [
-        [Tag.RELA, Tag.RELASZ],
-        [Tag.JMPREL, Tag.PLTRELSZ],
-      ] as const) {
-        const bytes = table(start, 'dynamic relocations', entries.get(size) ?? 0n);
-        if (bytes !== undefined) yield* readRelocations(bytes, Rela);
+    relocations,
+    initializers() {
+      const addends = new Map<bigint, bigint>();
+      for (const { offset, type, addend } of relocations()) {
+        if (type === X64Relocation.RELATIVE) addends.set(offset, addend ?? 0n);
       }
+      const functions: bigint[] = [entries.get(Tag.INIT) ?? 0n];
+      for (const [start, size] of [
+        [Tag.PREINIT_ARRAY, Tag.PREINIT_ARRAYSZ],
+        [Tag.INIT_ARRAY, Tag.INIT_ARRAYSZ],
+      ] as const) {
+        const count = Math.min(MAX_INITIALIZERS, Number((entries.get(size) ?? 0n) / 8n));
+        const bytes = count === 0 ? undefined : table(start, 'the array of initializers', BigInt(8 * count));
+        for (let n = 0; bytes !== undefined && n < count; n++) {
+          // Where no relocation says it, or only a packed one, it stands there.
+          const slot = entries.get(start)! + BigInt(8 * n);
+          functions.push(addends.get(slot) ?? viewOf(bytes).getBigUint64(8 * n, true));
+        }
+      }
+      return functions.filter((address) => address !== 0n);
     },
   };
 }

@@ -1,0 +1,45 @@
+/** An attached object until something ends it: what programs print as they do, then what the maps hold, then off it comes. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BpfLink, BpfObject, TargetProcess } from '../index.ts';
+import type { LoadReport } from './load-report.ts';
+import type { Output } from './output.ts';
+
+/** How often the target is asked for news, in milliseconds. */
+const POLL_INTERVAL = 50;
+
+/** What is attached, and who is told about it. */
+export interface Watched {
+  readonly object: BpfObject;
+  readonly target: TargetProcess;
+  readonly links: readonly BpfLink[];
+  readonly report: LoadReport;
+  readonly output: Output;
+}
+
+/** Returns once everything is told. @throws what detaching throws, and writing */
+export async function watch({ object, target, links, report, output }: Watched, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && !target.isGone() && !object.isDetachedByOthers) {
+    await sleep(POLL_INTERVAL, undefined, { signal }).catch(() => {});
+    // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
+    if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);
+  }
+
+  const problem = problemOf(() => object.detachAll());
+  for (const text of object.readPrintk()) report.printk(text);
+  for (const map of object.maps) report.map(map);
+  report.stats(links, object.lostEvents);
+  if (problem === undefined) object[Symbol.dispose]();
+  report.detached({ pid: target.pid, links: links.length, restored: problem === undefined && !target.isGone() });
+  await output.flush();
+  if (problem !== undefined) throw problem;
+}
+
+/** What `body` throws: the reader is to get what was counted all the same. */
+function problemOf(body: () => void): unknown {
+  try {
+    body();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
