@@ -90,16 +90,30 @@ export function compute(operator: Exclude<AluOperator, 'mov'>, width: Width, a: 
   if (isShift(operator) && b.umax !== b.umin) return opaque;
   if (isShift(operator) && b.umin >= BigInt(width)) return opaque;
   if (width === 32) {
-    const half = {
-      ...ANY,
-      bits: tnum.low32(row.bits(tnum.low32(a.bits), tnum.low32(b.bits), 32)),
-      ...row.ranges32(a, b),
-    };
-    return zeroExtended(deduce(half) ?? LOADED[4]);
+    const bits = tnum.low32(row.bits(tnum.low32(a.bits), tnum.low32(b.bits), 32));
+    if (bits.mask === 0n) return constantScalar(bits.value);
+    return deduce(facts(bits, NOTHING, row.ranges32(a, b))) ?? LOADED[4];
   }
-  const result = { ...ANY64, ...ANY32, bits: row.bits(a.bits, b.bits, 64), ...row.ranges64(a, b) };
-  const halves = isShift(operator) ? {} : row.ranges32(a, b);
-  return deduce({ ...result, ...halves }) ?? ANY;
+  const bits = row.bits(a.bits, b.bits, 64);
+  if (bits.mask === 0n) return constantScalar(bits.value);
+  return deduce(facts(bits, row.ranges64(a, b), isShift(operator) ? NOTHING : row.ranges32(a, b))) ?? ANY;
+}
+
+const NOTHING = {};
+
+/** Spelled out, since it is what everything waits for. */
+function facts(bits: Tnum, known64: Partial<Bounds64>, known32: Partial<Bounds32>): Scalar {
+  return {
+    bits,
+    umin: known64.umin ?? ANY64.umin,
+    umax: known64.umax ?? ANY64.umax,
+    smin: known64.smin ?? ANY64.smin,
+    smax: known64.smax ?? ANY64.smax,
+    umin32: known32.umin32 ?? ANY32.umin32,
+    umax32: known32.umax32 ?? ANY32.umax32,
+    smin32: known32.smin32 ?? ANY32.smin32,
+    smax32: known32.smax32 ?? ANY32.smax32,
+  };
 }
 
 /** 0 - a. */

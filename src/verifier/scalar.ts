@@ -171,6 +171,7 @@ function bitsFromBounds(known: Tnum, { umin, umax }: Bounds64, { umin32, umax32 
 export function meet(a: Scalar, b: Partial<Scalar>): Scalar | undefined {
   const bits = b.bits === undefined ? a.bits : tnum.intersect(a.bits, b.bits);
   if (bits === undefined) return undefined;
+  if (bits.mask === a.bits.mask && !tightens(a, b)) return a;
   return deduce({
     bits,
     umin: b.umin === undefined ? a.umin : maxOf(a.umin, b.umin),
@@ -182,6 +183,19 @@ export function meet(a: Scalar, b: Partial<Scalar>): Scalar | undefined {
     smin32: b.smin32 === undefined ? a.smin32 : Math.max(a.smin32, b.smin32),
     smax32: b.smax32 === undefined ? a.smax32 : Math.min(a.smax32, b.smax32),
   });
+}
+
+function tightens(a: Scalar, b: Partial<Scalar>): boolean {
+  return (
+    (b.umin !== undefined && b.umin > a.umin) ||
+    (b.umax !== undefined && b.umax < a.umax) ||
+    (b.smin !== undefined && b.smin > a.smin) ||
+    (b.smax !== undefined && b.smax < a.smax) ||
+    (b.umin32 !== undefined && b.umin32 > a.umin32) ||
+    (b.umax32 !== undefined && b.umax32 < a.umax32) ||
+    (b.smin32 !== undefined && b.smin32 > a.smin32) ||
+    (b.smax32 !== undefined && b.smax32 < a.smax32)
+  );
 }
 
 export function sameScalar(a: Scalar, b: Scalar): boolean {

@@ -76,6 +76,7 @@ export function xor(a: Tnum, b: Tnum): Tnum {
 
 /** Long multiplication: each bit of `a` adds `b` shifted, nothing, or, if it is unknown, one of them. */
 export function mul(a: Tnum, b: Tnum): Tnum {
+  if (a.mask === 0n && b.mask === 0n) return truncate64(a.value * b.value, 0n);
   let sum = ZERO;
   let addend = b;
   for (let { value, mask } = a; value !== 0n || mask !== 0n; value >>= 1n, mask >>= 1n) {
