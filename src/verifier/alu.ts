@@ -1,10 +1,10 @@
 /** Instructions that compute: numbers from numbers, pointers from pointers and numbers. */
 import type { AluOperator, Operation, Width } from '../insn/form.ts';
 import { movePointer, wrong } from './pointer-arithmetic.ts';
-import { ANY, LOADED, unsignedRange } from './scalar.ts';
+import { ANY, constantOf, isConstant, LOADED, unsignedRange } from './scalar.ts';
 import { compute, negate, signExtended, zeroExtended } from './scalar-alu.ts';
 import { number, operand, read, refuse, type Step, write } from './step.ts';
-import type { Pointer, RegisterValue, ScalarValue } from './value.ts';
+import { increased, markPrecise, type Pointer, type RegisterValue, type ScalarValue } from './value.ts';
 
 type Alu = Extract<Operation, { kind: 'alu' }>;
 type Of<K extends Operation['kind']> = Extract<Operation, { kind: K }>;
@@ -30,7 +30,14 @@ function combine(
 ): RegisterValue {
   const { dst } = step.insn;
   if (left.kind === 'scalar' && right.kind === 'scalar') {
-    return number(compute(operator, width, left.scalar, right.scalar), left, right);
+    const result = compute(operator, width, left.scalar, right.scalar);
+    const by = constantOf(right.scalar);
+    // What is known of one will be known of the other.
+    if (operator === 'add' && width === 64 && by !== undefined && !isConstant(result)) {
+      markPrecise(right);
+      return increased(left, BigInt.asIntN(64, by), result);
+    }
+    return number(result, left, right);
   }
   // A difference of addresses is a number of which nothing is known.
   if (operator === 'sub' && width === 32) return number(LOADED[4]);

@@ -4,12 +4,13 @@
  */
 import type { JumpCondition, Operation } from '../insn/form.ts';
 import { forgetReference } from './references.ts';
-import { constantOf, constantScalar, type Scalar, sameScalar } from './scalar.ts';
+import { constantOf, constantScalar, meet, type Scalar, sameScalar } from './scalar.ts';
+import { compute } from './scalar-alu.ts';
 import { branch, type Refined } from './scalar-branch.ts';
 import { StackSlot } from './stack-slot.ts';
 import { copyState, type State } from './state.ts';
 import { cannotBeNull, number, operand, read, type Step } from './step.ts';
-import { markPrecise, Pointer, type RegisterValue, type ScalarValue } from './value.ts';
+import { markPrecise, Pointer, type RegisterValue, refined, type ScalarValue } from './value.ts';
 
 type Branch = Extract<Operation, { kind: 'branch' }>;
 
@@ -49,18 +50,37 @@ export function stepBranch(step: Step, operation: Branch): number {
   return index + 1;
 }
 
-/** Puts what is known better in place of what was known, in all registers and slots that hold it. */
-export function replaceValue(state: State, before: RegisterValue, after: RegisterValue): void {
-  if (before === after) return;
+/** Puts what is known better in place of what was known, in all registers and slots that hold it or a sum with it. */
+function replaceValue(state: State, before: RegisterValue, after: RegisterValue): void {
+  const replacements = new Map<RegisterValue, RegisterValue>([[before, after]]);
+  const replaced = (held: RegisterValue): RegisterValue => {
+    const known = replacements.get(held);
+    if (known !== undefined) return known;
+    const better = related(held, before, after);
+    replacements.set(held, better);
+    return better;
+  };
   for (const { registers, stack } of state.frames) {
     for (let register = 0; register < registers.length; register++) {
-      if (registers[register] === before) registers[register] = after;
+      const held = registers[register];
+      if (held !== undefined) registers[register] = replaced(held);
     }
     for (let slot = 0; slot < stack.length; slot++) {
       const held = stack[slot];
-      if (held !== undefined && held.spilled === before) stack[slot] = new StackSlot(held.bytes, after, held);
+      if (held?.spilled === undefined) continue;
+      const spilled = replaced(held.spilled);
+      if (spilled !== held.spilled) stack[slot] = new StackSlot(held.bytes, spilled, held);
     }
   }
+}
+
+/** What is known of a number now that one is known better that it differs from by a constant. */
+function related(held: RegisterValue, before: RegisterValue, after: RegisterValue): RegisterValue {
+  if (held.kind !== 'scalar' || before.kind !== 'scalar' || after.kind !== 'scalar') return held;
+  if (held.root !== before.root) return held;
+  const sum = compute('add', 64, after.scalar, constantScalar(held.distance - before.distance));
+  const scalar = meet(held.scalar, sum) ?? sum;
+  return sameScalar(scalar, held.scalar) ? held : refined(held, scalar, after);
 }
 
 function apply(state: State, way: Way): void {
@@ -97,10 +117,10 @@ function compareNumbers({ condition, width }: Branch, left: ScalarValue, right: 
 /** Conditions that hold of a number and itself. */
 const REFLEXIVE: ReadonlySet<JumpCondition> = new Set(['jeq', 'jge', 'jle', 'jsge', 'jsle']);
 
-function refinements(left: ScalarValue, right: ScalarValue, refined: NonNullable<Refined>): Way {
+function refinements(left: ScalarValue, right: ScalarValue, sides: NonNullable<Refined>): Way {
   const better = (value: ScalarValue, scalar: Scalar): readonly [RegisterValue, RegisterValue][] =>
-    sameScalar(value.scalar, scalar) ? [] : [[value, number(scalar, left, right)]];
-  return [...better(left, refined[0]), ...better(right, refined[1])];
+    sameScalar(value.scalar, scalar) ? [] : [[value, refined(value, scalar, left, right)]];
+  return [...better(left, sides[0]), ...better(right, sides[1])];
 }
 
 function compareWithNull(condition: 'jeq' | 'jne', pointer: Pointer): Ways {

@@ -18,7 +18,7 @@ export type Comparison = 'demanded' | 'within' | 'exact';
 export interface Correspondence {
   readonly mode: Comparison;
   /** Numbers and pointers that are the same in two places of the old state are the same in the new one. */
-  readonly values: Map<RegisterValue, RegisterValue>;
+  readonly values: Map<object, { readonly value: object; readonly distance: bigint }>;
   readonly references: Map<number, number>;
   readonly pairs: [RegisterValue, RegisterValue][];
   readonly slots: [StackSlot, StackSlot][];
@@ -85,7 +85,7 @@ function coversValue(found: Correspondence, old: RegisterValue | undefined, now:
 function coversNumber(found: Correspondence, old: ScalarValue, now: ScalarValue): boolean {
   if (found.mode === 'demanded' && !old.precise) return true;
   const inside = found.mode === 'exact' ? sameScalar(old.scalar, now.scalar) : includesScalar(old.scalar, now.scalar);
-  return inside && (isConstant(old.scalar) || corresponds(found, old, now));
+  return inside && (isConstant(old.scalar) || corresponds(found, old.root, now.root, now.distance - old.distance));
 }
 
 function coversPointer(found: Correspondence, old: Pointer, now: Pointer): boolean {
@@ -124,11 +124,11 @@ const REGIONS: { readonly [K in Region['kind']]: Same<K> } = {
     (found.references.get(old.reference) ?? 0) === now.reference,
 };
 
-/** True if what stands for `old` elsewhere is `now` too. */
-function corresponds({ values }: Correspondence, old: RegisterValue, now: RegisterValue): boolean {
+/** True if what stands for `old` elsewhere is `now` too, and as much more. */
+function corresponds({ values }: Correspondence, old: object, now: object, distance = 0n): boolean {
   const known = values.get(old);
-  if (known === undefined) values.set(old, now);
-  return known === undefined || known === now;
+  if (known === undefined) values.set(old, { value: now, distance });
+  return known === undefined || (known.value === now && known.distance === distance);
 }
 
 function sameReferences(found: Correspondence, old: readonly Reference[], now: readonly Reference[]): boolean {

@@ -1,6 +1,6 @@
 /**
  * What a register or a spilled slot holds: a number or a pointer. Values are passed on by reference, so the same object
- * in two places means the same number: what a branch tells of one, it tells of all.
+ * in two places means the same number: what a branch tells of one, it tells of all, and of their sums with constants.
  */
 import type { MapSpec } from '../maps/map-type.ts';
 import { constantScalar, type Scalar } from './scalar.ts';
@@ -18,15 +18,35 @@ export class ScalarValue {
   stored = false;
   /** What it was computed from, as far as a stored state may hold it: precise with it. Emptied when it is precise. */
   sources: ScalarValue[];
+  /** Stands for a number, whatever is known of it; this one is `distance` more. */
+  readonly root: object;
+  readonly distance: bigint;
 
-  constructor(scalar: Scalar, sources: ScalarValue[] = []) {
+  constructor(scalar: Scalar, sources: ScalarValue[] = [], root: object | undefined = undefined, distance = 0n) {
     this.scalar = scalar;
     this.sources = sources;
+    this.root = root ?? this;
+    this.distance = distance;
   }
+}
+
+/** The same number, of which something else is known; that rests on what was known of others. */
+export function refined(value: ScalarValue, scalar: Scalar, ...from: readonly ScalarValue[]): ScalarValue {
+  return new ScalarValue(scalar, sourcesOf([value, ...from]), value.root, value.distance);
+}
+
+/** A number that is a constant more than another. The sum of such a one is a number of its own, so that loops converge. */
+export function increased(value: ScalarValue, by: bigint, scalar: Scalar): ScalarValue {
+  if (value.distance !== 0n) return derived(scalar, value);
+  return new ScalarValue(scalar, sourcesOf([value]), value.root, value.distance + by);
 }
 
 /** A value computed from others. */
 export function derived(scalar: Scalar, ...from: readonly ScalarValue[]): ScalarValue {
+  return new ScalarValue(scalar, sourcesOf(from));
+}
+
+function sourcesOf(from: readonly ScalarValue[]): ScalarValue[] {
   const sources: ScalarValue[] = [];
   for (const value of from) {
     if (value.precise) continue;
@@ -34,7 +54,7 @@ export function derived(scalar: Scalar, ...from: readonly ScalarValue[]): Scalar
     if (value.stored || value.sources.length > 1) sources.push(value);
     else if (value.sources.length === 1) sources.push(value.sources[0]!);
   }
-  return new ScalarValue(scalar, sources);
+  return sources;
 }
 
 /** Notes that safety rests on a number, and so on all that it was computed from. */
