@@ -56,7 +56,6 @@ async function load(file: string, options: LoadOptions): Promise<void> {
     allow: options.allow ?? [],
     whenWeDie: options.pin ? 'run on' : 'go quiet',
   });
-  note('note: the programs passed a structural check only, not yet the full verifier');
   const output = Output.to(options.o);
   const report = options.json
     ? new JsonReport(output)

@@ -4,6 +4,7 @@ import { BpfError, type BpfErrorOptions } from '../errors.ts';
 /** Why a program could not be compiled. The keys are the error codes, the values the line the docs print. */
 export const COMPILE_ERRORS = {
   COMPILE_BAD_HELPER_CALL: 'a helper cannot be compiled with these arguments',
+  COMPILE_CONTEXT_TOO_SMALL: 'the program reads more of its context than there is where it is attached',
   COMPILE_CONTEXT_WRITE: 'the program writes to a part of its context that cannot be changed',
   COMPILE_DYNAMIC_CALL: 'callx needs a helper number that is known when the program is compiled',
   COMPILE_FORBIDDEN_HELPER: 'the target does not allow what a helper needs',

@@ -75,7 +75,6 @@ function compile({ text, references = [] }: Source, options: Partial<CompileOpti
   const program = checkStructure(bareProgram('test', assemble(text), new Map(references)), {
     helpers: OPTIONS.helpers,
     arguments: 1,
-    loops: 'allow',
   });
   const lines = printFunction(compileForSite(program, MODEL, { ...OPTIONS, ...options })).split('\n');
   return lines

@@ -28,7 +28,7 @@ const NO_FACTS: TargetFacts = {
  * @throws {InsnError | VerifierError}
  */
 export function checkBareProgram(code: Uint8Array): VerifiedProgram {
-  return checkStructure(bareProgram('program', decode(code)), { helpers: BARE_HELPERS, arguments: 2, loops: 'allow' });
+  return checkStructure(bareProgram('program', decode(code)), { helpers: BARE_HELPERS, arguments: 2 });
 }
 
 /** Runs a program in the interpreter; the result is r0. @throws {VmError} each of its codes */

@@ -3,14 +3,16 @@
  * makes. Until something is attached no process is touched.
  */
 import type { Btf } from '../btf/btf.ts';
-import type { Permission } from '../helpers/prototype.ts';
+import { PERMISSIONS, type Permission } from '../helpers/prototype.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import { readObject } from '../object/read-object.ts';
 import type { LinkedProgram, ObjectSpec } from '../object/spec.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { readKernel } from '../sys/kernel.ts';
-import { checkStructure, type VerifiedProgram } from '../verifier/check-structure.ts';
+import type { VerifiedProgram } from '../verifier/check-structure.ts';
+import { kindOfSection } from '../verifier/program-kind.ts';
+import { verify } from '../verifier/verify.ts';
 import type { LiveEntry } from './attach-context.ts';
 import { BpfMap } from './bpf-map.ts';
 import { RuntimeError } from './errors.ts';
@@ -58,9 +60,7 @@ export class BpfObject implements Disposable {
   constructor(file: Uint8Array, options: ObjectOptions) {
     this.#spec = readObject(file, readKernel());
     this.#options = options;
-    this.#verified = this.#spec.programs.map((program) =>
-      checkStructure(program, { helpers: HELPERS, arguments: 1, loops: 'refuse' }),
-    );
+    this.#verified = this.#spec.programs.map((program) => verified(program, this.#spec));
     this.license = this.#spec.license;
     this.btf = this.#spec.btf;
     this.programs = this.#verified.map((program) => new BpfProgram(this, program));
@@ -168,6 +168,19 @@ export class BpfObject implements Disposable {
       throw error;
     }
   }
+}
+
+/** What a program may change is known where it is attached: the compiler refuses what was not allowed. */
+function verified(program: LinkedProgram, { maps, btf }: ObjectSpec): VerifiedProgram {
+  const verdict = verify(program, {
+    kind: kindOfSection(program.section),
+    helpers: HELPERS,
+    maps: new Map(maps.map((map) => [map.name, map])),
+    btf,
+    allow: new Set(PERMISSIONS),
+  });
+  if (verdict.verdict === 'reject') throw verdict.error;
+  return verdict.program;
 }
 
 export class BpfProgram {

@@ -5,11 +5,14 @@ import { PtRegs, ptRegsAtEntry } from '../arch/x64/pt-regs.ts';
 import { emitPrograms } from '../arch/x64/shared-saves.ts';
 import { compileProgram } from '../compile/compile.ts';
 import type { EmitMap, TargetFacts } from '../helpers/helper.ts';
+import { PERMISSIONS } from '../helpers/prototype.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import type { LinkedProgram } from '../object/spec.ts';
-import { checkStructure } from '../verifier/check-structure.ts';
+import type { VerifiedProgram } from '../verifier/check-structure.ts';
+import { PROGRAM_KINDS } from '../verifier/program-kind.ts';
+import { verify } from '../verifier/verify.ts';
 
 /** Where the probed function would lie, code, the cells that some helpers keep, and the maps: near each other. */
 const SITE = 0x5555_0000_0000n;
@@ -32,7 +35,7 @@ const FACTS: TargetFacts = {
  * @throws {VerifierError | CompileError | HelperError | MapError}
  */
 export function compileForListing(program: LinkedProgram, maps: readonly MapSpec[]): MachineCode {
-  const verified = checkStructure(program, { helpers: HELPERS, arguments: 1, loops: 'refuse' });
+  const verified = verifiedForListing(program, maps);
   const model = { struct: PtRegs, fields: ptRegsAtEntry(SITE), functionIp: { in: 'constant', value: SITE } } as const;
   const lowered = compileProgram(verified, model, {
     maps: placeMaps(maps),
@@ -50,6 +53,19 @@ export function compileForListing(program: LinkedProgram, maps: readonly MapSpec
   a.ret();
   lowered.emitFunctions(a);
   return a.machineCode();
+}
+
+/** The program as a probe of a function; it may change what it likes. @throws {VerifierError} */
+export function verifiedForListing(program: LinkedProgram, maps: readonly MapSpec[]): VerifiedProgram {
+  const verdict = verify(program, {
+    kind: PROGRAM_KINDS.uprobe,
+    helpers: HELPERS,
+    maps: new Map(maps.map((map) => [map.name, map])),
+    btf: undefined,
+    allow: new Set(PERMISSIONS),
+  });
+  if (verdict.verdict === 'reject') throw verdict.error;
+  return verdict.program;
 }
 
 /** Gives each map an address, one behind the other. */

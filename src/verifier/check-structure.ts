@@ -9,7 +9,6 @@ import type { LinkedProgram } from '../object/spec.ts';
 import { callGraph, checkStack } from './call-graph.ts';
 import { refusal } from './errors.ts';
 import { checkCode, checkLayout } from './instructions.ts';
-import { checkPaths } from './paths.ts';
 import { checkRegisters, type FunctionSummary } from './registers.ts';
 
 declare const verified: unique symbol;
@@ -23,6 +22,8 @@ export interface VerifiedProgram extends LinkedProgram {
   readonly frameSizes: readonly number[];
   /** Deepest stack that a chain of calls names, in bytes: a multiple of 16, at most 512. */
   readonly stackSize: number;
+  /** How many bytes of its context, from the beginning, it may touch, as far as that was followed. */
+  readonly contextSize: number;
 }
 
 /** What surrounds the program. */
@@ -31,8 +32,6 @@ export interface StructureOptions {
   readonly helpers: ReadonlyMap<number, Pick<Helper, 'args' | 'returns'>>;
   /** How many of r1 to r5 hold an argument when it starts. */
   readonly arguments: number;
-  /** `refuse`, for programs that are to be loaded, also refuses instructions that nothing reaches. */
-  readonly loops: 'refuse' | 'allow';
 }
 
 const MAX_INSNS = 1_000_000;
@@ -53,7 +52,6 @@ export function checkStructure(program: LinkedProgram, options: StructureOptions
     insns,
     subprograms.map(({ start }) => start),
   );
-  if (options.loops === 'refuse') for (const subprogram of flow) checkPaths(program, subprogram);
 
   const graph = callGraph(program);
   const summaries: FunctionSummary[] = [];
@@ -67,5 +65,5 @@ export function checkStructure(program: LinkedProgram, options: StructureOptions
   const frameSizes = summaries.map(({ frameSize }) => frameSize);
   const namedSizes = summaries.map(({ namedSize }) => namedSize);
   const stackSize = checkStack(program, graph, namedSizes);
-  return { ...program, flow, frameSizes, stackSize } as unknown as VerifiedProgram;
+  return { ...program, flow, frameSizes, stackSize, contextSize: 0 } as unknown as VerifiedProgram;
 }

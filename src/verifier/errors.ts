@@ -9,7 +9,6 @@ export const VERIFIER_ERRORS = {
   VERIFIER_BAD_CALL: 'a local call goes to a place where no function begins',
   VERIFIER_FALL_THROUGH: 'a function ends neither in exit nor in a jump',
   VERIFIER_UNREACHABLE: 'an instruction that nothing reaches',
-  VERIFIER_LOOP: 'a jump back to where the program has been, where loops are not counted',
   VERIFIER_INFINITE_LOOP: 'a loop comes back to a state it has been in: it may never end',
   VERIFIER_TOO_COMPLEX: 'more than a million instructions to look at, over all paths',
   VERIFIER_RECURSION: 'a function calls itself, at once or through others',

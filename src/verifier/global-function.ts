@@ -40,6 +40,7 @@ const CHECKS: {
       constantOf(value.variable) === 0n;
     if (!isContext) throw bad(step, `arg#${register - 1} expects pointer to ctx`);
   },
+  task: (step, given, { orNull }) => checkTask(step, given, orNull),
   memory(step, { register, value }, { size, orNull }) {
     if (value.kind === 'scalar') {
       if (orNull && constantOf(value.scalar) === 0n) return;
@@ -56,12 +57,21 @@ const CHECKS: {
   },
 };
 
+/** Things that only helpers look into. */
+function checkTask(step: Step, { register, value }: Argument, orNull: boolean): void {
+  if (value.kind === 'scalar' && orNull && constantOf(value.scalar) === 0n) return;
+  const isTask = value.kind === 'pointer' && value.region.kind === 'task' && (orNull || !value.orNull);
+  if (!isTask) throw bad(step, `R${register} type=${typeName(value)} expected=ptr_, trusted_ptr_, rcu_ptr_`);
+}
+
 function anyOf(parameter: Parameter): RegisterValue {
   switch (parameter.kind) {
     case 'scalar':
       return number(ANY);
     case 'context':
       return new Pointer({ kind: 'context' });
+    case 'task':
+      return new Pointer({ kind: 'task' }, parameter.orNull);
     case 'memory': {
       const { size, orNull } = parameter;
       return new Pointer({ kind: 'memory', size, writable: true, reference: 0, origin: 'argument' }, orNull);

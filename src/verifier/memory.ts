@@ -141,7 +141,10 @@ function checkContext({ step, register, pointer, offset, size, mode }: Access): 
   }
   const inside = offset >= context.first && offset + size <= context.size && offset % size === 0;
   const isWritable = step.options.allow.has('override') && size === 8 && writable.includes(offset);
-  if (inside && (mode === 'read' || isWritable)) return;
+  if (inside && (mode === 'read' || isWritable)) {
+    step.useContext(offset + size);
+    return;
+  }
   throw refuse(step, 'VERIFIER_BAD_ACCESS', `invalid bpf_context access off=${offset} size=${size}`);
 }
 

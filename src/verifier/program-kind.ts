@@ -14,6 +14,20 @@ export interface ProgramKind {
   readonly contextTypes: readonly string[];
 }
 
+/** Prefixes of section names that say another kind than uprobe: what stands before the first slash. */
+const SECTIONS: Readonly<Record<string, ProgramKind['name']>> = {
+  tracepoint: 'tracepoint',
+  tp: 'tracepoint',
+  raw_tracepoint: 'raw_tracepoint',
+  raw_tp: 'raw_tracepoint',
+};
+
+/** The kind of the programs in a section. */
+export function kindOfSection(section: string): ProgramKind {
+  const [prefix] = section.split('/', 1);
+  return PROGRAM_KINDS[SECTIONS[prefix!] ?? 'uprobe'];
+}
+
 /** sizeof(struct pt_regs) of x86-64. */
 const PT_REGS_SIZE = 168;
 /** Where struct pt_regs keeps the stack pointer. */

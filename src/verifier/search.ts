@@ -81,6 +81,8 @@ export class Search implements Step {
   readonly reached: Uint8Array;
   /** Bytes below the frame pointer that each subprogram uses. */
   readonly stackUse: number[];
+  /** Bytes of the context, from its beginning, that are used. */
+  contextUse = 0;
   state!: State;
   frame!: Frame;
   insn!: Insn;
@@ -143,6 +145,10 @@ export class Search implements Step {
 
   goes(way: 'passed' | 'taken'): void {
     this.reached[this.index]! |= way === 'taken' ? Reached.TAKEN : Reached.PASSED;
+  }
+
+  useContext(end: number): void {
+    this.contextUse = Math.max(this.contextUse, end);
   }
 
   useStack(subprogram: number, bytes: number): void {

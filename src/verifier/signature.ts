@@ -7,7 +7,8 @@ import type { ProgramKind } from './program-kind.ts';
 export type Parameter =
   | { readonly kind: 'scalar' }
   | { readonly kind: 'context' }
-  | { readonly kind: 'memory'; readonly size: number; readonly orNull: boolean };
+  | { readonly kind: 'memory'; readonly size: number; readonly orNull: boolean }
+  | { readonly kind: 'task'; readonly orNull: boolean };
 
 /** A function's types; `reason`: why it cannot be called by them. */
 export type Signature =
@@ -52,10 +53,11 @@ function readParameter(
   if (isNumber(type)) return { kind: 'scalar' };
   if (type.kind !== 'ptr') return { reason: `Arg#${place} type ${type.kind} is not supported yet.` };
   if (tags.has('ctx') || isContext(btf, type.type, kind)) return { kind: 'context' };
-  const unknown = [...tags].find((tag) => tag !== 'nonnull' && tag !== 'nullable');
-  if (unknown !== undefined) return { reason: `arg#${place} has unsupported set of tags: ${unknown}` };
   const target = btf.resolve(type.type);
   const name = 'name' in target ? target.name : '';
+  if (tags.has('trusted') && flavorless(name) === 'task_struct') return { kind: 'task', orNull: tags.has('nullable') };
+  const unknown = [...tags].find((tag) => tag !== 'nonnull' && tag !== 'nullable');
+  if (unknown !== undefined) return { reason: `arg#${place} has unsupported set of tags: ${unknown}` };
   if (name === 'bpf_dynptr') return { reason: `arg#${place} is a dynptr, which is not supported here` };
   const size = sizeOf(btf, type.type);
   if (size === undefined) {
@@ -64,6 +66,11 @@ function readParameter(
     };
   }
   return { kind: 'memory', size, orNull: !tags.has('nonnull') };
+}
+
+/** What follows three underscores tells apart several versions of one type. */
+function flavorless(name: string): string {
+  return name.split('___', 1)[0]!;
 }
 
 /** A pointer to a type of that name is taken for the context, behind typedefs too. */

@@ -74,5 +74,13 @@ function prove(
   const frameSizes = search.stackUse.map((bytes) => Math.ceil(bytes / 8) * 8);
   const stackSize = checkStack(program, graph, frameSizes);
   const insns = withoutDeadBranches(program.insns, search.reached);
-  return { ...program, insns, flow: controlFlow(insns, starts), frameSizes, stackSize } as unknown as VerifiedProgram;
+  const flow = controlFlow(insns, starts);
+  return {
+    ...program,
+    insns,
+    flow,
+    frameSizes,
+    stackSize,
+    contextSize: search.contextUse,
+  } as unknown as VerifiedProgram;
 }

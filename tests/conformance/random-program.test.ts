@@ -14,7 +14,6 @@ function result(seed: number, options: InterpreterOptions = {}): { r0: bigint; m
   const program = checkStructure(bareProgram(`seed ${seed}`, insns), {
     helpers: new Map(),
     arguments: 2,
-    loops: 'allow',
   });
   return { r0: new Interpreter(program, { stepLimit: 100_000, ...options }).run(memory), memory };
 }

@@ -16,7 +16,7 @@ import { printFunction } from '../../src/ir/print.ts';
 import type { IrFunction } from '../../src/ir/value.ts';
 import { mapTypeOf } from '../../src/maps/table.ts';
 import { readObject } from '../../src/object/read-object.ts';
-import { checkStructure } from '../../src/verifier/check-structure.ts';
+import { verifiedForListing } from '../../src/runtime/code-listing.ts';
 import { remora } from '../support/cli.ts';
 import { bareOptions } from '../support/compiling.ts';
 import { ROOT } from '../support/root.ts';
@@ -47,7 +47,7 @@ function irOf(file: string, name: string): string {
   }
   const program = object.programs.find((candidate) => candidate.name === name);
   assert.ok(program, `${file} has no program ${name}`);
-  const verified = checkStructure(program, { helpers: HELPERS, arguments: 1, loops: 'refuse' });
+  const verified = verifiedForListing(program, object.maps);
   const main = compileForSite(verified, MODEL, { ...bareOptions(HELPERS), maps });
   return [...functionsOf(main)].map(printFunction).join('\n');
 }

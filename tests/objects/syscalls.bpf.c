@@ -18,6 +18,8 @@ struct bpf_raw_tracepoint_args {
 	__u64 args[2];
 };
 
+static long (*bpf_probe_read_kernel)(void *to, __u32 size, const void *from) = (void *)113;
+
 #define NUMBERS 512
 
 struct {
@@ -111,29 +113,29 @@ int on_mmap_return(struct pt_regs *ctx)
 SEC("raw_tp/sys_enter")
 int on_raw_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+	struct pt_regs regs;
 
-	if (ctx->args[1] != 9)
+	if (ctx->args[1] != 9 || bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx->args[0]))
 		return 0;
-	see(0, regs->orig_ax);
-	see(1, regs->di);
-	see(2, regs->si);
-	see(3, regs->dx);
-	see(4, regs->r10);
-	see(5, regs->r8);
-	see(6, regs->r9);
-	see(9, regs->ip);
+	see(0, regs.orig_ax);
+	see(1, regs.di);
+	see(2, regs.si);
+	see(3, regs.dx);
+	see(4, regs.r10);
+	see(5, regs.r8);
+	see(6, regs.r9);
+	see(9, regs.ip);
 	return 0;
 }
 
 SEC("raw_tracepoint/sys_exit")
 int on_raw_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+	struct pt_regs regs;
 
-	if (regs->orig_ax != 9)
+	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx->args[0]) || regs.orig_ax != 9)
 		return 0;
-	see(7, regs->orig_ax);
+	see(7, regs.orig_ax);
 	see(8, ctx->args[1]);
 	return 0;
 }

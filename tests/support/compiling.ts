@@ -25,7 +25,7 @@ export function bareOptions(helpers: ReadonlyMap<number, Helper> = new Map()): C
 
 /** Checks instructions that stand for themselves. @throws {VerifierError} */
 export function checkBare(insns: readonly Insn[], helpers: ReadonlyMap<number, Helper> = new Map()): VerifiedProgram {
-  return checkStructure(bareProgram('test', insns), { helpers, arguments: 2, loops: 'allow' });
+  return checkStructure(bareProgram('test', insns), { helpers, arguments: 2 });
 }
 
 /** The machine code of a checked program, as a C function of memory and size at `address`. */
