@@ -101,14 +101,10 @@ export class TargetProcess implements Disposable {
 
   /** What is mapped now. @throws {ProcessError} PROCESS_EXITED */
   mappings(): readonly Mapping[] {
-    try {
-      return readMaps(this.procId);
-    } catch (error) {
-      if (!isSysError(error, 'SYS_ENOENT', 'SYS_ESRCH')) throw error;
-      throw new ProcessError('PROCESS_EXITED', `cannot read the mappings of process ${this.pid}: it ended`, {
-        cause: error,
-      });
-    }
+    const mappings = this.#readMaps();
+    // One that ended, and that nobody has waited for, still has a file, an empty one.
+    if (mappings.length === 0) throw this.#exited();
+    return mappings;
   }
 
   /** The libraries and executables that are mapped now. @throws {ProcessError} PROCESS_EXITED */
@@ -224,6 +220,19 @@ export class TargetProcess implements Disposable {
     for (const tenant of [...this.#tenants].reverse()) tenant[Symbol.dispose]();
     this.memory[Symbol.dispose]();
     this.#pidFd[Symbol.dispose]();
+  }
+
+  #readMaps(): readonly Mapping[] {
+    try {
+      return readMaps(this.procId);
+    } catch (error) {
+      if (isSysError(error, 'SYS_ENOENT', 'SYS_ESRCH')) throw this.#exited(error);
+      throw error;
+    }
+  }
+
+  #exited(cause?: unknown): ProcessError {
+    return new ProcessError('PROCESS_EXITED', `cannot read the mappings of process ${this.pid}: it ended`, { cause });
   }
 
   /** Its seccomp filters might kill a thread for the calls that it makes for us. */

@@ -35,7 +35,13 @@ describe('a process that cannot be entered', () => {
   it('is a zombie: PROCESS_EXITED', { skip: CANNOT_TRACE }, () => {
     using entered = new EnteredTarget('zombie');
     const child = Number(entered.counter('child'));
+    using opened = openProcess(child);
+    assert.ok(opened.mappings().length > 0);
+    process.kill(child, 'SIGKILL');
+    waitUntil('it has ended', () => stateOf(child) === 'Z');
     assert.throws(() => openProcess(child), isProcessError('PROCESS_EXITED'));
+    assert.throws(() => opened.mappings(), isProcessError('PROCESS_EXITED'));
+    assert.throws(() => opened.withRemoteCalls(() => undefined), isProcessError('PROCESS_EXITED'));
   });
 
   const hasKernelThread = existsSync('/proc/2/comm') && readFileSync('/proc/2/comm', 'latin1') === 'kthreadd\n';

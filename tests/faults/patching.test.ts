@@ -1,5 +1,6 @@
 /** Faults of patching under load: A6 and A15 to A18. The rest of A is in toggle, parked, zoo, registers and whole-library. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { closeSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -8,11 +9,17 @@ import { openUprobe } from '../../benchmarks/kernel/uprobe-event.ts';
 import { JUMP_SIZE } from '../../src/arch/x64/window.ts';
 import { toHex } from '../../src/bytes/hex.ts';
 import { openObject, readObject } from '../../src/index.ts';
+import { readStatus } from '../../src/sys/proc.ts';
 import { FaultsTarget } from '../support/faults-target.ts';
 import { objectFile } from '../support/objects.ts';
 import { ROOT } from '../support/root.ts';
+import { SteppedTarget } from '../support/stepped-target.ts';
+import { waitUntil } from '../support/targets.ts';
 
 const object = () => openObject(objectFile('count'));
+
+/** Traces a process until it is killed. */
+const HOLD = join(import.meta.dirname, '../support/hold.js');
 
 /** Why the kernel can set no uprobe here; in CI it must. */
 const CANNOT_PROBE =
@@ -160,6 +167,22 @@ describe('faults of patching', () => {
     assert.deepEqual(faults.changedCode(), []);
     faults.runUntil('made', 1000n);
     assert.equal(faults.get('wrong'), 0n);
+  });
+
+  it('A17: a process that a debugger traces is refused by name, and taken when that has left', () => {
+    using stepped = new SteppedTarget();
+    using count = object();
+    stepped.start();
+    const debug = spawn(process.execPath, [HOLD, String(stepped.running.pid)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const attach = () => count.program('on_call').attachUprobe(stepped.target, 'stepped:frame');
+    waitUntil('it is traced', () => readStatus(stepped.running.pid).tracer === debug.pid, 20_000);
+    assert.throws(attach, { code: 'PROCESS_TRACED' });
+    debug.kill('SIGKILL');
+    waitUntil('it is not traced', () => readStatus(stepped.running.pid).tracer === 0, 20_000);
+    const link = attach();
+    stepped.runOn();
+    assert.ok(link.hits > 0n);
+    assert.equal(stepped.get('wrong'), 0n);
   });
 
   it('A18: no room within reach is a clean refusal', () => {
