@@ -48,6 +48,8 @@ export interface EbpfCallback {
   readonly cookie: bigint;
   /** Address of a u64 in the target: to be stepped, by a locked add, whenever the program should have run and did not. */
   readonly missedCell: bigint;
+  /** What the user has allowed its programs to do. */
+  readonly allowed: ReadonlySet<Permission>;
   /**
    * Compiles the program for one site.
    *

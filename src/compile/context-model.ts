@@ -42,6 +42,8 @@ export interface ContextModel {
    * does, with that value or else what the program returns. The body's result is 1 if it is bypassed, else 0.
    */
   readonly bypass?: 'ifSet' | 'always';
+  /** The register that a value to return goes into, where no field of the context is for it. */
+  readonly returnsIn?: Reg;
 }
 
 /** Behind the context: whether a value to return was set, and which. */

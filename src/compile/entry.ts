@@ -73,13 +73,13 @@ class SiteEntry implements ProgramEntry {
 
   leave(b: Builder, r0: Value): Value {
     this.#run?.end?.(b);
-    const { struct, bypass } = this.#model;
+    const { struct, bypass, returnsIn } = this.#model;
     const context = this.#context!.address;
     for (const field of this.#written) {
       b.siteStore(this.#register(field), b.load(struct.sizeOf[field] as Size, context, struct.offsetOf[field]!));
     }
     if (bypass === undefined) return r0;
-    const result = this.#register(this.#model.result!.field);
+    const result = returnsIn ?? this.#register(this.#model.result!.field);
     const isSet = b.load(8, context, struct.size);
     const value = b.load(8, context, struct.size + 8);
     if (bypass === 'always') {

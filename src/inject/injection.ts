@@ -283,10 +283,19 @@ export class Injection implements Disposable {
       noteDone?.();
     } catch (error) {
       // A target that is gone needs nothing undone, nor does what somebody else has just put back.
-      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOriginal(patch)))) throw error;
+      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOriginal(patch)))) {
+        this.#undoRest(patches);
+        throw error;
+      }
     }
     for (const { address } of undone) this.#sites.delete(address);
     for (const patch of made) this.#sites.set(patch.address, patch);
+  }
+
+  /** A place that somebody else has changed keeps no other from being put back. */
+  #undoRest(patches: readonly SitePatch[]): void {
+    const rest = patches.filter((patch) => isUndo(patch) && this.#isAsWeLeftIt(patch));
+    if (rest.length > 0 && rest.length < patches.length) this.#apply(rest);
   }
 
   #isOriginal({ address, original }: SitePatch): boolean {
@@ -325,7 +334,7 @@ export class Injection implements Disposable {
     if (offset + bytes.length > region.size) return undefined;
     region.used = offset + bytes.length;
     if (this.#batch === undefined) {
-      this.process.memory.write(origin, bytes);
+      this.#writeCode(origin, bytes);
     } else {
       region.staged ??= { offset, bytes: new Uint8Array(Math.min(FIRST_STAGE, region.size - offset)) };
       const { staged } = region;
@@ -340,7 +349,16 @@ export class Injection implements Disposable {
     const { staged, address, used } = region;
     if (staged === undefined) return;
     region.staged = undefined;
-    this.process.memory.write(address + BigInt(staged.offset), staged.bytes.subarray(0, used - staged.offset));
+    this.#writeCode(address + BigInt(staged.offset), staged.bytes.subarray(0, used - staged.offset));
+  }
+
+  /** A target that is gone needs no code: what would lead there fails, or is undone. */
+  #writeCode(address: bigint, bytes: Uint8Array): void {
+    try {
+      this.process.memory.write(address, bytes);
+    } catch (error) {
+      if (!this.process.isGone()) throw error;
+    }
   }
 
   #isLeft(): boolean {

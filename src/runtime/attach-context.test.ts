@@ -28,6 +28,7 @@ function callback(name: string): EbpfCallback {
     name,
     cookie: 0n,
     missedCell: 0n,
+    allowed: new Set(),
     compile: () => {
       throw new Error('nothing is compiled here');
     },

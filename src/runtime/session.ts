@@ -271,6 +271,7 @@ export class Session implements Disposable {
       name: program.name,
       cookie: event.cookie,
       missedCell: this.#missedCell(index),
+      allowed: this.#allowed,
       compile: (model, near, cookie = event.cookie) => this.#compile(program, model, near, { ...event, cookie }, index),
       map: (name) => this.#callbackMap(name),
     };

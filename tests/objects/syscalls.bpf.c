@@ -139,3 +139,32 @@ int on_raw_exit(struct bpf_raw_tracepoint_args *ctx)
 	see(8, ctx->args[1]);
 	return 0;
 }
+
+/* Every third call is answered here and not made. */
+SEC("tracepoint/syscalls/sys_enter_getppid")
+int on_getppid(struct trace_event_raw_sys_enter *ctx)
+{
+	__u32 slot = 10;
+	__u64 *calls = bpf_map_lookup_elem(&seen, &slot);
+
+	if (calls && ++*calls % 3 == 0)
+		bpf_override_return((struct pt_regs *)ctx, -4095);
+	return 0;
+}
+
+/* What was answered with -4095 becomes -1; all other results stay. */
+SEC("tracepoint/syscalls/sys_exit_getppid")
+int on_getppid_exit(struct trace_event_raw_sys_exit *ctx)
+{
+	if (ctx->ret == -4095)
+		ctx->ret = -1;
+	return 0;
+}
+
+/* No program may answer what does not come back. */
+SEC("ksyscall/exit_group")
+int on_exit_group(struct pt_regs *ctx)
+{
+	see(11, bpf_override_return(ctx, 0));
+	return 0;
+}

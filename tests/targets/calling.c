@@ -5,10 +5,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -283,6 +286,100 @@ static void dispatch(void)
 	pipes[0] = 0;
 }
 
+/* `calls` are those that were answered with errno EPERM; whatever else is not the parent is wrong, and so is a register. */
+static void answered(void)
+{
+	struct state state = { SYS_getppid, 0, 0, 0 };
+
+	parent = 0;
+	for (int i = 0; i < 300; i++) {
+		void (*ask_one)(struct state *) = i % 2 ? known_number : number_from_memory;
+
+		ask_one(&state);
+		check(!state.differences && (state.flags & FLAGS_SET) == EXPECTED);
+		if ((long)state.result == -EPERM)
+			count_call();
+		else if (!parent)
+			parent = state.result;
+		else
+			check((long)state.result == parent);
+	}
+	check(getpid() > 0);
+}
+
+/* The bytes of a call where none is: in a constant, in an address, in data between the instructions. */
+long misleading(const char *);
+asm(".text\n.globl misleading\n.type misleading, @function\nmisleading:\n"
+    " mov $0x050f050f, %eax\n jmp 1f\n syscall\n nopl 0(%rax,%rax,1)\n1: xor $0x0000050f, %eax\n"
+    " cmp %al, 0x5(%rdi)\n je 2f\n ret\n2: xor %eax, %eax\n ret\n.size misleading, . - misleading\n");
+
+static void traps(void)
+{
+	static const char text[] = "\x0f\x05\x0f\x05\x0f\x05";
+
+	begin();
+	for (int i = 0; i < 1000; i++)
+		check(misleading(text) == 0x050f0000);
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
+}
+
+/* Every kind of waiting with a timeout, again and again: none is cut short, none interrupted. */
+static void timeouts(void)
+{
+	int poller = epoll_create1(0), unused = 0;
+	struct timespec wait = { 0, 20000000 };
+	struct epoll_event event;
+	double begun = now();
+
+	begin();
+	check(pipe(pipes) == 0);
+	while (now() - begun < 1500) {
+		double before = now();
+
+		check(nanosleep(&wait, 0) == 0);
+		check(poll(0, 0, 20) == 0);
+		check(epoll_wait(poller, &event, 1, 20) == 0);
+		check(syscall(SYS_futex, &unused, 0, 0, &wait, 0, 0) == -1 && errno == ETIMEDOUT);
+		check(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &wait, 0) == 0);
+		check(select(0, 0, 0, 0, &(struct timeval){ 0, 20000 }) == 0);
+		check(now() - before >= 6 * 20);
+	}
+	close(poller);
+	close(pipes[0]);
+	close(pipes[1]);
+	pipes[0] = 0;
+}
+
+/* Calls that no `syscall` makes: of the vDSO and, where there is one, of the gate for 32-bit programs. */
+static void other_gates(void)
+{
+	double last = now();
+	pid_t child = fork();
+
+	if (!child) {
+		long pid = 20;
+
+		asm volatile("int $0x80" : "+a"(pid) : : "r8", "r9", "r10", "r11", "memory");
+		_exit(pid != getpid());
+	}
+	int status = -1;
+
+	check(waitpid(child, &status, 0) == child && (status == 0 || WIFSIGNALED(status)));
+	for (int i = 0; i < 1000; i++) {
+		double next = now();
+
+		check(next >= last);
+		last = next;
+	}
+}
+
 /* What programs that look at mmap get to see. */
 static void mapping(void)
 {
@@ -298,6 +395,10 @@ int main(int argc, char **argv)
 		{ "plain", plain },	{ "threads", threads }, { "state", state },	{ "invalid", invalid },
 		{ "children", children }, { "signals", signals }, { "waiting", waiting }, { "mapping", mapping },
 		{ "dispatch", dispatch },
+		{ "answered", answered },
+		{ "traps", traps },
+		{ "timeouts", timeouts },
+		{ "other gates", other_gates },
 		{ 0, 0 },
 	};
 

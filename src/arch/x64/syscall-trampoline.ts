@@ -15,6 +15,8 @@
  *               for each number:  syscall; mov ecx, number; jmp end
  *               end: programs, the instructions behind; jmp <behind those>
  *
+ * A program that answers the call itself leaves by way of the programs behind it.
+ *
  * The kernel overwrites rcx and r11, so programs use them freely. They run below the red zone, and with the flags put aside where
  * somebody may look at them behind the call.
  *
@@ -85,8 +87,13 @@ export function emitBefore(
 ): SyscallTrampoline {
   const a = new Assembler(origin);
   const moves = emitLead(a, place);
-  emitPrograms(a, programs, place, 'before');
+  const answered = a.label();
+  emitPrograms(a, programs, place, 'before', () => answered);
   a.jmpTo(place.at);
+  if (programs.some(mayAnswer)) {
+    a.bind(answered);
+    a.jmpTo(place.at + BigInt(SYSCALL_SIZE));
+  }
   for (const { program } of programs) program.emitFunctions(a);
   return { bytes: a.finish(), moves, copies: new Map() };
 }
@@ -120,7 +127,12 @@ export function emitAround(
   const copies = new Map<number | undefined, bigint>();
   const end = a.label();
   const moves = new Map(emitLead(a, place));
-  emitPrograms(a, before, place, 'before');
+  const answered = new Map<number, Label>();
+  emitPrograms(a, before, place, 'before', ({ number }) => {
+    const label = answered.get(number!) ?? a.label();
+    answered.set(number!, label);
+    return label;
+  });
   const numbers = behind.some(({ number }) => number === undefined) ? 'all' : behind.map(({ number }) => number!);
   const toPrograms = a.label();
   const call = (number: number | undefined): void => {
@@ -143,7 +155,13 @@ export function emitAround(
   a.bind(toPrograms);
   emitPrograms(a, behind, place, 'behind');
   a.bind(end);
-  for (const [from, to] of emitTrail(a, place)) moves.set(from, to);
+  const trail = emitTrail(a, place);
+  for (const [number, label] of answered) {
+    a.bind(label);
+    a.movImm(NUMBER_IN.behind, BigInt(number));
+    a.jmp(toPrograms);
+  }
+  for (const [from, to] of trail) moves.set(from, to);
   moves.set(place.at, copies.get(undefined)!);
   for (const { program } of [...before, ...behind]) program.emitFunctions(a);
   return { bytes: a.finish(), moves, copies };
@@ -257,8 +275,19 @@ function emitPrograms(
   programs: readonly SyscallProgram[],
   { at: site, number, keepsFlags }: SyscallPlace,
   when: 'before' | 'behind',
+  answered?: (program: SyscallProgram) => Label,
 ): void {
   if (programs.length === 0) return;
+  const leave = (): void => {
+    if (keepsFlags) {
+      a.mov(Reg.R11, Reg.RAX);
+      a.pop(Reg.RAX);
+      a.aluImm('add', Reg.RAX, 0x7f, 1);
+      a.sahf();
+      a.mov(Reg.RAX, Reg.R11);
+    }
+    if (needsStack) a.lea(Reg.RSP, at(Reg.RSP, RED_ZONE));
+  };
   // Behind the call rcx has the number, which the next program may want.
   const free = programs.length > 1 && when === 'behind' ? [Reg.R11] : SYSCALL_FREE;
   const savedBy = programs.map(({ program }) => [...program.clobbered].filter((register) => !free.includes(register)));
@@ -272,7 +301,8 @@ function emitPrograms(
     a.mov(Reg.RAX, Reg.R11);
   }
   const above = (needsStack ? RED_ZONE : 0) + (keepsFlags ? WORD : 0);
-  for (const [n, { program, number: wanted, wantsPlace }] of programs.entries()) {
+  for (const [n, one] of programs.entries()) {
+    const { program, number: wanted, wantsPlace } = one;
     const next = a.label();
     if (number === undefined && wanted !== undefined) {
       a.aluImm('cmp', NUMBER_IN[when], wanted, 4);
@@ -282,15 +312,19 @@ function emitPrograms(
     const saved = savedBy[n]!;
     for (const register of saved) a.push(register);
     program.emitBody(a, { siteStack: above + saved.length * WORD, saved });
+    if (mayAnswer(one)) a.test(program.result!, program.result!, 4);
     for (const register of saved.toReversed()) a.pop(register);
+    if (mayAnswer(one) && answered !== undefined) {
+      a.jcc('e', next);
+      leave();
+      a.jmp(answered(one));
+    }
     a.bind(next);
   }
-  if (keepsFlags) {
-    a.mov(Reg.R11, Reg.RAX);
-    a.pop(Reg.RAX);
-    a.aluImm('add', Reg.RAX, 0x7f, 1);
-    a.sahf();
-    a.mov(Reg.RAX, Reg.R11);
-  }
-  if (needsStack) a.lea(Reg.RSP, at(Reg.RSP, RED_ZONE));
+  leave();
+}
+
+/** True if its result says whether the call is made: if it is not zero, the caller goes on with what is in rax. */
+export function mayAnswer({ program }: SyscallProgram): boolean {
+  return program.result !== undefined;
 }

@@ -7,6 +7,7 @@ import {
   emitAround,
   emitBefore,
   emitBehind,
+  mayAnswer,
   type SyscallPlace,
   type SyscallProgram,
   type SyscallTrampoline,
@@ -167,10 +168,10 @@ export class CallSite {
       const trail = this.#module.elf.bytesAt(BigInt(this.#site.at + SYSCALL_SIZE), this.#site.trail);
       return emitBehind(of('exit'), { ...this.#place, trail }, origin);
     }
+    // What may answer the call comes last, so that the others see it.
+    const enter = of('enter').sort((a, b) => Number(mayAnswer(a)) - Number(mayAnswer(b)));
     const makesCall = this.#place.lead.length < JUMP_SIZE || of('exit').length > 0;
-    return makesCall
-      ? emitAround(of('enter'), of('exit'), this.#place, origin)
-      : emitBefore(of('enter'), this.#place, origin);
+    return makesCall ? emitAround(enter, of('exit'), this.#place, origin) : emitBefore(enter, this.#place, origin);
   }
 
   /** Whoever patched the place first would have its patch taken for the original. */

@@ -14,8 +14,12 @@ export interface SyscallKind extends AttachKind {
   readonly accepts: readonly SyscallEvent['form'][];
   /** When its programs run; as the place says if not given. */
   readonly when?: SyscallEvent['when'];
-  model(event: SyscallEvent): ContextModel;
+  /** @param mayChange true if its programs may change what the call gives */
+  model(event: SyscallEvent, mayChange: boolean): ContextModel;
 }
+
+/** Calls that do not come back to whoever makes them: rt_sigreturn, exit, exit_group. Nobody is ready for their result. */
+const NEVER_RETURN: ReadonlySet<number> = new Set([15, 60, 231]);
 
 /**
  * struct syscall_tp_t of sys_enter, and trace_event_raw_sys_enter with another name for it. The kernel keeps the first eight bytes
@@ -55,8 +59,8 @@ export const TRACEPOINT: SyscallKind = {
   helpers: [],
   wantsPlace: false,
   accepts: ['syscalls', 'raw_syscalls'],
-  model: (event) => ({
-    ...common(event),
+  model: (event, mayChange) => ({
+    ...common(event, mayChange),
     ...(event.when === 'enter'
       ? {
           struct: SysEnter,
@@ -71,6 +75,7 @@ export const TRACEPOINT: SyscallKind = {
           struct: SysExit,
           fields: { common: constant(0n), id: numberOf(event), ret: register(Reg.RAX) },
           result: { field: 'ret', is: 'returned' },
+          writable: ['ret'],
         }),
   }),
 };
@@ -84,8 +89,8 @@ export const RAW_TRACEPOINT: SyscallKind = {
   helpers: [],
   wantsPlace: true,
   accepts: ['raw'],
-  model: (event) => ({
-    ...common(event),
+  model: (event, mayChange) => ({
+    ...common(event, mayChange),
     struct: RawTracepoint,
     fields: {
       regs: { in: 'addressOf', field: 'r15' },
@@ -105,7 +110,7 @@ export const KSYSCALL: SyscallKind = {
   wantsPlace: true,
   accepts: ['name'],
   when: 'enter',
-  model: (event) => ({ ...atFunction(event), arguments: ['di', 'si', 'dx', 'r10', 'r8', 'r9'] }),
+  model: (event, mayChange) => ({ ...atFunction(event, mayChange), arguments: ['di', 'si', 'dx', 'r10', 'r8', 'r9'] }),
 };
 
 /** When one call returns: `ax` is its result. */
@@ -118,18 +123,31 @@ export const KRETSYSCALL: SyscallKind = {
   wantsPlace: true,
   accepts: ['name'],
   when: 'exit',
-  model: (event) => ({ ...atFunction(event), result: { field: 'ax', is: 'returned' } }),
+  model: (event, mayChange) => ({
+    ...atFunction(event, mayChange),
+    result: { field: 'ax', is: 'returned' },
+    writable: ['ax'],
+  }),
 };
 
 export const SYSCALL_KINDS: readonly SyscallKind[] = [TRACEPOINT, RAW_TRACEPOINT, KSYSCALL, KRETSYSCALL];
 
-function atFunction(event: SyscallEvent): ContextModel {
-  return { ...common(event), struct: PtRegs, fields: registersAt(event) };
+function atFunction(event: SyscallEvent, mayChange: boolean): ContextModel {
+  return { ...common(event, mayChange), struct: PtRegs, fields: registersAt(event) };
 }
 
 /** One copy of a program serves all sites of a module: what differs between them is in registers. */
-function common({ when, number }: SyscallEvent): Pick<ContextModel, 'functionIp' | 'variant' | 'free'> {
-  return { functionIp: { in: 'constant', value: 0n }, variant: `${when} ${number ?? 'all'}`, free: SYSCALL_FREE };
+function common(
+  { when, number }: SyscallEvent,
+  mayChange: boolean,
+): Pick<ContextModel, 'functionIp' | 'variant' | 'free' | 'bypass' | 'returnsIn'> {
+  const mayAnswer = mayChange && when === 'enter' && number !== undefined && !NEVER_RETURN.has(number);
+  return {
+    functionIp: { in: 'constant', value: 0n },
+    variant: `${when} ${number ?? 'all'}`,
+    free: SYSCALL_FREE,
+    ...(mayAnswer && { bypass: 'ifSet', returnsIn: Reg.RAX }),
+  };
 }
 
 function numberOf({ when, number }: SyscallEvent): FieldSource {

@@ -23,13 +23,14 @@ export class SyscallAttachImpl implements AttachImpl<SyscallPrivateData> {
     const syscall = kindOf(kind);
     const event = eventOf(syscall, at);
     const { when, number } = event;
+    const mayChange = callback.allowed.has('override');
     const attached: { readonly call: CallSite; readonly probe: CallProbe }[] = [];
     const refusals: (AttachError | undefined)[] = [];
     for (const { calls, refused } of this.#sites.modules()) {
       const wanted = calls.filter((call) => number === undefined || (call.number ?? number) === number);
       if (wanted.length === 0) continue;
       for (let n = 0; n < refused; n++) refusals.push(undefined);
-      const program = callback.compile(syscall.model(event), wanted[0]!.address);
+      const program = callback.compile(syscall.model(event, mayChange), wanted[0]!.address);
       for (const call of wanted) {
         const probe = { when, program: { program, number, wantsPlace: syscall.wantsPlace } };
         try {
