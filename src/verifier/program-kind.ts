@@ -33,6 +33,9 @@ const PT_REGS_SIZE = 168;
 /** Where struct pt_regs keeps the stack pointer. */
 const PT_REGS_SP = 152;
 
+/** Where a record of sys_exit keeps the result. */
+const RESULT = 16;
+
 /** Every kind, by name. */
 export const PROGRAM_KINDS: Readonly<Record<ProgramKind['name'], ProgramKind>> = {
   uprobe: {
@@ -41,8 +44,8 @@ export const PROGRAM_KINDS: Readonly<Record<ProgramKind['name'], ProgramKind>> =
     writable: Array.from({ length: PT_REGS_SIZE / 8 }, (_, index) => index * 8).filter((at) => at !== PT_REGS_SP),
     contextTypes: ['bpf_user_pt_regs_t', 'pt_regs', 'user_regs_struct'],
   },
-  // Behind the common head of a trace record: PERF_MAX_TRACE_SIZE.
-  tracepoint: { name: 'tracepoint', context: { first: 8, size: 2048 }, writable: [], contextTypes: [] },
+  // Behind the common head of a trace record: PERF_MAX_TRACE_SIZE. The kernel lets nobody write; we the result of a system call.
+  tracepoint: { name: 'tracepoint', context: { first: 8, size: 2048 }, writable: [RESULT], contextTypes: [] },
   // MAX_BPF_FUNC_ARGS words.
   raw_tracepoint: {
     name: 'raw_tracepoint',
