@@ -6,16 +6,19 @@
 import { isSysError } from '../sys/errors.ts';
 import { detach } from '../sys/ptrace.ts';
 import { takeEvent } from '../sys/wait.ts';
+import { watchHold } from './watchdog.ts';
 
 const INTERVAL_MS = 2;
 
 const waiting = new Set<number>();
 let timer: NodeJS.Timeout | undefined;
+let watch: Disposable | undefined;
 
 /** Lets a traced thread go as soon as it stops. */
 export function releaseLate(tid: number): void {
   waiting.add(tid);
   timer ??= setInterval(releaseStopped, INTERVAL_MS).unref();
+  watch ??= watchHold();
 }
 
 /** Takes a thread back under control; true if it was waiting to be let go. */
@@ -30,6 +33,8 @@ function releaseStopped(): void {
   if (waiting.size > 0) return;
   clearInterval(timer);
   timer = undefined;
+  watch?.[Symbol.dispose]();
+  watch = undefined;
 }
 
 function tryRelease(tid: number): boolean {

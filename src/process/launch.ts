@@ -27,6 +27,7 @@ import { ProcessError } from './errors.ts';
 import { LaunchMemory, launchCode } from './launch-code.ts';
 import { groupModules, Module } from './module.ts';
 import { readModuleFile } from './module-file.ts';
+import { watchHold } from './watchdog.ts';
 
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -74,6 +75,7 @@ export class LaunchedProcess implements Disposable {
     const pid = Number(BigInt.asIntN(64, code.run(bytes, new Uint8Array(0))));
     if (pid < 0) throw new SysError('clone', -pid);
     const launched = new LaunchedProcess(pid);
+    using _watch = watchHold();
     try {
       seize(pid, TraceOption.EXEC);
       const view = new DataView(viewOfMemory(Number(memory.memory), LaunchMemory.texts));

@@ -10,6 +10,7 @@ import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
 import { ProcessError } from './errors.ts';
 import { reclaimLate, releaseLate } from './late-release.ts';
 import { Patience, StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
+import { watchHold } from './watchdog.ts';
 
 /** How many threads are looked at to find one to borrow. */
 const CANDIDATES = 16;
@@ -21,6 +22,7 @@ export class StoppedThreads implements Disposable {
   readonly #threads = new Map<number, StoppedThread | undefined>();
   /** True if they are all that the process has. */
   #isWhole = false;
+  readonly #watch = watchHold();
   #priority: Disposable | undefined;
   #stoppedAt = 0;
   #pause = 0;
@@ -106,6 +108,7 @@ export class StoppedThreads implements Disposable {
     this.#threads.clear();
     this.#priority?.[Symbol.dispose]();
     this.#priority = undefined;
+    this.#watch[Symbol.dispose]();
   }
 
   #stop(body: () => void): this {
