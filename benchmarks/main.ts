@@ -27,6 +27,8 @@ import { FUNCTIONS, OBJECT_PATH, WORKLOADS } from './workloads.ts';
 
 const MEASUREMENT_MS = 60;
 const ATTACH_CYCLES = 3;
+/** More of them: the first few warm our own code up. */
+const SITE_CYCLES = 10;
 const START_UPS = 10;
 
 const { values: options } = parseArgs({
@@ -65,7 +67,7 @@ const results: Results = {
     onRound: (round) => progress(`${cases.length} rows, round ${round + 1} of ${rounds}`),
   }),
   // Before the crowds: they only go when the event loop turns, and this does not let it.
-  sites: wants('sites') ? measureSites(ATTACH_CYCLES) : [],
+  sites: wants('sites') ? measureSites(SITE_CYCLES) : [],
   attach: wants('attach') ? await measureAttach(binary.path, sides, ATTACH_CYCLES) : [],
   memory: wants('memory') ? await measureMemory(binary.path, sides) : [],
 };
