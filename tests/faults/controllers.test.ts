@@ -12,6 +12,7 @@ import { readMaps } from '../../src/sys/proc-maps.ts';
 import { CallsTarget } from '../support/calls-target.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
 import { objectFile } from '../support/objects.ts';
+import { OverriddenTarget } from '../support/overridden-target.ts';
 import { waitUntil } from '../support/targets.ts';
 
 const SUPPORT = join(import.meta.dirname, '..', 'support');
@@ -20,8 +21,8 @@ const STOPPED = join(SUPPORT, 'stopped-controller.js');
 const SHORT = join(SUPPORT, 'session-controller.js');
 
 /** Starts a controller that attaches to `place` and dies. */
-function dieAttached(pid: number, place: string, how = 'is killed'): void {
-  const run = spawnSync(process.execPath, [DYING, String(pid), place, how], { encoding: 'utf8' });
+function dieAttached(pid: number, place: string, how = 'is killed', program: readonly string[] = []): void {
+  const run = spawnSync(process.execPath, [DYING, String(pid), place, how, ...program], { encoding: 'utf8' });
   assert.ok(run.signal === 'SIGKILL' || how !== 'is killed', run.stderr);
 }
 
@@ -57,6 +58,22 @@ describe('a controller that dies', { skip: CANNOT_TRACE }, () => {
     assert.equal(link.hits, 200n);
     assert.equal(calls.wrong, 0n);
   });
+
+  for (const [what, place, program] of [
+    ['overridden', 'uprobe.override:overridden:combine', 'on_override'],
+    ['replaced', 'uprobe.replace:overridden:combine', 'on_replace'],
+  ] as const) {
+    it(`F5: leaves a function that was ${what} as it was before`, () => {
+      using target = new OverriddenTarget();
+      dieAttached(target.pid, place, 'is killed', ['function-calls', program]);
+      const calls = target.calls;
+      assert.equal(target.call(0xabcen, 5n), (0xabcen << 32n) | 5n);
+      assert.equal(target.calls, calls + 1n);
+      assert.equal(detachSessions(target.pid, () => true).size, 1);
+      assert.equal(target.call(0xabcen, 5n), (0xabcen << 32n) | 5n);
+      assert.equal(target.wrong, 0n);
+    });
+  }
 
   it('F6: leaves a session that another version does not touch', () => {
     using calls = new CallsTarget(2);
