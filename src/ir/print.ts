@@ -111,6 +111,8 @@ function printSource(source: SiteFact): string {
       return `sp${printOffset(source.offset)}`;
     case 'constant':
       return printNumber(source.value);
+    case 'copy':
+      return 'copy';
   }
 }
 

@@ -127,7 +127,9 @@ export type SiteFact =
   /** The stack pointer at the site plus `offset`. */
   | { readonly in: 'stackPointer'; readonly offset: number }
   /** A number that is the same at every hit. */
-  | { readonly in: 'constant'; readonly value: bigint };
+  | { readonly in: 'constant'; readonly value: bigint }
+  /** An address that each copy of the code has its own of: said when the copy is written, so that all are compiled once. */
+  | { readonly in: 'copy' };
 
 /** One SSA value. Identity matters: two equal constants are two values until a pass joins them. */
 export class Value {

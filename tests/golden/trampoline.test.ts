@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { disassemble } from '../../src/arch/x64/disassemble.ts';
-import { type LoweredProgram, lower } from '../../src/arch/x64/lower.ts';
+import { copyFor, type LoweredProgram, lower } from '../../src/arch/x64/lower.ts';
 import { Reg } from '../../src/arch/x64/registers.ts';
 import { savedAnyway } from '../../src/arch/x64/shared-saves.ts';
 import { emitTrampoline } from '../../src/arch/x64/trampoline.ts';
@@ -46,12 +46,9 @@ it('the trampoline of an empty program at both ends of a function is as it was',
 
 function compare(name: string, entry: readonly LoweredProgram[], ends: readonly LoweredProgram[]): void {
   const golden = join(ROOT, `tests/golden/${name}.txt`);
+  const push = lower(pushCode(PLACE), { nearAddress: CODE, result: Reg.RAX, preferred: savedAnyway(entry) });
   const returns = {
-    push: lower(pushCode(PLACE, PLACE.index + 0x2010n), {
-      nearAddress: CODE,
-      result: Reg.RAX,
-      preferred: savedAnyway(entry),
-    }),
+    push: copyFor(push, PLACE.index + 0x2010n),
     pop: lower(popCode(PLACE), { nearAddress: CODE, preferred: savedAnyway(ends) }),
     programs: ends,
   };

@@ -31,6 +31,8 @@ export interface Places {
   readonly siteStack: number;
   /** Bytes from the function's frame to where each register was saved that the function changes for the site. */
   readonly saved: ReadonlyMap<Reg, number>;
+  /** The address that this copy of the code was given. */
+  readonly own: bigint | undefined;
 }
 
 /** Where jumps go: to a block, or to the end of the function. */
@@ -163,7 +165,7 @@ function placed(operand: Operand, frame: Frame, places: Places, pushed: number):
   return operand.kind === 'imm' ? operand.value : placedMemory(operand, frame, places, pushed);
 }
 
-function placedMemory(operand: MemOperand, frame: Frame, { siteStack, saved }: Places, pushed: number): Mem {
+function placedMemory(operand: MemOperand, frame: Frame, { siteStack, saved, own }: Places, pushed: number): Mem {
   const { anchor, scale, disp } = operand;
   const [base, index] = [operand.base as Reg | undefined, operand.index as Reg | undefined];
   switch (anchor.in) {
@@ -171,6 +173,9 @@ function placedMemory(operand: MemOperand, frame: Frame, { siteStack, saved }: P
       return absolute(anchor.address);
     case 'thread':
       return thread(disp);
+    case 'copy':
+      if (own === undefined) throw new RangeError('this copy of the code was given no address');
+      return absolute(own);
     case 'nothing':
       return { base, index, scale, disp, segment: undefined };
     case 'frame':

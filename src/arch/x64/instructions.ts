@@ -111,6 +111,18 @@ export const INSTRUCTIONS = {
       else a.lea(r(dst), place);
     },
   },
+  /** The address of a place: by lea, if code reaches it and it is no small number. */
+  address: {
+    roles: 'wr',
+    flags: 'keeps',
+    encode(a, [dst, src]) {
+      const place = mem(src);
+      if (!('absolute' in place)) throw new TypeError('operand must be a place known now');
+      const isSmall = place.absolute >> 32n === 0n;
+      if (!isSmall && a.reaches(place.absolute)) a.lea(r(dst), place);
+      else a.movImm(r(dst), place.absolute);
+    },
+  },
   cmov: {
     roles: 'mr',
     memory: '1',

@@ -43,6 +43,8 @@ export type Anchor =
   | { readonly in: 'frame'; readonly slot: number }
   /** The stack pointer at the site; takes no base. */
   | { readonly in: 'site' }
+  /** The address given to each copy of the code; takes no base, index or disp. */
+  | { readonly in: 'copy' }
   /** Where a register of the site was saved before the body; takes no base, index or disp. */
   | { readonly in: 'saved'; readonly register: Reg };
 

@@ -5,7 +5,7 @@ import type { Value } from '../../ir/value.ts';
 import { ArchError } from '../errors.ts';
 import { Assembler } from './assembler.ts';
 import { disassemble } from './disassemble.ts';
-import { type LoweredProgram, type LowerOptions, lower } from './lower.ts';
+import { copyFor, type LoweredProgram, type LowerOptions, lower } from './lower.ts';
 import { Reg, registerName } from './registers.ts';
 
 const CODE = 0x7f00_0000_1000n; // not 0: iced prints addresses whose low half is below 10 as that digit alone
@@ -313,6 +313,18 @@ describe('lower', () => {
       ['inc qword ptr [0x7f0000100000]', 'inc qword ptr [0x7f0000100000]'],
     );
   });
+
+  for (const [where, own, code] of [
+    ['near', CODE + 0x1000n, ['lea rax, [0x7f0000002000]', 'add rdi, rax']],
+    ['far', 0x1234_5678_9abcn, ['mov rax, 0x123456789abc', 'add rdi, rax']],
+    ['low', 0x1000n, ['mov eax, 0x1000', 'add rdi, rax']],
+  ] as const) {
+    it(`writes copies that have an address of their own ${where}`, () => {
+      const program = lowered((b) => b.return(b.add(rdi(b), b.site({ in: 'copy' }))), { result: Reg.RDI });
+      assert.deepEqual(listing(copyFor(program, own)), code);
+      assert.throws(() => listing(program), /this copy of the code was given no address/);
+    });
+  }
 
   it('says how deep the stack gets', () => {
     const leaf = Builder.function('leaf', 0, (b) => b.return(b.load(8, b.stack(24))));

@@ -30,6 +30,16 @@ export interface LowerOptions {
 
 const BASELINE: Features = { rdpid: false };
 
+/** What one copy of a body needs to know of its place. */
+export interface BodyEntry {
+  /** The site's rsp minus the rsp on entry of the body: what was pushed since, in bytes. */
+  readonly siteStack: number;
+  /** The registers pushed last, in that order; only a body that changes the site needs to know. */
+  readonly saved?: readonly Reg[];
+  /** The copy's own address; only a body that asks for it needs to know. */
+  readonly own?: bigint;
+}
+
 /** A program as a piece of code that can be written at its site, more than once. */
 export interface LoweredProgram {
   /**
@@ -49,11 +59,8 @@ export interface LoweredProgram {
   /**
    * Writes the body inline: control enters at the top, with the registers of the site as they were there, and leaves at
    * the end.
-   *
-   * @param entry.siteStack the site's rsp minus the rsp on entry of the body: what was pushed since, in bytes
-   * @param entry.saved the registers pushed last, in that order; only a body that changes the site needs to know
    */
-  emitBody(a: Assembler, entry: { readonly siteStack: number; readonly saved?: readonly Reg[] }): void;
+  emitBody(a: Assembler, entry: BodyEntry): void;
   /** Writes what the body keeps out of line; after `emitBody`, behind code that does not fall through. */
   emitFunctions(a: Assembler): void;
 }
@@ -69,10 +76,10 @@ export function lower(fn: IrFunction, options: LowerOptions): LoweredProgram {
     reads: body.lir.arriving,
     stackBytes: body.stackBytes,
     result,
-    emitBody(a, { siteStack, saved = [] }) {
+    emitBody(a, entry) {
       const emission = new Emission(unit);
       emissions.set(a, emission);
-      emission.emitBody(a, body, siteStack, new Map(saved.toReversed().map((register, n) => [register, 8 * n])));
+      emission.emitBody(a, body, entry);
     },
     emitFunctions(a) {
       const emission = emissions.get(a);
@@ -80,6 +87,11 @@ export function lower(fn: IrFunction, options: LowerOptions): LoweredProgram {
       emission.emitRest(a);
     },
   };
+}
+
+/** The program whose copies have `address` for their own: compiled once, written for each. */
+export function copyFor(program: LoweredProgram, address: bigint): LoweredProgram {
+  return { ...program, emitBody: (a, entry) => program.emitBody(a, { ...entry, own: address }) };
 }
 
 /** Writes a whole System V function, and behind it those it calls: for code that C, or this process, calls. */
@@ -177,13 +189,13 @@ class Emission {
   }
 
   /** The hot blocks, inline; the cold ones wait for `emitRest`. */
-  emitBody(a: Assembler, code: Code, siteStack: number, saved: ReadonlyMap<Reg, number>): void {
-    this.#outOfLine.push(this.#emitHot(a, code, siteStack, saved));
+  emitBody(a: Assembler, code: Code, entry: BodyEntry): void {
+    this.#outOfLine.push(this.#emitHot(a, code, entry));
   }
 
   /** A function that is entered by a call; `leave` writes what stands before its `ret`. */
   emitFunction(a: Assembler, code: Code, leave: () => void = () => {}): void {
-    const emitCold = this.#emitHot(a, code, 0, new Map());
+    const emitCold = this.#emitHot(a, code, { siteStack: 0 });
     leave();
     a.ret();
     emitCold();
@@ -199,13 +211,14 @@ class Emission {
   }
 
   /** From the entry to the end; returns what writes the cold blocks. */
-  #emitHot(a: Assembler, { lir, frame }: Code, siteStack: number, saved: ReadonlyMap<Reg, number>): () => void {
+  #emitHot(a: Assembler, { lir, frame }: Code, { siteStack, saved = [], own }: BodyEntry): () => void {
     const places: Places = {
       blocks: new Map(lir.blocks.map((block) => [block, a.label()])),
       end: a.label(),
       labelOf: (callee) => this.#labelOf(a, callee),
       siteStack,
-      saved,
+      saved: new Map(saved.toReversed().map((register, n) => [register, 8 * n])),
+      own,
     };
     const isHot = (block: LirBlock) => !block.cold || block === lir.blocks[0];
     const hot = lir.blocks.filter(isHot);

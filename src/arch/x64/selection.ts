@@ -126,8 +126,12 @@ export class Selection {
     else this.copy(dst, this.register(source));
   }
 
-  /** Puts a constant or a stack address into a register. */
+  /** Puts a constant or an address that is known to the code into a register. */
   remake(dst: VReg, value: Value): void {
+    if (isOfCopy(value)) {
+      this.emit('address', 8, [reg(dst), this.memory(OF_COPY)]);
+      return;
+    }
     const constant = constantOf(value);
     const unsigned = BigInt.asUintN(64, constant ?? 0n);
     const isLong = unsigned >> 32n !== 0n && !fits32(constant ?? 0n);
@@ -260,6 +264,12 @@ export class Selection {
     return register;
   }
 }
+
+function isOfCopy({ operation }: Value): boolean {
+  return operation.op === 'site' && operation.source.in === 'copy';
+}
+
+const OF_COPY: Address = { anchor: { in: 'copy' }, base: undefined, index: undefined, scale: 1, disp: 0 };
 
 /** True for what is cheaper made again than kept. */
 function isRemade({ operation }: Value): boolean {

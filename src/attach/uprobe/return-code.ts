@@ -44,8 +44,11 @@ export interface ReturnStackPlace {
   readonly slowPop: bigint;
 }
 
-/** Puts the return address away that rsp points to; the result's low half is 0 if there is no room. For a function's entry. */
-export function pushCode({ rows, slowPush }: ReturnStackPlace, hook: bigint): IrFunction {
+/**
+ * Puts the return address away that rsp points to; the result's low half is 0 if there is no room. For a function's entry. The
+ * own address of each copy is that of its hook.
+ */
+export function pushCode({ rows, slowPush }: ReturnStackPlace): IrFunction {
   return optimized('returnPush', 0, (b) => {
     const slot = b.site({ in: 'stackPointer', offset: 0 });
     const [mine, free, slow, after] = [b.newBlock(), b.newBlock(), b.newBlock('cold'), b.newBlock()];
@@ -57,10 +60,10 @@ export function pushCode({ rows, slowPush }: ReturnStackPlace, hook: bigint): Ir
     b.branch(b.compare('test', top, PAGE - 1), free, slow);
     b.at(free);
     b.store(8, row, Row.top, b.add(top, Entry.size));
-    fill(b, top, slot, b.const(hook));
+    fill(b, top, slot, b.site({ in: 'copy' }));
     b.jump(after);
     b.at(slow);
-    const pushed = b.callAddress(slowPush, [slot, b.const(hook)]);
+    const pushed = b.callAddress(slowPush, [slot, b.site({ in: 'copy' })]);
     b.jump(after);
     b.at(after);
     const result = b.phi();

@@ -1,6 +1,6 @@
 /** The return stack of one target, from outside: its memory, its routines, and the hooks of functions that use it. */
 import { Assembler } from '../../arch/x64/assembler.ts';
-import { emitSysVFunction, type LoweredProgram, lower } from '../../arch/x64/lower.ts';
+import { copyFor, emitSysVFunction, type LoweredProgram, lower } from '../../arch/x64/lower.ts';
 import { Reg } from '../../arch/x64/registers.ts';
 import { savedAnyway } from '../../arch/x64/shared-saves.ts';
 import { viewOf } from '../../bytes/struct.ts';
@@ -34,10 +34,17 @@ const INDEX_SIZE = 8 * (1 + ROWS);
 const ROWS_OFFSET = 2 * 1024 * 1024;
 const SIZE = ROWS_OFFSET + ROWS * PAGE;
 
-/** One function's use of the return stack. */
-export interface ReturnHookCode {
+/** Functions in so many bytes share the code of their hooks: what one of them reaches so do the others. */
+const SAME_CODE = 16n * 1024n * 1024n;
+
+/** What a hook runs at the entry and at the return. */
+interface HookEnds {
   readonly push: LoweredProgram;
   readonly pop: LoweredProgram;
+}
+
+/** One function's use of the return stack. */
+export interface ReturnHookCode extends HookEnds {
   /** Says what the function returns to; before any thread calls it. */
   setLabel(back: bigint): void;
 }
@@ -62,6 +69,8 @@ export class ReturnStack {
   readonly #place: ReturnStackPlace;
   readonly #restore: bigint;
   #hooksEnd: bigint;
+  /** By what was asked for: hooks of thousands of functions have the same code. */
+  readonly #ends = new Map<string, HookEnds>();
 
   /**
    * @param name of the function whose return is to be probed first
@@ -99,15 +108,27 @@ export class ReturnStack {
     }
     const { memory } = this.#injection.process;
     memory.write(address, new Uint8Array(words.buffer));
+    const { push, pop } = this.#endsFor(near, savedAnyway(beside.push), savedAnyway(beside.pop));
     return {
-      push: lower(pushCode(this.#place, address), {
-        nearAddress: near,
-        result: Reg.RAX,
-        preferred: savedAnyway(beside.push),
-      }),
-      pop: lower(popCode(this.#place), { nearAddress: near, preferred: savedAnyway(beside.pop) }),
+      push: copyFor(push, address),
+      pop,
       setLabel: (back) => memory.write(address, new Uint8Array(BigUint64Array.of(back).buffer)),
     };
+  }
+
+  /** @param free registers that each end may change at no cost */
+  #endsFor(near: bigint, ...free: readonly [push: readonly Reg[], pop: readonly Reg[]]): HookEnds {
+    const key = `${near / SAME_CODE} ${free.join(' ')}`;
+    let ends = this.#ends.get(key);
+    if (ends === undefined) {
+      const [push, pop] = free.map((preferred) => ({ nearAddress: near, preferred }));
+      ends = {
+        push: lower(pushCode(this.#place), { ...push!, result: Reg.RAX }),
+        pop: lower(popCode(this.#place), pop!),
+      };
+      this.#ends.set(key, ends);
+    }
+    return ends;
   }
 
   /** A program for the entry of an unwinder near `near`: it finds the stack as it would be without us. */
