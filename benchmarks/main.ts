@@ -5,7 +5,7 @@
  *
  *   node dist/benchmarks/main.js [--rounds N] [--only PATTERN] [--out FILE]
  *
- * PATTERN is a regular expression for names of rows ('entry and return, empty, push, 2 threads') and of tables ('sites',
+ * PATTERN is a regular expression for names of rows ('entry and return, empty, push, 2 threads') and of tables ('sites', 'system calls',
  * 'attach', 'memory', 'start-up'); with it, JSON is written only where --out says.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -23,6 +23,7 @@ import { type Results, report } from './report.ts';
 import type { Side } from './side.ts';
 import { measureSites } from './site-cost.ts';
 import { measureStartUp } from './start-up.ts';
+import { measureSystemCalls } from './system-call-cost.ts';
 import { FUNCTIONS, OBJECT_PATH, WORKLOADS } from './workloads.ts';
 
 const MEASUREMENT_MS = 60;
@@ -68,13 +69,18 @@ const results: Results = {
   }),
   // Before the crowds: they only go when the event loop turns, and this does not let it.
   sites: wants('sites') ? measureSites(SITE_CYCLES) : [],
+  systemCalls: wants('system calls') ? measureSystemCalls(rounds) : [],
   attach: wants('attach') ? await measureAttach(binary.path, sides, ATTACH_CYCLES) : [],
   memory: wants('memory') ? await measureMemory(binary.path, sides) : [],
 };
 console.log(report(results));
 if (out !== undefined) writeFileSync(out, `${JSON.stringify(results, undefined, 2)}\n`);
 // A slow machine misses goals, but nothing excuses a lost count.
-if (results.calls.some(({ sides }) => sides.remora!.miscounted > 0)) process.exitCode = 1;
+const miscounted = [
+  ...results.calls.map(({ sides }) => sides.remora!.miscounted),
+  ...results.systemCalls.map((cost) => cost.miscounted),
+];
+if (miscounted.some((count) => count > 0)) process.exitCode = 1;
 
 /** The quietest of as many measurements as there are rounds. */
 async function measureClock(): Promise<number> {

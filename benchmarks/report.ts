@@ -4,6 +4,7 @@ import type { CallCost } from './call-cost.ts';
 import { SITE_GOALS, type SiteCost } from './site-cost.ts';
 import type { StartUp } from './start-up.ts';
 import type { Spread } from './stats.ts';
+import type { SystemCallCost } from './system-call-cost.ts';
 import { GOAL_SCALING, PUSH } from './workloads.ts';
 
 export interface Results {
@@ -14,6 +15,7 @@ export interface Results {
   readonly calls: readonly CallCost[];
   readonly attach: readonly AttachCost[];
   readonly sites: readonly SiteCost[];
+  readonly systemCalls: readonly SystemCallCost[];
   readonly memory: readonly MemoryCost[];
   readonly startUp: readonly StartUp[];
 }
@@ -41,6 +43,7 @@ export function report(results: Results): string {
     `reading the clock costs ${results.clockNs.toFixed(1)} ns here; the latency histogram reads it twice a call`,
     section('attach and detach (min / median)', attachRows(results.attach)),
     section('one program at many functions (min / median)', siteRows(results.sites)),
+    section('ns added to system calls (min / median)', systemCallRows(results.systemCalls)),
     section('bytes the target has more (mapped, resident)', memoryRows(results.memory)),
     section('start-up of the command, ms (min / median)', startUpRows(results.startUp)),
   ]
@@ -138,6 +141,16 @@ function siteRows(costs: readonly SiteCost[]): Row[] {
       cell(cost, cost.detachMs, SITE_GOALS.detachMs, 1),
       cell(cost, cost.pauseUs, SITE_GOALS.pauseUs, 0),
     ]),
+  ];
+}
+
+function systemCallRows(costs: readonly SystemCallCost[]): Row[] {
+  return [
+    ['at getppid', 'getppid', 'getuid', 'goal'],
+    ...costs.map(({ label, traced, untraced, goalNs, miscounted }) => {
+      const goal = goalNs === undefined ? '' : `${traced.min <= goalNs ? 'ok' : 'MISSED'} <= ${goalNs} ns`;
+      return [label, pair(traced, 1), pair(untraced, 1), miscounted > 0 ? `MISCOUNTED by ${miscounted}` : goal];
+    }),
   ];
 }
 
