@@ -2,6 +2,7 @@ import { BpfError, type BpfErrorOptions } from '../errors.ts';
 
 /** Why a helper call was refused. The keys are the error codes, the values the line the docs print. */
 export const HELPER_ERRORS = {
+  HELPER_HAS_KEYS: 'the map has keys, and the helper is for maps that have none',
   HELPER_NO_CONTEXT: 'a helper without a context argument works only where the context is known',
   HELPER_NOT_A_MAP: 'a helper needs to know its map when the program is compiled',
   HELPER_SITE_UNKNOWN: 'a function of the program asks what only the program itself knows about its site',

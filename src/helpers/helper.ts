@@ -4,7 +4,7 @@
  */
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, SiteSource, Value } from '../ir/value.ts';
-import type { MapSpec } from '../maps/map-type.ts';
+import type { HostMap, MapSpec } from '../maps/map-type.ts';
 import type { Prototype } from './prototype.ts';
 
 /** An eBPF address space as the interpreter sees it: every access is checked. */
@@ -30,6 +30,8 @@ export interface HelperWorld {
   mapSizes(map: bigint): { readonly keySize: number; readonly valueSize: number };
   mapUpdate(map: bigint, key: Uint8Array, value: Uint8Array, flags: bigint): number;
   mapDelete(map: bigint, key: Uint8Array): number;
+  /** The host's side of a map. Not for maps whose lookups give addresses. @throws {VmError} VM_BAD_MAP */
+  mapHost(map: bigint): HostMap;
   /** Gets what bpf_trace_printk printed, formatted. */
   print(text: string): void;
 }

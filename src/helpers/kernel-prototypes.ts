@@ -9,7 +9,6 @@ import { HELPERS } from './table.ts';
 const PROG_ARRAY = 3;
 const PERF_EVENT_ARRAY = 4;
 const STACK_TRACE = 7;
-const QUEUES = [22, 23];
 const RINGBUF = 27;
 const ITERABLE = [1, 2, 5, 6, 9, 10];
 
@@ -39,9 +38,6 @@ const ROWS: readonly Row[] = [
   [45, 'bpf_probe_read_str', ['memWrite', 'memSizeOrZero', 'any'], 'sizeOrError'],
   [67, 'bpf_get_stack', ['context', 'memWrite', 'memSizeOrZero', 'scalar'], 'sizeOrError'],
   [80, 'bpf_get_current_cgroup_id', [], 'scalar'],
-  [87, 'bpf_map_push_elem', ['map', 'mapValue', 'scalar'], 'scalar', { maps: [...QUEUES, 30] }],
-  [88, 'bpf_map_pop_elem', ['map', 'mapValueWrite'], 'scalar', { maps: QUEUES }],
-  [89, 'bpf_map_peek_elem', ['map', 'mapValueWrite'], 'scalar', { maps: [...QUEUES, 30] }],
   [105, 'bpf_strtol', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
   [106, 'bpf_strtoul', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
   [109, 'bpf_send_signal', ['scalar'], 'scalar', { requires: ['signal'] }],

@@ -4,6 +4,7 @@ import { getFuncArg, getFuncArgCnt, getFuncRet, getRetval, overrideReturn, setRe
 import type { Helper } from './helper.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
 import { mapDeleteElem, mapLookupElem, mapUpdateElem } from './map-elem.ts';
+import { mapPeekElem, mapPopElem, mapPushElem } from './map-keyless.ts';
 import { tracePrintk } from './printk.ts';
 import { probeRead, probeReadKernel, probeReadUser } from './probe-read.ts';
 import { getPrandomU32 } from './random.ts';
@@ -14,6 +15,9 @@ const ROWS: readonly Helper[] = [
   mapLookupElem,
   mapUpdateElem,
   mapDeleteElem,
+  mapPushElem,
+  mapPopElem,
+  mapPeekElem,
   probeRead,
   ktimeGetNs,
   tracePrintk,

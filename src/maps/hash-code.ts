@@ -7,7 +7,8 @@
  */
 import type { Builder, Loop } from '../ir/builder.ts';
 import type { IrFunction, Value } from '../ir/value.ts';
-import { Element, END, GOLDEN, type HashLayout, Header, hashLayout, State } from './hash-layout.ts';
+import { emitGive, emitTake, linkTo } from './free-list.ts';
+import { Element, GOLDEN, type HashLayout, Header, hashLayout, State } from './hash-layout.ts';
 import { Errno, type MapEmitContext, type MapSpec, UpdateFlag } from './map-type.ts';
 import { copyBytes, foldWords, loadWord } from './words.ts';
 
@@ -255,35 +256,12 @@ class HashCode {
 
   /** (list) -> the address of an element taken off it, 0 if it is empty */
   get #take(): IrFunction {
-    return this.#function('take', 1, (b, [list]) => {
-      const [taken] = b.loop([], 1, (retry) => {
-        const head = b.load(8, list!);
-        b.when(b.compare('eq', head, END, 32), () => retry.leave(b.const(0)), 'cold');
-        const element = this.#element(b, head);
-        const named = b.load(4, element, Element.next);
-        const behind = b.add(b.unary('zext32', head), this.#layout.elementSize);
-        const following = b.select(b.compare('eq', named, 0), behind, named);
-        const old = b.cmpxchg(8, list!, 0, head, linkTo(b, head, following));
-        b.when(b.compare('eq', old, head), () => retry.leave(element));
-        retry.next();
-      });
-      b.return(taken!);
-    });
+    return emitTake(this.#context, `${this.#spec.name}.take`, this.#layout.elementSize);
   }
 
   /** (list, element): puts an element nobody else can reach on it */
   get #give(): IrFunction {
-    return this.#function('give', 2, (b, [list, element]) => {
-      const last = b.load(8, element!, Element.next);
-      b.loop([], 0, (retry) => {
-        const head = b.load(8, list!);
-        b.store(8, element!, Element.next, linkTo(b, last, b.unary('zext32', head)));
-        const old = b.cmpxchg(8, list!, 0, head, linkTo(b, head, this.#offset(b, element!)));
-        b.when(b.compare('eq', old, head), () => retry.leave());
-        retry.next();
-      });
-      b.return(0);
-    });
+    return emitGive(this.#context, `${this.#spec.name}.give`);
   }
 
   get #keyParams(): number {
@@ -337,9 +315,4 @@ class HashCode {
   #header(b: Builder, offset: number): Value {
     return b.const(this.#context.address + BigInt(offset));
   }
-}
-
-/** The word that follows `word` in the same place: next tag, other low half. */
-function linkTo(b: Builder, word: Value, low: Value): Value {
-  return b.or(b.shl(b.add(b.shr(word, 32), 1), 32), low);
 }

@@ -2,6 +2,7 @@
  * The host's side of the hash map: the same steps as the emitted code (see hash.ts), by Atomics. The target may write
  * anything anywhere meanwhile, so every walk is bounded and a link to what is no element ends its chain.
  */
+import { giveTo, takeFrom } from './free-list.ts';
 import {
   bucketOf,
   Element,
@@ -184,25 +185,12 @@ class Chains {
 
   /** Takes an element off the free or spare list. */
   take(list: number): number | undefined {
-    for (let attempt = 0; attempt < PATIENCE; attempt++) {
-      const head = this.load(list);
-      const element = offsetOf(head);
-      if (!isElement(this.layout, element)) return undefined;
-      const following = offsetOf(this.load(element)) || element + this.layout.elementSize;
-      if (this.exchange(list, head, link(head, following))) return element;
-    }
-    return undefined;
+    return takeFrom(this.#memory, list, this.layout.elementSize, (offset) => isElement(this.layout, offset));
   }
 
   /** Puts an element nobody else can reach on the free or spare list. */
   give(list: number, element: number): void {
-    const { words } = this.#memory;
-    const last = this.load(element);
-    for (let attempt = 0; attempt < PATIENCE; attempt++) {
-      const head = this.load(list);
-      Atomics.store(words, element / 8, link(last, offsetOf(head)));
-      if (this.exchange(list, head, link(head, element))) return;
-    }
+    giveTo(this.#memory, list, element);
   }
 
   /** Writes an element nobody else can reach, live and followed by `following`. */

@@ -65,6 +65,8 @@ export interface HostMap {
   lookup(key: Uint8Array, slot?: number): Uint8Array | undefined;
   update(key: Uint8Array, value: Uint8Array, flags: bigint, slot?: number): number;
   delete(key: Uint8Array): number;
+  /** Of a map without keys, takes the next value out: BPF_MAP_LOOKUP_AND_DELETE_ELEM. undefined if there is none. */
+  pop?(): Uint8Array | undefined;
   /**
    * Every entry once, copied, with what slot 0 holds; entries that come or go meanwhile may or may not be seen. Bounded by maxEntries whatever
    * the target wrote.
@@ -85,6 +87,15 @@ export interface MapEmitContext {
   slot(b: Builder): Value;
 }
 
+/** How values go into a map without keys, and are asked for: bpf_map_push_elem and its like. */
+export interface KeylessCode {
+  /** `value` is an address; the result is 0 or a negative errno (64-bit). */
+  emitPush(b: Builder, spec: MapSpec, context: MapEmitContext, value: Value, flags: Value): Value;
+  /** Takes the next value out, to the address `value`. */
+  emitPop(b: Builder, spec: MapSpec, context: MapEmitContext, value: Value): Value;
+  emitPeek(b: Builder, spec: MapSpec, context: MapEmitContext, value: Value): Value;
+}
+
 export interface MapType {
   /** The kernel's `enum bpf_map_type`. */
   readonly id: number;
@@ -92,6 +103,8 @@ export interface MapType {
   readonly name: string;
   /** Of a per-CPU type, how many values there are for each key; see slots.ts. */
   readonly slots?: number;
+  /** Of a type without keys, which has no elements for the other emitters. */
+  readonly keyless?: KeylessCode;
   /** @throws {MapError} MAP_BAD_SPEC if the kernel would refuse this spec, MAP_TOO_LARGE */
   check(spec: MapSpec): void;
   /** Bytes of shared memory a checked spec needs: a multiple of 64. */

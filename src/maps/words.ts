@@ -62,3 +62,14 @@ export function copyBytes(
     return carry;
   });
 }
+
+/** Writes zeros over `size` bytes. */
+export function zeroBytes(b: Builder, to: Value, toOffset: number, size: number): void {
+  foldWords(b, size, b.const(0), (carry, { at, offset, size: width }) => {
+    let done = 0;
+    for (const part of [8, 4, 2, 1] as const) {
+      for (; width - done >= part; done += part) b.store(part, at(to), toOffset + offset + done, 0);
+    }
+    return carry;
+  });
+}

@@ -94,6 +94,17 @@ export class BpfMap {
     return this.#host.delete(bytesOf(key, this.spec.keySize));
   }
 
+  /**
+   * Takes the next value out of a queue or stack; `lookup` shows it, `update` adds one, both with a key of no bytes.
+   *
+   * @returns undefined if there is none
+   * @throws TypeError if this map has keys
+   */
+  pop(): Uint8Array | undefined {
+    if (this.#host.pop === undefined) throw new TypeError(`map ${this.name} is a ${this.typeName}, which has keys`);
+    return this.#host.pop();
+  }
+
   /** Every entry, typed. Entries that come or go meanwhile may or may not be among them. */
   entries(): MapEntry[] {
     const { keyTypeId, valueTypeId } = this.spec;

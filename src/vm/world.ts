@@ -125,6 +125,10 @@ export class InterpreterWorld implements HelperWorld {
     return result;
   }
 
+  mapHost(handle: bigint): HostMap {
+    return this.#live(handle).host;
+  }
+
   #addMap(spec: MapSpec, address: bigint): void {
     const type = mapTypeOf(spec);
     type.check(spec);

@@ -1,9 +1,10 @@
 /** A map's emitted side behind the host's interface: its IR, run by the evaluator on the same bytes. */
+import assert from 'node:assert/strict';
 import { Builder } from '../../src/ir/builder.ts';
 import type { IrFunction, Value } from '../../src/ir/value.ts';
 import type { MapEmitContext, MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
 import { evaluate, regions } from '../support/ir-evaluator.ts';
-import type { ProgramMap } from './map-operations.ts';
+import { keylessAsMap, type ProgramMap } from './map-operations.ts';
 
 const MAP = 0x7f00_0000_0000n;
 const SCRATCH = 0x1000n;
@@ -11,7 +12,7 @@ const SCRATCH = 0x1000n;
 /** What was emitted for a spec, since tests try many maps of one. */
 const FUNCTIONS = new WeakMap<MapSpec, MapFunctions>();
 
-/** The functions a program would call, as IR. */
+/** The functions a program would call, as IR. Of a map without keys: (key, value) peeks, (key, value, flags) pushes, (key, value) pops. */
 export interface MapFunctions {
   /** (key) -> address of the value or 0 */
   readonly lookup: IrFunction;
@@ -23,6 +24,14 @@ export interface MapFunctions {
 
 /** Emits the operations of the map that lies at `address`, each a program of its own. */
 export function mapFunctions(type: MapType, spec: MapSpec, address: bigint, slot = 0): MapFunctions {
+  const { keyless } = type;
+  if (keyless !== undefined) {
+    return {
+      lookup: program(2, (b, context, [, value]) => keyless.emitPeek(b, spec, context, value!)),
+      update: program(3, (b, context, [, value, flags]) => keyless.emitPush(b, spec, context, value!, flags!)),
+      delete: program(2, (b, context, [, value]) => keyless.emitPop(b, spec, context, value!)),
+    };
+  }
   return {
     lookup: program(1, (b, context, [key]) => type.emitLookup(b, spec, context, key!)),
     update: program(3, (b, context, [key, value, flags]) => type.emitUpdate(b, spec, context, key!, value!, flags!)),
@@ -69,6 +78,23 @@ export function emittedMap(type: MapType, spec: MapSpec, memory: MapMemory, befo
     return BigInt.asIntN(64, evaluate(fn, { args, memory: world, ...(before && { before }) }));
   };
   const none = new Uint8Array(0);
+  if (type.keyless !== undefined) {
+    const out = (fn: IrFunction) => {
+      const value = new Uint8Array(valueSize).fill(0xee);
+      const result = run(fn, none, value, 0n);
+      if (result !== 0n)
+        assert.ok(
+          value.every((byte) => byte === 0),
+          'zeros where there is no value',
+        );
+      return result === 0n ? value : undefined;
+    };
+    return keylessAsMap({
+      lookup: () => out(functions.lookup),
+      update: (_, value, flags) => Number(run(functions.update, none, value, flags)),
+      pop: () => out(functions.delete),
+    });
+  }
   return {
     lookup(key) {
       const address = run(functions.lookup, key.slice(0, keySize), none, 0n);

@@ -21,7 +21,7 @@ const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 
 /** What the threads do; told in map-hammer.c. */
-export type HammerMode = 'count' | 'tickets' | 'own' | 'kill';
+export type HammerMode = 'count' | 'tickets' | 'own' | 'kill' | 'pass' | 'passKilled';
 
 /** How hard. */
 export interface Blows {

@@ -11,6 +11,7 @@ import { emittedMap } from './emitted-map.ts';
 import {
   apply,
   freshMap,
+  hostMap,
   keyBytes,
   listing,
   type ModelMap,
@@ -54,12 +55,13 @@ export function describeInterruption(
     stopped: operation,
     others: fc.array(operation, { minLength: 1, maxLength: 4 }),
   });
-  // The two that chance seldom brings together, tried on maps with many seeds.
+  // The two that chance seldom brings together, tried on maps with many seeds; where keys are hashed, they differ in them.
+  const times = (seeds: number) => (type.keyless === undefined ? seeds : 1);
   const examples = shapes.flatMap((shape) => [
-    ...repeat(5, { shape, before: [set(0)], stopped: set(0), others: [remove(0), set(1)] }),
-    ...repeat(15, { shape, before: [set(0)], stopped: remove(0), others: [set(1), set(2)] }),
+    ...repeat(times(5), { shape, before: [set(0)], stopped: set(0), others: [remove(0), set(1)] }),
+    ...repeat(times(15), { shape, before: [set(0)], stopped: remove(0), others: [set(1), set(2)] }),
   ]);
-  const runs = { numRuns: examples.length + 40, examples };
+  const runs = { numRuns: examples.length + (type.keyless === undefined ? 40 : 15), examples };
 
   describe(`${type.name} map: stopped at every instruction`, () => {
     it('does an operation at one point in time, whatever others do meanwhile', () => {
@@ -89,8 +91,8 @@ export function describeInterruption(
       });
       const result = presence(apply(map, spec, stopped));
       if (count <= instruction) return false;
-      fillAndEmpty(spec, sides.host);
       assertAllowed(outcome(result, results, sides.host), allowed, instruction);
+      fillAndEmpty(spec, sides.host);
       return true;
     });
   }
@@ -131,7 +133,7 @@ export function describeInterruption(
   ): void {
     for (let instruction = 0, more = true; more; instruction++) {
       const memory = freshMap(type, spec);
-      const sides = { host: type.host(memory, spec), emitted: emittedMap(type, spec, memory) };
+      const sides = { host: hostMap(type, memory, spec), emitted: emittedMap(type, spec, memory) };
       doAll(sides, spec, before);
       more = attempt(sides, memory, instruction);
     }
@@ -186,5 +188,5 @@ function fillAndEmpty(spec: MapSpec, host: HostMap): void {
     else assert.equal(result, -Errno.E2BIG);
   }
   assert.equal(listing(host).length, spec.maxEntries, 'the map is full when it holds maxEntries');
-  for (const key of added) assert.equal(host.delete(key), 0);
+  for (const key of added) assert.ok(host.delete(key) >= 0);
 }

@@ -1,10 +1,26 @@
 /** Operations on maps as data, for the contract suites: what is done, with which bytes, and what a map then holds. */
 import { toHex } from '../../src/bytes/hex.ts';
-import type { HostMap, MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
+import { Errno, type HostMap, type MapMemory, type MapSpec, type MapType } from '../../src/maps/map-type.ts';
 import { mapMemory } from '../../src/maps/memory.ts';
 
 /** The operations that programs have; `entries` is the host's alone. */
 export type ProgramMap = Omit<HostMap, 'entries'>;
+
+/**
+ * A map without keys as one whose operations take any: lookups show the next value, deletions take it, and tell its
+ * first byte by a number that is no errno.
+ */
+export function keylessAsMap({ lookup, update, pop }: Pick<HostMap, 'lookup' | 'update' | 'pop'>): ProgramMap {
+  const none = new Uint8Array(0);
+  return {
+    lookup: () => lookup(none),
+    update: (_, value, flags) => update(none, value, flags),
+    delete() {
+      const value = pop!();
+      return value === undefined ? -Errno.ENOENT : value[0]!;
+    },
+  };
+}
 
 /** The same semantics in the simplest way. */
 export type ModelMap = ProgramMap & Pick<HostMap, 'entries'>;
@@ -29,6 +45,17 @@ export interface SidedOperation extends Operation {
 export function mapSpec(type: MapType, numbers: Partial<MapSpec>): MapSpec {
   const rest = { flags: 0, keyTypeId: 0, valueTypeId: 0 };
   return { name: 'm', type: type.id, keySize: 4, valueSize: 8, maxEntries: 4, ...rest, ...numbers };
+}
+
+/** The host's side, as tests use it. */
+export function hostMap(type: MapType, memory: MapMemory, spec: MapSpec): ModelMap {
+  const host = type.host(memory, spec);
+  return type.keyless === undefined ? host : { ...keylessAsMap(host), entries: () => numbered(host) };
+}
+
+/** Values with their places for keys. */
+function numbered(host: HostMap): (readonly [Uint8Array, Uint8Array])[] {
+  return Array.from(host.entries(), ([, value], place) => [Uint8Array.of(place), value] as const);
 }
 
 /** An empty map. */

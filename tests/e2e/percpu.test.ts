@@ -2,28 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { openObject } from '../../src/index.ts';
-import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
+import { Crowd } from '../support/crowd.ts';
+import { CANNOT_TRACE, footprint } from '../support/entered.ts';
 import { COMPILERS, objectFile } from '../support/objects.ts';
-import { waitUntil } from '../support/targets.ts';
-
-/** tests/targets/crowd.c. */
-class Crowd extends EnteredTarget {
-  readonly #threads: number;
-  #steps = 0;
-
-  constructor(threads: number, share: number) {
-    super('crowd', [String(threads), String(share)]);
-    this.#threads = threads;
-  }
-
-  /** Lets all threads visit. @returns how many visits there were, those of signal handlers among them */
-  run(): bigint {
-    const before = this.counter('visits');
-    this.set('go', ++this.#steps);
-    waitUntil('all are through', () => this.counter('finished') === BigInt(this.#threads * this.#steps), 60_000);
-    return this.counter('visits') - before;
-  }
-}
 
 describe('a per-CPU array', { skip: CANNOT_TRACE }, () => {
   for (const [threads, share, compiler] of [

@@ -11,6 +11,11 @@
  * tickets  everyone inserts and deletes the same keys: successful insertions less deletions is what is left of each key
  * own      everyone has keys of their own, and finds in them exactly what they last wrote
  * kill     like tickets, in processes that are killed at any instruction, one after the other
+ *
+ * Of a map without keys LOOKUP, UPDATE and DELETE peek, push and pop:
+ * pass     everyone pushes numbers of their own and pops anyone's: all that were pushed are popped or left; with KEYS 1
+ *          those of one thread in their order
+ * passKilled  the same, killed
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -46,7 +51,8 @@ static void (*work)(int self, uint64_t *random);
 
 /* Shared by all processes. */
 static struct {
-    atomic_long operations, added, full, wrong;
+    atomic_long operations, added, taken, full, wrong;
+    atomic_ulong pushed, popped;
     atomic_int stop;
     atomic_long inserted[MAX_KEYS], deleted[MAX_KEYS];
 } *shared;
@@ -163,6 +169,44 @@ static void own(int self, uint64_t *random) {
         if (found[i] != *mine) wrong("own: value", number, found[i]);
 }
 
+/* --- pass ------------------------------------------------------------------------------------------------------- */
+
+/* By who runs: how many it pushed, and the last number it saw of each other. */
+#define MAX_SELVES 64
+static uint64_t numbered[MAX_SELVES], seen[MAX_SELVES][MAX_SELVES];
+
+static void pass(int self, uint64_t *random) {
+    uint64_t value[MAX_SIZE / 8];
+    uint64_t choice = next(random);
+    int64_t result;
+    if (choice % 16 == 0) {
+        result = lookup(0, value, 0);
+        if (result != 0 && result != -ENOENT) wrong("pass: peek", 0, result);
+    } else if (choice & 1) {
+        fill_value(value, (uint64_t)self << 32 | ++numbered[self]);
+        result = update(0, value, ANY);
+        if (result == -E2BIG) atomic_fetch_add(&shared->full, 1);
+        else if (result != 0) wrong("pass: push", 0, result);
+        else atomic_fetch_add(&shared->pushed, value[0]), atomic_fetch_add(&shared->added, 1);
+        return;
+    } else {
+        result = delete(0, value, 0);
+        if (result == 0) atomic_fetch_add(&shared->popped, value[0]), atomic_fetch_add(&shared->taken, 1);
+        else if (result != -ENOENT) wrong("pass: pop", 0, result);
+    }
+    if (result != 0) {
+        if (value[0] != 0) wrong("pass: no zeros", 0, value[0]);
+        return;
+    }
+    for (int i = 1; i < value_size / 8; i++)
+        if (value[i] != value[0]) wrong("pass: a torn value", i, value[i]);
+    uint64_t from = value[0] >> 32, number = value[0] & 0xffffffff;
+    if (from >= MAX_SELVES || number == 0) return wrong("pass: nobody's value", from, number);
+    if (killing || !keys || choice % 16 == 0) return;
+    if (number <= seen[self][from]) wrong("pass: out of order", from, number);
+    seen[self][from] = number;
+}
+
 /* --- who runs --------------------------------------------------------------------------------------------------- */
 
 static void on_timer(int signal) {
@@ -257,6 +301,7 @@ static void *map_file(int file, long offset, long size, uintptr_t address, int p
 int main(int count_of, char **arguments) {
     static const struct { const char *name; void (*work)(int, uint64_t *); } modes[] = {
         {"count", count}, {"tickets", tickets}, {"own", own}, {"kill", tickets},
+        {"pass", pass}, {"passKilled", pass},
     };
     if (count_of != 14) return 2;
     const char *mode = arguments[2];
@@ -278,10 +323,12 @@ int main(int count_of, char **arguments) {
     remembered = mmap(0, MAX_KEYS * sizeof *remembered, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     int failed = 0;
-    killing = !strcmp(mode, "kill");
+    killing = !strcmp(mode, "kill") || !strcmp(mode, "passKilled");
     if (killing) run_and_kill(numbers[5]);
     else failed = run_to_the_end(numbers[5]);
     printf("operations %ld\nadded %ld\nfull %ld\n", shared->operations, shared->added, shared->full);
+    if (work == pass)
+        printf("taken %ld\npushed %lu\npopped %lu\n", shared->taken, shared->pushed, shared->popped);
     if (work == tickets)
         for (int i = 0; i < keys; i++) printf("left %ld\n", shared->inserted[i] - shared->deleted[i]);
     if (work == own)
