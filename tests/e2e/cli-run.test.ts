@@ -120,4 +120,25 @@ describe('remora run', { skip: CANNOT_TRACE }, () => {
     const { code, stdout } = await running.end('SIGTERM');
     assert.deepEqual([code, stdout], [3, 'ready\ncaught\n']);
   });
+
+  for (const [what, command, stdout] of [
+    ['a pipeline', ['sh', '-c', 'seq 1 1000 | sort -n | tail -1'], '1000\n'],
+    ['python3', ['python3', '-c', 'import json; print(json.dumps([1]))'], '[1]\n'],
+    ['node', [process.execPath, '-p', '6 * 7'], '42\n'],
+  ] as const) {
+    it(`runs ${what}`, () => {
+      const result = run('libc.so.6:malloc', command);
+      assert.deepEqual([result.status, result.stdout, result.stderr], [0, stdout, '']);
+      assert.ok(result.hits! > 0);
+    });
+  }
+
+  it('leaves its program the terminal', () => {
+    const script = 'import os; print([os.isatty(fd) for fd in range(3)], os.tcgetpgrp(0) == os.getpgrp())';
+    const quoted = [process.execPath, CLI, ...runArgs('libc.so.6:read', ['python3', '-c', script])].map(
+      (arg) => `'${arg}'`,
+    );
+    const { stdout } = spawnSync('script', ['-qec', quoted.join(' '), '/dev/null'], { encoding: 'utf8', input: '' });
+    assert.equal(stdout.trim(), '[True, True, True] True');
+  });
 });
