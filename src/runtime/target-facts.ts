@@ -4,7 +4,7 @@ import { readElf } from '../elf/elf-file.ts';
 import { BpfError } from '../errors.ts';
 import type { SampleThread } from '../inject/regions.ts';
 import type { TargetProcess } from '../process/target-process.ts';
-import { keepsThreadPointer } from '../process/thread-pointer.ts';
+import { GLIBC_TID_OFFSET, keepsThreadPointer } from '../process/thread-pointer.ts';
 
 export interface ThreadFacts {
   /** True if fs:0 holds the thread pointer itself, as the ELF TLS ABI has it, so that it tells threads apart. */
@@ -12,9 +12,6 @@ export interface ThreadFacts {
   /** Offset from fs of the thread's id, undefined if it is not where the C library keeps it. */
   readonly tidOffset: number | undefined;
 }
-
-/** struct pthread's `tid` in glibc for x86-64: behind the 704 bytes of tcbhead_t and two list pointers. */
-const GLIBC_TID_OFFSET = 720;
 
 /** Checks a thread against the ABI. */
 export function readThreadFacts(process: TargetProcess, { fsBase, tid }: SampleThread): ThreadFacts {

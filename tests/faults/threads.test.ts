@@ -63,6 +63,30 @@ describe('threads that end', () => {
   });
 });
 
+describe('threads that end, each with another thread pointer', () => {
+  it('B4: of three times as many as the return stack has rows every return is met', () => {
+    using faults = new FaultsTarget('3000', 0, 'ending');
+    using calls = openObject(objectFile('function-calls'));
+    faults.runUntil('made', 10n);
+    const counters = ['made', 'returned', 'vanished'] as const;
+    const before = Object.fromEntries(counters.map((name) => [name, faults.get(name)]));
+    const since = (name: (typeof counters)[number]) => faults.get(name) - before[name]!;
+    const entry = calls.program('on_entry').attachUprobe(faults.target, 'ending:inside');
+    const returns = ['inside', 'around'].map((name) =>
+      calls.program('on_return').attachUretprobe(faults.target, `ending:${name}`),
+    );
+    faults.runUntil('made', BigInt(repetitions(6000, 1_000_000)));
+    assert.equal(entry.hits, since('made'));
+    for (const link of returns) {
+      assert.equal(link.hits, since('returned'));
+      assert.equal(link.hits + link.missed, since('made') - since('vanished'));
+    }
+    calls[Symbol.dispose]();
+    assert.equal(faults.get('wrong'), 0n);
+    assert.deepEqual(faults.changedCode(), []);
+  });
+});
+
 describe('threads that move', () => {
   it('B6: from processor to processor lose no count', () => {
     using faults = new FaultsTarget('moves', 4);

@@ -1,7 +1,8 @@
 /*
  * Threads that end inside a probed function, one after the other and in every way there is: ending [STACKS]
  * With STACKS each runs on another of so many stacks, so that its thread pointer is another too; else the C library chooses.
- * Work goes on while `go` is 1: `made` counts calls of `inside`, `vanished` those of threads that left without unwinding.
+ * Work goes on while `go` is 1: `made` counts calls of `inside`, `returned` those that returned, `vanished` those of threads that
+ * left without unwinding.
  */
 #define _GNU_SOURCE
 #include "target.h"
@@ -11,7 +12,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-volatile uint64_t go, made, wrong, working, busy, vanished;
+volatile uint64_t go, made, wrong, working, busy, returned, vanished;
 
 enum { RETURNS, EXITS, CANCELS_ITSELF, IS_CANCELLED, VANISHES, WAYS };
 
@@ -21,6 +22,9 @@ __attribute__((noipa)) long inside(long way)
 {
 	made++;
 	switch (way) {
+	case RETURNS:
+		returned++;
+		break;
 	case EXITS:
 		pthread_exit((void *)way);
 	case CANCELS_ITSELF:

@@ -2,7 +2,7 @@
  * The return stack as emitted code keeps it: the return addresses of probed functions that have not returned yet, a row for
  * each thread, in memory private to the process (a forked child inherits it and returns just as well).
  *
- *     | rows in use u64 | their addresses u64[ROWS] | hooks ... | row 0, a page | row 1 | ... |
+ *     | rows in use u64 | their addresses u64[ROWS] | notes u64[1 + 2 * ROWS] | hooks ... | row 0, a page | row 1 | ... |
  *     row:    | owner: fs:0 | top: the first free entry | entry 0 | entry 1 | ...
  *     entry:  | return address | slot: where on the stack it belongs | hook |
  *     hook:   | what stands in the slot meanwhile | number of cells | addresses of cells that count missed returns ... |
@@ -11,6 +11,8 @@
  * it is given back after the return address stands in its slot again. A slot of 0 is an entry just being filled, or never
  * used; HOLE is one given back while others lay above it. Of two entries with one slot the higher is the newer: the lower was
  * left behind by a longjmp, or is that of a function whose last act was a jump to the other.
+ *
+ * Rows of threads that ended are taken by others (return-rows.ts); the notes are about that.
  */
 
 import { Syscall } from '../../helpers/linux.ts';
@@ -18,27 +20,46 @@ import { Builder } from '../../ir/builder.ts';
 import { optimize } from '../../ir/passes/optimize.ts';
 import type { IrFunction, Value } from '../../ir/value.ts';
 
-export const PAGE = 4096;
+const PAGE_SHIFT = 12;
+export const PAGE = 1 << PAGE_SHIFT;
 /** Threads that may be inside probed functions at a time; one more misses returns. */
 export const ROWS = 1024;
-const ROW_MASK = (ROWS - 1) * PAGE;
+export const ROW_MASK = (ROWS - 1) * PAGE;
 /** Rows looked at before a thread gives up. */
-const PROBES = 16;
+export const PROBES = 16;
 
 export const Row = { owner: 0, top: 8, entries: 16 } as const;
 export const Entry = { returnAddress: 0, slot: 8, hook: 16, size: 24 } as const;
 export const Hook = { label: 0, count: 8, cells: 16 } as const;
+/** What is added to the owner of a row that is being taken, or could not be: see return-rows.ts. */
+export const Mark = { left: 1, taking: 2 } as const;
 /** The slot of an entry that was given back out of order. */
 export const HOLE = 1;
 /** Entries end where the page does, so that a row is full when `top` is a multiple of PAGE. */
 export const LAST_ENTRY = PAGE - Entry.size;
 
-/** Where it all lies. */
-export interface ReturnStackPlace {
+/** Bytes of the notes. */
+export const NOTES_SIZE = 8 * (1 + 2 * ROWS);
+
+/** Where the rows lie, and what is said about them. */
+export interface RowsPlace {
   /** Of the count of rows in use, their addresses behind it. */
   readonly index: bigint;
   /** A multiple of PAGE. */
   readonly rows: bigint;
+  /** Of the notes: first a word that is not zero once a row was taken. */
+  readonly taken: bigint;
+}
+
+/** How rows change hands, where that can be: routines in the System V convention. */
+export interface RowTaking {
+  readonly takeRow: bigint;
+  /** Says whether the thread's end can be told; undefined where none can. */
+  readonly vouch: bigint | undefined;
+}
+
+/** Where it all lies. */
+export interface ReturnStackPlace extends Omit<RowsPlace, 'taken'> {
   /** The routines for what is rare, called in the System V convention. */
   readonly slowPush: bigint;
   readonly slowPop: bigint;
@@ -97,9 +118,17 @@ export function popCode({ rows, slowPop }: ReturnStackPlace): IrFunction {
 }
 
 /** (slot, hook) -> 1 or, if there is no room, 0 and the hook's cells count it. */
-export function slowPushCode(place: Pick<ReturnStackPlace, 'index' | 'rows'>): IrFunction {
+export function slowPushCode(place: RowsPlace, taking: RowTaking | undefined): IrFunction {
   return optimized('slowPush', 2, (b, [slot, hook]) => {
-    const row = findRow(b, place, 'claim');
+    const claimed = findRow(b, place, 'claim', taking?.vouch);
+    const row =
+      taking === undefined
+        ? claimed
+        : b.choose(
+            b.compare('eq', claimed, 0),
+            () => b.callAddress(taking.takeRow, []),
+            () => claimed,
+          );
     b.when(b.compare('eq', row, 0), () => {
       countMissed(b, hook!);
       b.return(0);
@@ -137,7 +166,7 @@ export function slowPushCode(place: Pick<ReturnStackPlace, 'index' | 'rows'>): I
 }
 
 /** (slot): writes the return address there. It may be in another thread's row, if stacks wander between threads. */
-export function slowPopCode(place: Pick<ReturnStackPlace, 'index' | 'rows'>): IrFunction {
+export function slowPopCode(place: RowsPlace): IrFunction {
   return optimized('slowPop', 1, (b, [slot]) => {
     const release = (entry: Value): void => {
       b.store(8, slot!, 0, b.load(8, entry, Entry.returnAddress));
@@ -177,26 +206,39 @@ export function slowPopCode(place: Pick<ReturnStackPlace, 'index' | 'rows'>): Ir
  *
  * @param reading how words of foreign stacks are read: `checked` asks the kernel, since a stack that was left may be gone
  */
-export function restoreCode(
-  place: Pick<ReturnStackPlace, 'index' | 'rows'>,
-  reading: 'checked' | 'direct',
-): IrFunction {
+export function restoreCode(place: RowsPlace, reading: 'checked' | 'direct'): IrFunction {
   return optimized('restoreReturns', 1, (b, [stackPointer]) => {
-    const row = findRow(b, place, 'find');
-    b.when(b.compare('eq', row, 0), () => b.return(0));
     const read = reading === 'direct' ? (slot: Value) => b.load(8, slot) : checkedRead(b, stackPointer!);
-    forEachEntry(b, row, (entry) => {
-      const slot = b.load(8, entry, Entry.slot);
-      b.when(b.compare('ugt', slot, stackPointer!), () => {
-        const hook = b.load(8, entry, Entry.hook);
-        b.when(b.compare('eq', read(slot), b.load(8, hook, Hook.label)), () => {
-          b.store(8, slot, 0, b.load(8, entry, Entry.returnAddress));
-          b.store(8, entry, Entry.slot, HOLE);
-          countMissed(b, hook);
+    const restoreIn = (row: Value) =>
+      forEachEntry(b, row, (entry) => {
+        const slot = b.load(8, entry, Entry.slot);
+        b.when(b.compare('ugt', slot, stackPointer!), () => {
+          const hook = b.load(8, entry, Entry.hook);
+          b.when(b.compare('eq', read(slot), b.load(8, hook, Hook.label)), () => {
+            b.store(8, slot, 0, b.load(8, entry, Entry.returnAddress));
+            b.store(8, entry, Entry.slot, HOLE);
+            countMissed(b, hook);
+          });
         });
       });
+    // First what it uses now: what it has left in rows that others wanted to take is older.
+    b.loop([b.const(0)], 0, (passes, [mark]) => {
+      const owner = b.add(b.threadPointer(), mark!);
+      b.loop([b.and(b.threadPointer(), ROW_MASK), b.const(PROBES)], 0, (loop, [at, left]) => {
+        const row = b.add(at!, b.const(place.rows));
+        b.when(b.compare('eq', b.load(8, row, Row.owner), owner), () => {
+          restoreIn(row);
+          b.when(b.compare('eq', mark!, 0), () => dropHoles(b, row));
+          b.when(b.compare('eq', b.load(8, b.const(place.taken)), 0), () => b.return(0));
+        });
+        const rest = b.sub(left!, 1);
+        b.when(b.compare('eq', rest, 0), () => loop.leave());
+        loop.next(b.and(b.add(at!, PAGE), ROW_MASK), rest);
+      });
+      b.when(b.compare('eq', b.load(8, b.const(place.taken)), 0), () => b.return(0));
+      b.when(b.compare('eq', mark!, Mark.taking), () => passes.leave());
+      passes.next(b.add(mark!, 1));
     });
-    dropHoles(b, row);
     b.return(0);
   });
 }
@@ -227,8 +269,20 @@ function fill(b: Builder, entry: Value, slot: Value, hook: Value): void {
   b.store(8, entry, Entry.slot, slot);
 }
 
-/** This thread's row, or 0; `claim` takes a free one if it has none yet. */
-function findRow(b: Builder, { index, rows }: Pick<ReturnStackPlace, 'index' | 'rows'>, mode: 'find' | 'claim'): Value {
+/** What is noted of the row `distance` bytes behind the first. */
+export function notesOf(b: Builder, { taken }: RowsPlace, distance: Value) {
+  const vouched = b.add(b.shr(distance, PAGE_SHIFT - 3), b.const(taken + 8n));
+  return {
+    /** A word: 1 if it can be told when the row's owner has ended. */
+    vouched,
+    /** A word: how often since the last success a thread has looked for a row to take from this one on. */
+    attempts: b.add(vouched, 8 * ROWS),
+  };
+}
+
+/** This thread's row, or 0; `claim` takes a free one if it has none yet, and notes whether it vouches for its end. */
+function findRow(b: Builder, place: RowsPlace, mode: 'find' | 'claim', vouch?: bigint): Value {
+  const { index, rows } = place;
   const pointer = b.threadPointer();
   const [found] = b.loop([b.and(pointer, ROW_MASK), b.const(PROBES)], 1, (loop, [at, left]) => {
     const row = b.add(at!, b.const(rows));
@@ -240,6 +294,7 @@ function findRow(b: Builder, { index, rows }: Pick<ReturnStackPlace, 'index' | '
           b.store(8, row, Row.top, b.add(row, Row.entries));
           const count = b.add(b.atomic('add', 8, b.const(index), 0, 1), 1);
           b.store(8, b.add(b.const(index), b.shl(count, 3)), 0, row);
+          if (vouch !== undefined) b.store(8, notesOf(b, place, at!).vouched, 0, b.callAddress(vouch, []));
           loop.leave(row);
         });
       });
@@ -252,7 +307,7 @@ function findRow(b: Builder, { index, rows }: Pick<ReturnStackPlace, 'index' | '
 }
 
 /** Visits a row's entries, the highest first. */
-function forEachEntry(b: Builder, row: Value, visit: (entry: Value) => void): void {
+export function forEachEntry(b: Builder, row: Value, visit: (entry: Value) => void): void {
   b.loop([b.add(row, LAST_ENTRY)], 0, (loop, [entry]) => {
     b.when(b.compare('ult', entry!, b.add(row, Row.entries)), () => loop.leave());
     visit(entry!);

@@ -8,7 +8,7 @@ import { BpfError } from '../../errors.ts';
 import type { Injection } from '../../inject/injection.ts';
 import type { IrFunction } from '../../ir/value.ts';
 import type { TargetProcess } from '../../process/target-process.ts';
-import { keepsThreadPointer } from '../../process/thread-pointer.ts';
+import { GLIBC_TID_OFFSET, keepsThreadPointer } from '../../process/thread-pointer.ts';
 import { AttachError } from '../errors.ts';
 import {
   callRestore,
@@ -16,17 +16,21 @@ import {
   HOLE,
   Hook,
   LAST_ENTRY,
+  NOTES_SIZE,
   PAGE,
   popCode,
   pushCode,
   type ReturnStackPlace,
   ROWS,
   Row,
+  type RowsPlace,
+  type RowTaking,
   restoreCode,
   slowPopCode,
   slowPushCode,
 } from './return-code.ts';
 import { refuseWithoutThreadPointers } from './return-refusals.ts';
+import { takeRowCode, vouchCode } from './return-rows.ts';
 
 /** The index of rows: their count, and an address for each. */
 const INDEX_SIZE = 8 * (1 + ROWS);
@@ -81,13 +85,16 @@ export class ReturnStack {
     if (!keepsThreadPointer(injection.process, injection.sampleThread.fsBase)) refuseWithoutThreadPointers(name);
     this.#injection = injection;
     const index = injection.mapInherited(SIZE, () => releaseReturns(injection.process, index));
-    const place = { index, rows: index + BigInt(ROWS_OFFSET) };
-    this.#hooksEnd = index + BigInt(INDEX_SIZE);
+    const place = { index, rows: index + BigInt(ROWS_OFFSET), taken: index + BigInt(INDEX_SIZE) };
+    this.#hooksEnd = place.taken + BigInt(NOTES_SIZE);
     // A target under seccomp makes no system call of ours: there a stack that is gone is not told from one that is there.
     const reading = injection.process.facts.seccomp === 'none' ? 'checked' : 'direct';
     this.#place = {
       ...place,
-      slowPush: this.#layRoutine(index, slowPushCode(place)),
+      slowPush: this.#layRoutine(
+        index,
+        slowPushCode(place, reading === 'checked' ? this.#layTaking(place) : undefined),
+      ),
       slowPop: this.#layRoutine(index, slowPopCode(place)),
     };
     this.#restore = this.#layRoutine(index, restoreCode(place, reading));
@@ -134,6 +141,14 @@ export class ReturnStack {
   /** A program for the entry of an unwinder near `near`: it finds the stack as it would be without us. */
   restoring(near: bigint): LoweredProgram {
     return lower(callRestore(this.#restore), { nearAddress: near });
+  }
+
+  #layTaking(place: RowsPlace): RowTaking {
+    const idOffset = this.#injection.process.facts.libc === 'glibc' ? GLIBC_TID_OFFSET : undefined;
+    return {
+      takeRow: this.#layRoutine(place.index, takeRowCode(place, idOffset)),
+      vouch: idOffset === undefined ? undefined : this.#layRoutine(place.index, vouchCode(idOffset)),
+    };
   }
 
   #layRoutine(near: bigint, fn: IrFunction): bigint {
