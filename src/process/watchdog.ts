@@ -1,7 +1,7 @@
 /**
  * A process that watches over this one while it holds threads of others: threads that we have stopped can be let go by nobody
  * else, so if somebody stops us meanwhile it has us go on. It shares our memory, does nothing but sleep and look, and dies with
- * us. Source: clone(2), prctl(2), ptrace(2).
+ * us. Source: clone(2), prctl(2), close_range(2), ptrace(2).
  */
 import { Assembler } from '../arch/x64/assembler.ts';
 import { at } from '../arch/x64/memory.ts';
@@ -30,7 +30,9 @@ const Call = {
   SETPGID: 109,
   GETPPID: 110,
   PRCTL: 157,
+  CLOSE_RANGE: 436,
 } as const;
+const LAST_DESCRIPTOR = 0xffff_ffffn;
 const SIG_SETMASK = 2;
 const CLONE_VM = 0x100;
 const PR_SET_PDEATHSIG = 1;
@@ -94,6 +96,8 @@ function watchdogCode(origin: bigint, memory: bigint): Uint8Array {
   a.bind(child);
   call(Call.PRCTL, PR_SET_PDEATHSIG, SIGKILL);
   call(Call.PRCTL, PR_SET_NAME, address(At.name));
+  // What we close is to be closed: whoever reads the other end of a pipe of ours waits for that. Its table is its own.
+  call(Call.CLOSE_RANGE, 0, LAST_DESCRIPTOR, 0);
   // Who stops our group is not to stop it.
   call(Call.SETPGID, 0, 0);
   call(Call.GETPPID);
