@@ -8,7 +8,8 @@ import { readStaticProbes } from './stapsdt.ts';
 describe('readStaticProbes', () => {
   it('reads the notes of a program', () => {
     const elf = readElf(readFileSync(compileTarget('usdt')));
-    const probes = [...readStaticProbes(elf)];
+    // The program has more, for other tests.
+    const probes = [...readStaticProbes(elf)].filter(({ name }) => name === 'fed' || name === 'idle');
     assert.deepEqual(
       probes.map(({ provider, name, args }) => `${provider}:${name} ${args}`.trim()),
       ['zoo:fed -4@%edi 8@%rsi -2@-40(%rsp) 4@$7', 'zoo:fed -4@%edi 8@%rsi -2@$-3 4@$7', 'zoo:idle'],
