@@ -69,7 +69,7 @@ export function emitBlocks(
   places: Places,
   next: 'end' | undefined,
 ): void {
-  const short = findShortJumps(a, blocks, frame, places, next);
+  const short = shortJumpsOf(a, blocks, frame, places, next);
   writeBlocks(a, blocks, frame, places, next, short);
 }
 
@@ -89,6 +89,47 @@ function writeBlocks(
 }
 
 const NONE: ReadonlySet<Goal> = new Set();
+
+/** What was found for these blocks where code is as long: thousands of copies need one trial. */
+const found = new WeakMap<
+  readonly LirBlock[],
+  { readonly named: readonly bigint[]; byPlace: Map<string, ShortJumps> }
+>();
+
+function shortJumpsOf(
+  a: Assembler,
+  blocks: readonly LirBlock[],
+  frame: Frame,
+  places: Places,
+  next: 'end' | undefined,
+): ShortJumps {
+  let known = found.get(blocks);
+  if (known === undefined) {
+    known = { named: addressesIn(blocks), byPlace: new Map() };
+    found.set(blocks, known);
+  }
+  const { siteStack, saved, own } = places;
+  const inReach = [...known.named, ...(own === undefined ? [] : [own])].map((address) => +a.reaches(address));
+  const key = `${siteStack} ${[...saved.keys()]} ${own !== undefined && own >> 32n === 0n} ${inReach}`;
+  let short = known.byPlace.get(key);
+  if (short === undefined) {
+    short = findShortJumps(a, blocks, frame, places, next);
+    known.byPlace.set(key, short);
+  }
+  return short;
+}
+
+/** What instructions name by its address: how long they are depends on whether they reach it. */
+function addressesIn(blocks: readonly LirBlock[]): bigint[] {
+  const operands = blocks.flatMap(({ insts }) =>
+    insts.flatMap((inst) => inst.operands.map((operand) => ({ inst, operand }))),
+  );
+  const addresses = operands.flatMap(({ inst, operand }) => {
+    if (operand.kind === 'mem') return operand.anchor.in === 'absolute' ? [operand.anchor.address] : [];
+    return operand.kind === 'imm' && inst.op === 'callAddress' ? [operand.value] : [];
+  });
+  return [...new Set(addresses)];
+}
 
 /** Writes the blocks once on trial, with long jumps, and sees which could be short. */
 function findShortJumps(

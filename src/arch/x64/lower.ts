@@ -111,6 +111,9 @@ export function emitSysVFunction(a: Assembler, fn: IrFunction, features = BASELI
 /** An allocated function. */
 interface Code extends Callee {
   readonly lir: LirFunction;
+  /** Its blocks: those that follow the entry, and those that lie out of line. */
+  readonly hot: readonly LirBlock[];
+  readonly cold: readonly LirBlock[];
   readonly frame: Frame;
 }
 
@@ -140,7 +143,10 @@ class Unit {
     const clobbered = changedIn(lir.blocks);
     for (const register of saved) clobbered.delete(register);
     for (const register of changedForSite(lir)) clobbered.add(register);
-    return { lir, frame, clobbered, stackBytes: frame.size + frame.coldPushes + deepest(lir) };
+    const isHot = (block: LirBlock) => !block.cold || block === lir.blocks[0];
+    const hot = lir.blocks.filter(isHot);
+    const cold = lir.blocks.filter((block) => !isHot(block));
+    return { lir, hot, cold, frame, clobbered, stackBytes: frame.size + frame.coldPushes + deepest(lir) };
   }
 
   #callee(fn: IrFunction): Code {
@@ -211,7 +217,7 @@ class Emission {
   }
 
   /** From the entry to the end; returns what writes the cold blocks. */
-  #emitHot(a: Assembler, { lir, frame }: Code, { siteStack, saved = [], own }: BodyEntry): () => void {
+  #emitHot(a: Assembler, { lir, hot, cold, frame }: Code, { siteStack, saved = [], own }: BodyEntry): () => void {
     const places: Places = {
       blocks: new Map(lir.blocks.map((block) => [block, a.label()])),
       end: a.label(),
@@ -220,9 +226,6 @@ class Emission {
       saved: new Map(saved.toReversed().map((register, n) => [register, 8 * n])),
       own,
     };
-    const isHot = (block: LirBlock) => !block.cold || block === lir.blocks[0];
-    const hot = lir.blocks.filter(isHot);
-    const cold = lir.blocks.filter((block) => !isHot(block));
     moveStack(a, -frame.size);
     emitBlocks(a, hot, frame, places, 'end');
     a.bind(places.end);

@@ -108,18 +108,19 @@ export class ReturnStack {
    */
   hook(near: bigint, missedCells: readonly bigint[], beside: ProgramsBeside): ReturnHookCode {
     const address = this.#hooksEnd;
-    const words = BigUint64Array.of(0n, BigInt(missedCells.length), ...missedCells);
-    this.#hooksEnd += BigInt(words.byteLength);
+    this.#hooksEnd += BigInt(Hook.cells + 8 * missedCells.length);
     if (this.#hooksEnd > this.#place.rows) {
       throw new AttachError('ATTACH_RETURN_REFUSED', 'cannot probe one more return: the memory for hooks is full');
     }
     const { memory } = this.#injection.process;
-    memory.write(address, new Uint8Array(words.buffer));
     const { push, pop } = this.#endsFor(near, savedAnyway(beside.push), savedAnyway(beside.pop));
     return {
       push: copyFor(push, address),
       pop,
-      setLabel: (back) => memory.write(address, new Uint8Array(BigUint64Array.of(back).buffer)),
+      setLabel(back) {
+        const words = BigUint64Array.of(back, BigInt(missedCells.length), ...missedCells);
+        memory.write(address, new Uint8Array(words.buffer));
+      },
     };
   }
 
