@@ -8,7 +8,7 @@
 import type { Builder, Loop } from '../ir/builder.ts';
 import type { IrFunction, Value } from '../ir/value.ts';
 import { emitGive, emitTake, linkTo } from './free-list.ts';
-import { Element, GOLDEN, type HashLayout, Header, hashLayout, State } from './hash-layout.ts';
+import { Element, GOLDEN, type HashLayout, Header, hashLayout, State, Use } from './hash-layout.ts';
 import { Errno, type MapEmitContext, type MapSpec, UpdateFlag } from './map-type.ts';
 import { copyBytes, foldWords, loadWord } from './words.ts';
 
@@ -87,7 +87,10 @@ class HashCode {
     return this.#function('lookup', this.#keyParams, (b, key) => {
       const bucket = this.#bucket(b, key);
       const [result] = b.loop([], 1, (restart) => {
-        this.#walk(b, bucket, restart, key, ({ element }) => restart.leave(b.add(element, Element.value)));
+        this.#walk(b, bucket, restart, this.#has(b, key), ({ element }) => {
+          this.#lookedAt(b, element);
+          restart.leave(b.add(element, Element.value));
+        });
         restart.leave(b.const(0));
       });
       b.return(result!);
@@ -101,7 +104,7 @@ class HashCode {
       const [value, flags] = params.slice(this.#keyParams) as [Value, Value];
       const bucket = this.#bucket(b, key);
       const [result] = b.loop([], 1, (restart) => {
-        const head = this.#walk(b, bucket, restart, key, (place) => {
+        const head = this.#walk(b, bucket, restart, this.#has(b, key), (place) => {
           b.when(b.compare('eq', flags, UpdateFlag.NOEXIST), () => restart.leave(b.const(-Errno.EEXIST)), 'cold');
           if (this.#smallValue) this.#overwrite(b, place, restart, value);
           else this.#replace(b, bucket, place, restart, key, value);
@@ -118,11 +121,8 @@ class HashCode {
     return this.#function('delete', this.#keyParams, (b, key) => {
       const bucket = this.#bucket(b, key);
       const [result] = b.loop([], 1, (restart) => {
-        this.#walk(b, bucket, restart, key, (place) => {
-          const dead = b.add(place.next, NEXT_TAG | BigInt(State.DELETED));
-          const old = b.cmpxchg(8, place.element, Element.next, place.next, dead);
-          b.when(b.compare('ne', old, place.next), () => restart.next(), 'cold');
-          this.#finish(b, bucket, place, dead);
+        this.#walk(b, bucket, restart, this.#has(b, key), (place) => {
+          this.#remove(b, bucket, place, restart);
           restart.leave(b.const(0));
         });
         restart.leave(b.const(-Errno.ENOENT));
@@ -131,15 +131,75 @@ class HashCode {
     });
   }
 
+  /** Takes a live element out of its chain, if it is still as it was found. */
+  #remove(b: Builder, bucket: Value, place: Place, restart: Loop): void {
+    const dead = b.add(place.next, NEXT_TAG | BigInt(State.DELETED));
+    const old = b.cmpxchg(8, place.element, Element.next, place.next, dead);
+    b.when(b.compare('ne', old, place.next), () => restart.next(), 'cold');
+    this.#finish(b, bucket, place, dead);
+  }
+
+  /**
+   * () -> 1 if an element came free, 0 if none could be found. A hand goes round over all elements; who was looked at since it
+   * came by last is spared.
+   */
+  get #evict(): IrFunction {
+    const { firstElement, end, elementSize } = this.#layout;
+    const count = (end - firstElement) / elementSize;
+    const use = this.#layout.use!;
+    return this.#function('evict', 0, (b) => {
+      const [result] = b.loop([b.const(3 * count)], 1, (round, [left]) => {
+        b.when(b.compare('eq', left!, 0), () => round.leave(b.const(0)), 'cold');
+        const goOn = () => round.next(b.sub(left!, 1));
+        const turn = b.atomic('add', 8, this.#header(b, Header.hand), 0, 1);
+        const offset = b.add(b.mul(b.binary('umod', turn, count), elementSize), firstElement);
+        const element = b.add(offset, this.#context.address);
+        const state = b.load(4, element, use);
+        b.when(b.compare('eq', state, Use.FREE), goOn);
+        const spare = () => {
+          b.store(4, element, use, Use.LINKED);
+          goOn();
+        };
+        b.when(b.compare('eq', state, Use.LOOKED_AT), spare);
+        b.when(b.call(this.#evictElement, [element]), () => round.leave(b.const(1)));
+        goOn();
+      });
+      b.return(result!);
+    });
+  }
+
+  /** (element) -> 1 if it was in a chain and is free now. Where its key leads it is looked for itself, so any key is safe. */
+  get #evictElement(): IrFunction {
+    return this.#function('evict-element', 1, (b, [element]) => {
+      const at = b.add(element!, this.#layout.key);
+      const bucket = this.#bucket(b, this.#keyWords === 0 ? [at] : this.keyArguments(b, at));
+      const isIt = (other: Value) => b.compare('eq', other, element!);
+      const [result] = b.loop([], 1, (restart) => {
+        this.#walk(b, bucket, restart, isIt, (place) => {
+          this.#remove(b, bucket, place, restart);
+          restart.leave(b.const(1));
+        });
+        restart.leave(b.const(0));
+      });
+      b.return(result!);
+    });
+  }
+
+  #lookedAt(b: Builder, element: Value): void {
+    const { use } = this.#layout;
+    if (use === undefined) return;
+    b.when(b.compare('ne', b.load(4, element, use), Use.LOOKED_AT), () => b.store(4, element, use, Use.LOOKED_AT));
+  }
+
   /**
    * Walks a chain from its bucket's word on, which is returned; goes on behind the chain's end. `found` gets the live
-   * element with the key and must leave the walk. Begins anew by `restart` when another thread changed what was read.
+   * element that matches and must leave the walk. Begins anew by `restart` when another thread changed what was read.
    */
   #walk(
     b: Builder,
     bucket: Value,
     restart: Loop,
-    key: readonly Value[] | undefined,
+    matches: ((element: Value) => Value) | undefined,
     found: (place: Place) => void,
   ): Value {
     const head = b.load(8, bucket);
@@ -156,8 +216,8 @@ class HashCode {
         'cold',
       );
       const stillLinked = () => b.when(b.compare('ne', b.load(8, from!), word!), () => restart.next(), 'cold');
-      if (key !== undefined) {
-        b.when(this.#hasKey(b, element, key), () => {
+      if (matches !== undefined) {
+        b.when(matches(element), () => {
           stillLinked();
           found({ from: from!, word: word!, element, next });
         });
@@ -171,7 +231,10 @@ class HashCode {
   /** Writes a value of up to 8 bytes where it lies, if its element is still the one that was found. */
   #overwrite(b: Builder, { element, next }: Place, restart: Loop, value: Value): void {
     const old = b.load(8, element, Element.value);
-    b.when(b.cmpxchg16(element, Element.next, [next, old], [next, value]), () => restart.leave(b.const(0)));
+    b.when(b.cmpxchg16(element, Element.next, [next, old], [next, value]), () => {
+      this.#lookedAt(b, element);
+      restart.leave(b.const(0));
+    });
     restart.next();
   }
 
@@ -180,7 +243,7 @@ class HashCode {
     const spares = this.#header(b, Header.spare);
     const fresh = b.call(this.#take, [spares]);
     b.when(b.compare('eq', fresh, 0), () => restart.leave(b.const(-Errno.ENOMEM)), 'cold');
-    this.#fill(b, fresh, key, value, place.next);
+    this.#fill(b, fresh, key, value, place.next, Use.LOOKED_AT);
     const replaced = linkTo(b, place.next, b.or(this.#offset(b, fresh), State.REPLACED));
     const old = b.cmpxchg(8, place.element, Element.next, place.next, replaced);
     b.when(b.compare('eq', old, place.next), () => {
@@ -199,11 +262,12 @@ class HashCode {
       b.compare('eq', fresh, 0),
       () => {
         b.when(b.compare('ne', b.load(8, bucket), head), () => restart.next());
-        restart.leave(b.const(-Errno.E2BIG));
+        if (this.#layout.use !== undefined) b.when(b.call(this.#evict, []), () => restart.next());
+        restart.leave(b.const(this.#layout.use === undefined ? -Errno.E2BIG : -Errno.ENOMEM));
       },
       'cold',
     );
-    this.#fill(b, fresh, key, value, head);
+    this.#fill(b, fresh, key, value, head, Use.LINKED);
     const old = b.cmpxchg(8, bucket, 0, head, linkTo(b, head, this.#offset(b, fresh)));
     b.when(b.compare('eq', old, head), () => restart.leave(b.const(0)));
     b.call(this.#give, [free, fresh]);
@@ -211,13 +275,14 @@ class HashCode {
   }
 
   /** Writes an element nobody else can reach, live and followed by what `following` names. */
-  #fill(b: Builder, element: Value, key: readonly Value[], value: Value, following: Value): void {
+  #fill(b: Builder, element: Value, key: readonly Value[], value: Value, following: Value, state: number): void {
     const { keySize, valueSize } = this.#spec;
     const { key: keyOffset } = this.#layout;
     if (this.#keyWords === 0) copyBytes(b, element, keyOffset, key[0]!, 0, keySize);
     else for (const [index, word] of key.entries()) b.store(8, element, keyOffset + 8 * index, word);
     if (this.#smallValue) b.store(8, element, Element.value, value);
     else copyBytes(b, element, Element.value, value, 0, valueSize);
+    if (this.#layout.use !== undefined) b.store(4, element, this.#layout.use, state);
     b.store(8, element, Element.next, linkTo(b, b.load(8, element, Element.next), b.unary('zext32', following)));
   }
 
@@ -249,7 +314,9 @@ class HashCode {
         this.#header(b, Header.spare),
         this.#header(b, Header.free),
       );
-      b.call(this.#give, [list, this.#element(b, word!)]);
+      const element = this.#element(b, word!);
+      if (this.#layout.use !== undefined) b.store(4, element, this.#layout.use, Use.FREE);
+      b.call(this.#give, [list, element]);
       b.return(1);
     });
   }
@@ -287,6 +354,10 @@ class HashCode {
           );
     const index = b.shr(hash, this.#layout.bucketShift);
     return b.add(b.shl(index, 3), this.#context.address + BigInt(Header.size));
+  }
+
+  #has(b: Builder, key: readonly Value[]): (element: Value) => Value {
+    return (element) => this.#hasKey(b, element, key);
   }
 
   /** Not 0 if the element has this key. */

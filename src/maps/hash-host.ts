@@ -13,6 +13,7 @@ import {
   link,
   offsetOf,
   State,
+  Use,
 } from './hash-layout.ts';
 import { Errno, type HostMap, type MapMemory, type MapSpec, UpdateFlag } from './map-type.ts';
 import { loadBytes, requireKey, requireValue, storeBytes, wordsOf } from './memory.ts';
@@ -40,7 +41,7 @@ export function hashHost(memory: MapMemory, spec: MapSpec): HostMap {
       if (flags > UpdateFlag.EXIST) return -Errno.EINVAL;
       const result = chains.operate(key, (place, steps) =>
         place.element === undefined
-          ? insert(chains, place, key, value, flags)
+          ? insert(chains, place, key, value, flags, steps)
           : replace(chains, place, key, value, flags, steps),
       );
       return result ?? -Errno.EBUSY;
@@ -71,11 +72,22 @@ export function hashHost(memory: MapMemory, spec: MapSpec): HostMap {
 }
 
 /** Adds a key that is absent; undefined if the bucket changed since, and all is undone. */
-function insert(chains: Chains, place: Absent, key: Uint8Array, value: Uint8Array, flags: bigint): number | undefined {
+function insert(
+  chains: Chains,
+  place: Absent,
+  key: Uint8Array,
+  value: Uint8Array,
+  flags: bigint,
+  steps: Steps,
+): number | undefined {
   if (flags === BigInt(UpdateFlag.EXIST)) return -Errno.ENOENT;
   const element = chains.take(Header.free);
-  if (element === undefined) return chains.load(place.bucket) === place.head ? -Errno.E2BIG : undefined;
-  chains.fill(element, key, value, offsetOf(place.head));
+  if (element === undefined) {
+    if (chains.load(place.bucket) !== place.head) return undefined;
+    if (chains.layout.use === undefined) return -Errno.E2BIG;
+    return chains.evict(steps) ? undefined : -Errno.ENOMEM;
+  }
+  chains.fill(element, key, value, offsetOf(place.head), Use.LINKED);
   if (chains.exchange(place.bucket, place.head, link(place.head, element))) return 0;
   chains.give(Header.free, element);
   return undefined;
@@ -93,7 +105,7 @@ function replace(
   if (flags === BigInt(UpdateFlag.NOEXIST)) return -Errno.EEXIST;
   const element = chains.take(Header.spare);
   if (element === undefined) return -Errno.ENOMEM;
-  chains.fill(element, key, value, offsetOf(place.next));
+  chains.fill(element, key, value, offsetOf(place.next), Use.LOOKED_AT);
   const replaced = link(place.next, element | State.REPLACED);
   if (chains.exchange(place.element, place.next, replaced)) {
     chains.finish(place, replaced, steps);
@@ -193,10 +205,48 @@ class Chains {
     giveTo(this.#memory, list, element);
   }
 
+  /** Takes an element out that was not looked at for long; false if there is none. */
+  evict(steps: Steps): boolean {
+    const { firstElement, elementSize, key: keyOffset, use } = this.layout;
+    for (let left = 3 * this.#elementCount; left > 0 && steps.left > 0; left--) {
+      const turn = BigInt.asUintN(64, Atomics.add(this.#memory.words, Header.hand / 8, 1n));
+      const element = firstElement + Number(turn % BigInt(this.#elementCount)) * elementSize;
+      const state = Atomics.load(this.#memory.halves, (element + use!) / 4);
+      if (state === Use.FREE) continue;
+      if (state === Use.LOOKED_AT) {
+        this.#use(element, Use.LINKED);
+        continue;
+      }
+      const words = wordsOf(loadBytes(this.#memory, element + keyOffset, this.#spec.keySize));
+      if (this.#removeElement(element, Header.size + 8 * bucketOf(this.layout, this.#seed, words), steps)) return true;
+    }
+    return false;
+  }
+
+  /** Takes an element out of a bucket's chain, if it is there. */
+  #removeElement(element: number, bucket: number, steps: Steps): boolean {
+    while (steps.left > 0) {
+      const place = this.#walk(bucket, steps, (one) => one.element === element);
+      if (place === undefined) continue;
+      if (place.element === undefined) return false;
+      const dead = link(place.next, offsetOf(place.next) | State.DELETED);
+      if (!this.exchange(place.element, place.next, dead)) continue;
+      this.finish(place, dead, steps);
+      return true;
+    }
+    return false;
+  }
+
+  #use(element: number, state: number): void {
+    const { use } = this.layout;
+    if (use !== undefined) Atomics.store(this.#memory.halves, (element + use) / 4, state);
+  }
+
   /** Writes an element nobody else can reach, live and followed by `following`. */
-  fill(element: number, key: Uint8Array, value: Uint8Array, following: number): void {
+  fill(element: number, key: Uint8Array, value: Uint8Array, following: number, state: number): void {
     storeBytes(this.#memory, element + this.layout.key, key);
     storeBytes(this.#memory, element + Element.value, value);
+    this.#use(element, state);
     Atomics.store(this.#memory.words, element / 8, link(this.load(element), following));
   }
 
@@ -236,6 +286,7 @@ class Chains {
   #unlink(from: number, word: bigint, dead: bigint): boolean {
     if (!this.exchange(from, word, link(word, offsetOf(dead)))) return false;
     const replaced = (dead & BigInt(State.REPLACED)) !== 0n;
+    this.#use(offsetOf(word), Use.FREE);
     this.give(replaced ? Header.spare : Header.free, offsetOf(word));
     return true;
   }

@@ -2,11 +2,11 @@
  * Where everything of a hash map lies, and the words that link it: the part that host and emitted code must agree on.
  *
  *     0     | seed | pad to 64 |                     read by every operation, written by none
- *     64    | free list | spare list | pad to 128 |  heads, link words
+ *     64    | free list | spare list | hand | pad to 128 |  heads, link words; how many elements eviction looked at
  *     128   | bucket 0 | bucket 1 | ...              heads, link words; a power of two of them
  *     ...   | element | element | ...                maxEntries for the free list, then SPARES for the spare list
  *
- *     element:  | next: link word | value, padded to 8 | key, padded to 8 with zeros |  padded to 16
+ *     element:  | next: link word | value, padded to 8 | key, padded to 8 with zeros | use: u32, of lru_hash |  padded to 16
  *               0                 8
  *
  * A link word names an element by its byte offset in the map, a multiple of 16, and leaves the low bits for the state
@@ -23,13 +23,22 @@ import { alignUp } from '../bytes/align.ts';
 import type { MapSpec } from './map-type.ts';
 
 /** Byte offsets in the header. */
-export const Header = { seed: 0, free: 64, spare: 72, size: 128 } as const;
+export const Header = { seed: 0, free: 64, spare: 72, hand: 80, size: 128 } as const;
 
 /** Byte offsets in an element. */
 export const Element = { next: 0, value: 8 } as const;
 
 /** States of an element, in the low bits of its own `next`; 0 is live. */
 export const State = { DELETED: 1, REPLACED: 2, mask: 3 } as const;
+
+/**
+ * What `use` says of an element: hints, on which nothing depends but who is evicted. One that is free is passed over;
+ * one that was looked at since the hand came by is spared once.
+ */
+export const Use = { FREE: 0, LINKED: 1, LOOKED_AT: 2 } as const;
+
+/** The map type whose full maps evict: BPF_MAP_TYPE_LRU_HASH. */
+export const LRU_HASH = 9;
 
 /** The offset that ends the free and the spare list: inside the header, so no element's. */
 export const END = 16;
@@ -47,6 +56,8 @@ export interface HashLayout {
   readonly bucketShift: number;
   /** Offset of the key in an element. */
   readonly key: number;
+  /** Offset of `use`; undefined if the map does not evict. */
+  readonly use: number | undefined;
   readonly elementSize: number;
   /** Offset of the first element of the free list; the first of the spare list is `firstSpare`, the last ends at `end`. */
   readonly firstElement: number;
@@ -55,15 +66,17 @@ export interface HashLayout {
 }
 
 /** The layout of a map; meaningful only if it is not larger than a map may be. */
-export function hashLayout({ keySize, valueSize, maxEntries }: MapSpec): HashLayout {
+export function hashLayout({ type, keySize, valueSize, maxEntries }: MapSpec): HashLayout {
   const bits = Math.max(1, Math.ceil(Math.log2(maxEntries)));
   const bucketCount = 2 ** bits;
   const key = Element.value + alignUp(valueSize, 8);
-  const elementSize = alignUp(key + alignUp(keySize, 8), 16);
+  const behindKey = key + alignUp(keySize, 8);
+  const use = type === LRU_HASH ? behindKey : undefined;
+  const elementSize = alignUp(behindKey + (use === undefined ? 0 : 8), 16);
   const firstElement = alignUp(Header.size + 8 * bucketCount, 64);
   const firstSpare = firstElement + elementSize * maxEntries;
   const end = firstSpare + elementSize * SPARES;
-  return { bucketCount, bucketShift: 64 - bits, key, elementSize, firstElement, firstSpare, end };
+  return { bucketCount, bucketShift: 64 - bits, key, use, elementSize, firstElement, firstSpare, end };
 }
 
 /** The number of the bucket of a key, given as words. */

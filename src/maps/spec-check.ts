@@ -8,6 +8,7 @@ import type { MapSpec } from './map-type.ts';
 /** BPF_F_* of map creation, Linux include/uapi/linux/bpf.h. */
 export const MapFlag = {
   NO_PREALLOC: 0x1,
+  NO_COMMON_LRU: 0x2,
   NUMA_NODE: 0x4,
   RDONLY: 0x8,
   WRONLY: 0x10,

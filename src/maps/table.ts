@@ -2,13 +2,14 @@
 import { array } from './array.ts';
 import { MapError } from './errors.ts';
 import { hash } from './hash.ts';
+import { lruHash } from './lru-hash.ts';
 import type { MapSpec, MapType } from './map-type.ts';
 import { percpuArray } from './percpu-array.ts';
 import { queue, stack } from './queue.ts';
 
 /** By the kernel's number. */
 export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map(
-  [hash, array, percpuArray, queue, stack].map((type) => [type.id, type]),
+  [hash, array, percpuArray, lruHash, queue, stack].map((type) => [type.id, type]),
 );
 
 /** The type of a map definition. @throws {MapError} MAP_UNKNOWN_TYPE */

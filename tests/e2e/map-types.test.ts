@@ -36,6 +36,19 @@ function valuesOf(object: BpfObject, map: string): bigint[] {
 
 for (const compiler of COMPILERS) {
   describe(`of ${compiler}`, { skip: CANNOT_TRACE }, () => {
+    it('an LRU hash keeps what is looked at, takes all that comes, and is never larger than it says', () => {
+      runCrowd('lru', compiler, (object, hits) => {
+        const [, odd] = valuesOf(object, 'outcomes');
+        assert.equal(odd, 0n);
+        const entries = object.map('recent').entries();
+        assert.ok(entries.length <= 100);
+        assert.equal(new Set(entries.map(({ key }) => key)).size, entries.length);
+        const looked = entries.find(({ key }) => key === 0)!;
+        assert.equal(BigInt(looked.value as number), hits, 'what every visit looks at was never evicted');
+        for (const { key, value } of entries) if (key !== 0) assert.equal(value, key);
+      });
+    });
+
     it('queues and stacks hold what was pushed and not popped', () => {
       runCrowd('queue', compiler, (object, hits) => {
         const [pushed, full, given, taken, empty, odd] = valuesOf(object, 'outcomes');
