@@ -6,7 +6,7 @@ export const getSmpProcessorId: Helper = {
   id: 8,
   name: 'bpf_get_smp_processor_id',
   args: [],
-  returns: 'scalar',
+  returns: 'cpuNumber',
   requires: [],
   run: (world) => BigInt(world.cpu),
   emit: (b) => b.cpuNumber(),

@@ -35,6 +35,8 @@ export type ArgType =
 /** What comes back in r0. */
 export type ReturnType =
   | 'scalar'
+  /** Of a processor. */
+  | 'cpuNumber'
   | 'void'
   | 'mapValueOrNull'
   /** A negative errno, or at most as much as the size that was given. */

@@ -1,8 +1,8 @@
 /** Instructions that compute: numbers from numbers, pointers from pointers and numbers. */
 import type { AluOperator, Operation, Width } from '../insn/form.ts';
 import { movePointer, wrong } from './pointer-arithmetic.ts';
-import { ANY, constantOf, isConstant, LOADED, unsignedRange } from './scalar.ts';
-import { compute, negate, signExtended, zeroExtended } from './scalar-alu.ts';
+import { ANY, constantOf, isConstant, LOADED } from './scalar.ts';
+import { compute, negate, reordered, signExtended, zeroExtended } from './scalar-alu.ts';
 import { number, operand, read, refuse, type Step, write } from './step.ts';
 import { increased, markPrecise, type Pointer, type RegisterValue, type ScalarValue } from './value.ts';
 
@@ -89,7 +89,8 @@ export function stepSignExtend(step: Step, { bits, width }: Of<'movsx'>): void {
   write(step, step.insn.dst, isSame ? value : number(extended, value));
 }
 
-export function stepEndian(step: Step, { bits }: Of<'endian'>): void {
-  read(step, step.insn.dst);
-  write(step, step.insn.dst, number(bits === 64 ? ANY : unsignedRange(0n, (1n << BigInt(bits)) - 1n)));
+export function stepEndian(step: Step, { order, bits }: Of<'endian'>): void {
+  const value = read(step, step.insn.dst);
+  if (value.kind === 'pointer') write(step, step.insn.dst, number(reordered(ANY, order, bits)));
+  else write(step, step.insn.dst, number(reordered(value.scalar, order, bits), value));
 }

@@ -2,7 +2,7 @@
  * Branches: which ways there are, and what each tells of the values that were compared, wherever they are held.
  * Source: Linux kernel/bpf/verifier.c, check_cond_jmp_op.
  */
-import type { JumpCondition, Operation } from '../insn/form.ts';
+import type { Operation } from '../insn/form.ts';
 import { forgetReference } from './references.ts';
 import { constantOf, constantScalar, meet, type Scalar, sameScalar } from './scalar.ts';
 import { compute } from './scalar-alu.ts';
@@ -103,7 +103,6 @@ function waysOf(operation: Branch, left: RegisterValue, right: RegisterValue): W
 
 function compareNumbers({ condition, width }: Branch, left: ScalarValue, right: ScalarValue): Ways {
   const { taken, passed } = branch(condition, width, left.scalar, right.scalar);
-  if (left === right && condition !== 'jset') return REFLEXIVE.has(condition) ? ALWAYS : NEVER;
   if (taken === undefined || passed === undefined) {
     // That there is one way only rests on what is known of both.
     markPrecise(left);
@@ -111,11 +110,10 @@ function compareNumbers({ condition, width }: Branch, left: ScalarValue, right: 
     // Where even that is a contradiction nothing is told, and nothing is lost.
     return passed === undefined ? ALWAYS : NEVER;
   }
+  // Of a number and itself nothing new follows.
+  if (left === right) return UNCHANGED;
   return { taken: refinements(left, right, taken), passed: refinements(left, right, passed) };
 }
-
-/** Conditions that hold of a number and itself. */
-const REFLEXIVE: ReadonlySet<JumpCondition> = new Set(['jeq', 'jge', 'jle', 'jsge', 'jsle']);
 
 function refinements(left: ScalarValue, right: ScalarValue, sides: NonNullable<Refined>): Way {
   const better = (value: ScalarValue, scalar: Scalar): readonly [RegisterValue, RegisterValue][] =>

@@ -5,15 +5,18 @@ import { constantMapKey } from './constant-map.ts';
 import { type Call, checkArguments } from './helper-arguments.ts';
 import { checkMapCompatibility } from './map-compatibility.ts';
 import { acquireReference, checkReferences, releaseReference } from './references.ts';
-import { ANY, signedRange } from './scalar.ts';
+import { ANY, signedRange, unsignedRange } from './scalar.ts';
 import { scratch } from './scratch.ts';
 import { number, refuse, type Step } from './step.ts';
 import { Pointer, type RegisterValue } from './value.ts';
 
 const MAX_ERRNO = 4095n;
+/** Linux on x86-64 has at most 8192 processors. */
+const MAX_CPU = 8191n;
 
 const RESULTS: Readonly<Record<ReturnType, (call: Call) => RegisterValue | undefined>> = {
   scalar: () => number(ANY),
+  cpuNumber: () => number(unsignedRange(0n, MAX_CPU)),
   void: () => undefined,
   mapValueOrNull: lookedUp,
   sizeOrError: ({ maxSize }) => number(signedRange(-MAX_ERRNO, maxSize)),

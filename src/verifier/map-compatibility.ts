@@ -1,6 +1,7 @@
 /** Which maps a helper may be given. Source: Linux kernel/bpf/verifier.c, check_map_func_compatibility. */
 import type { Prototype } from '../helpers/prototype.ts';
 import type { MapSpec } from '../maps/map-type.ts';
+import { MapFlag } from '../maps/spec-check.ts';
 import { refuse, type Step } from './step.ts';
 
 /** Of the kernel's `enum bpf_map_type`, those that only helpers of their own take, or some of the common ones. */
@@ -27,9 +28,15 @@ const RESTRICTED: Readonly<Record<number, readonly string[]>> = {
   31: [], // user_ringbuf
 };
 
+/** What programs may not do to a map that they may only read. */
+const CHANGING = ['bpf_map_update_elem', 'bpf_map_delete_elem', 'bpf_map_push_elem', 'bpf_map_pop_elem'];
+
 /** @throws {VerifierError} VERIFIER_BAD_ARGUMENT if the helper is not for maps of that type */
 export function checkMapCompatibility(step: Step, { name, maps }: Prototype, map: MapSpec | undefined): void {
   if (map === undefined) return;
+  if ((map.flags & MapFlag.RDONLY_PROG) !== 0 && CHANGING.includes(name)) {
+    throw refuse(step, 'VERIFIER_BAD_ARGUMENT', 'write into map forbidden');
+  }
   const fits = maps === undefined ? (RESTRICTED[map.type]?.includes(name) ?? true) : maps.includes(map.type);
   if (fits) return;
   const reason = `cannot pass map_type ${map.type} into func ${name}#${step.insn.imm}`;

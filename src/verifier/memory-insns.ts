@@ -1,7 +1,7 @@
 /** Instructions that load and store. */
 import type { Operation } from '../insn/form.ts';
 import { load, notMemory, store, type WordAccess } from './memory.ts';
-import { ANY, constantScalar, LOADED } from './scalar.ts';
+import { constantScalar, LOADED } from './scalar.ts';
 import { signExtended } from './scalar-alu.ts';
 import { mapNamed, number, operand, read, refuse, type Step, write } from './step.ts';
 import { Pointer, type RegisterValue, ScalarValue } from './value.ts';
@@ -33,10 +33,9 @@ export function stepAtomic(step: Step, { operator, size, fetch }: Of<'atomic'>):
   }
   checkAtomicAlignment(where);
   const before = load(where);
-  // A pointer that is fetched from a stack is a number then, and what is stored is not known.
-  store({ ...where, mode: 'write' }, number(LOADED[size]));
-  if (fetch)
-    write(step, operator === 'cmpxchg' ? 0 : src, before.kind === 'pointer' ? number(ANY) : number(LOADED[size]));
+  if (fetch) write(step, operator === 'cmpxchg' ? 0 : src, before);
+  // As in the kernel the address is looked at once more: it may have been fetched over.
+  store(access(step, dst, size, 'write'), number(LOADED[size]));
 }
 
 /** A number, a map, an address in a map's only value, or a function. */

@@ -84,11 +84,9 @@ const ROWS: Readonly<Record<Exclude<AluOperator, 'mov'>, Row | undefined>> = {
 /** What `a OPERATOR b` may be. */
 export function compute(operator: Exclude<AluOperator, 'mov'>, width: Width, a: Scalar, b: Scalar): Scalar {
   const row = ROWS[operator];
-  const opaque = width === 64 ? ANY : LOADED[4];
-  if (row === undefined) return opaque;
+  if (row === undefined) return ANY;
   // Shifting by as much as the width, or by what is not known, promises nothing.
-  if (isShift(operator) && b.umax !== b.umin) return opaque;
-  if (isShift(operator) && b.umin >= BigInt(width)) return opaque;
+  if (isShift(operator) && (b.umax !== b.umin || b.umin >= BigInt(width))) return ANY;
   if (width === 32) {
     const bits = tnum.low32(row.bits(tnum.low32(a.bits), tnum.low32(b.bits), 32));
     if (bits.mask === 0n) return constantScalar(bits.value);
@@ -137,6 +135,21 @@ export function truncated(a: Scalar, size: 1 | 2 | 4 | 8): Scalar {
   if (size === 4) return zeroExtended(a);
   const mask = (1n << BigInt(size * 8)) - 1n;
   return a.umax <= mask ? a : compute('and', 64, a, constantScalar(mask));
+}
+
+/** The low `bits` bits in that byte order, with zeros above. */
+export function reordered(a: Scalar, order: 'le' | 'be' | 'swap', bits: 16 | 32 | 64): Scalar {
+  const low = truncated(a, (bits / 8) as 2 | 4 | 8);
+  if (order === 'le') return low;
+  return deduce(
+    facts({ value: reversed(low.bits.value, bits), mask: reversed(low.bits.mask, bits) }, NOTHING, NOTHING),
+  )!;
+}
+
+function reversed(number: bigint, bits: number): bigint {
+  let result = 0n;
+  for (let byte = 0; byte < bits; byte += 8) result = (result << 8n) | ((number >> BigInt(byte)) & 0xffn);
+  return result;
 }
 
 /** The low `bits` bits as a signed number of `width` bits, with zeros above. */

@@ -81,15 +81,11 @@ export function readBytes(frame: Frame, first: number, end: number): void {
   for (let offset = first; offset < end; offset += SLOT_SIZE - byteOf(offset)) frame.stack[slotOf(offset)]?.markRead();
 }
 
-/** True if all those bytes are 0; safety rests on it then. */
+/** True if all those bytes are 0, and no spilled ones. */
 function areZero(frame: Frame, first: number, end: number): boolean {
-  const spilled: RegisterValue[] = [];
   for (let offset = first; offset < end; offset++) {
-    const slot = frame.stack[slotOf(offset)];
-    if (byteKind(slot, byteOf(offset)) !== 'zero') return false;
-    if (slot?.spilled !== undefined) spilled.push(slot.spilled);
+    if (frame.stack[slotOf(offset)]?.bytes[byteOf(offset)] !== 'zero') return false;
   }
-  spilled.forEach(markPrecise);
   return true;
 }
 
