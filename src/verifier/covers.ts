@@ -18,8 +18,8 @@ export type Comparison = 'demanded' | 'within' | 'exact';
 export interface Correspondence {
   readonly mode: Comparison;
   /** Numbers and pointers that are the same in two places of the old state are the same in the new one. */
-  readonly values: Map<object, { readonly value: object; readonly distance: bigint }>;
-  readonly references: Map<number, number>;
+  values: Map<object, { readonly value: object; readonly distance: bigint }> | undefined;
+  references: Map<number, number> | undefined;
   readonly pairs: [RegisterValue, RegisterValue][];
   readonly slots: [StackSlot, StackSlot][];
 }
@@ -36,7 +36,8 @@ export function covers(
   live: (insn: number) => number,
 ): Correspondence | undefined {
   if (old.frames.length !== now.frames.length) return undefined;
-  const found: Correspondence = { mode, values: new Map(), references: new Map(), pairs: [], slots: [] };
+  if (old.references.length !== now.references.length) return undefined;
+  const found: Correspondence = { mode, values: undefined, references: undefined, pairs: [], slots: [] };
   if (!sameReferences(found, old.references, now.references)) return undefined;
   for (let depth = old.frames.length - 1; depth >= 0; depth--) {
     const inner = now.frames[depth + 1];
@@ -121,20 +122,21 @@ const REGIONS: { readonly [K in Region['kind']]: Same<K> } = {
     old.size === now.size &&
     old.writable === now.writable &&
     old.origin === now.origin &&
-    (found.references.get(old.reference) ?? 0) === now.reference,
+    (found.references?.get(old.reference) ?? 0) === now.reference,
 };
 
 /** True if what stands for `old` elsewhere is `now` too, and as much more. */
-function corresponds({ values }: Correspondence, old: object, now: object, distance = 0n): boolean {
-  const known = values.get(old);
-  if (known === undefined) values.set(old, { value: now, distance });
+function corresponds(found: Correspondence, old: object, now: object, distance = 0n): boolean {
+  found.values ??= new Map();
+  const known = found.values.get(old);
+  if (known === undefined) found.values.set(old, { value: now, distance });
   return known === undefined || (known.value === now && known.distance === distance);
 }
 
 function sameReferences(found: Correspondence, old: readonly Reference[], now: readonly Reference[]): boolean {
-  if (old.length !== now.length) return false;
   return old.every(({ id, frame }, place) => {
     const other = now[place]!;
+    found.references ??= new Map();
     found.references.set(id, other.id);
     return frame === other.frame;
   });

@@ -19,7 +19,8 @@ const CONTROL: ReadonlySet<Operation['kind']> = new Set(['jump', 'branch', 'mayG
  * The instructions, with jumps in place of branches that always go one way, and nothing where no path leads. Their places
  * stay the same.
  */
-export function withoutDeadBranches(insns: readonly Insn[], reached: Uint8Array): Insn[] {
+export function withoutDeadBranches(insns: readonly Insn[], reached: Uint8Array): readonly Insn[] {
+  if (!insns.some((insn, index) => isDead(insn, reached[index]!))) return insns;
   return insns.map((insn, index) => {
     const { kind } = operationOf(insn);
     const seen = reached[index]!;
@@ -30,4 +31,10 @@ export function withoutDeadBranches(insns: readonly Insn[], reached: Uint8Array)
     if (isPassed && isTaken) return insn;
     return { opcode: JUMP, dst: 0, src: 0, offset: isTaken ? insn.offset : 0, imm: 0, slot: insn.slot };
   });
+}
+
+const BOTH_WAYS = Reached.YES | Reached.PASSED | Reached.TAKEN;
+
+function isDead(insn: Insn, seen: number): boolean {
+  return seen === 0 || (operationOf(insn).kind === 'branch' && seen !== BOTH_WAYS);
 }

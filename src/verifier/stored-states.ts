@@ -80,12 +80,12 @@ export class StoredStates {
     for (let place = 0; place < stored.length; ) {
       const old = stored[place]!;
       if (old.isOpen) {
-        if (isForced) {
-          if (old.state.passes !== state.passes && this.#isCovered(old, state, 'within')) return 'covered';
-        } else {
-          if (this.#isSame(old.state, state)) return 'repeats itself';
-          if (this.#jumpsSince < 20 && this.#insnsSince < 100) isKept = false;
+        if (isForced && old.state.passes !== state.passes) {
+          if (this.#isCovered(old, state, 'within')) return 'covered';
+        } else if (this.#isSame(old.state, state)) {
+          return 'repeats itself';
         }
+        if (!isForced && this.#jumpsSince < 20 && this.#insnsSince < 100) isKept = false;
       } else if (this.#isCovered(old, state, unsettled[state.insn] === 1 ? 'within' : 'demanded')) {
         return 'covered';
       }

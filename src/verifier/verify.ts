@@ -74,7 +74,7 @@ function prove(
   const frameSizes = search.stackUse.map((bytes) => Math.ceil(bytes / 8) * 8);
   const stackSize = checkStack(program, graph, frameSizes);
   const insns = withoutDeadBranches(program.insns, search.reached);
-  const flow = controlFlow(insns, starts);
+  const flow = insns === program.insns ? flows : controlFlow(insns, starts);
   return {
     ...program,
     insns,
