@@ -3,13 +3,16 @@
  * functions. That they are right when they stay is for uretprobe.test.ts to show.
  */
 import assert from 'node:assert/strict';
+import { constants } from 'node:os';
 import { describe, it } from 'node:test';
 import { openObject, openProcess } from '../../src/index.ts';
 import { codeHashes } from '../support/code-hash.ts';
 import { objectFile } from '../support/objects.ts';
 import { ReturningTarget } from '../support/returning-target.ts';
+import { SteppedTarget } from '../support/stepped-target.ts';
 
 const CYCLES = 15;
+const { SIGURG } = constants.signals;
 
 describe('return probes that come and go', () => {
   for (const [title, program, scenario, functions] of [
@@ -51,4 +54,34 @@ describe('return probes that come and go', () => {
       assert.equal(target.wrong, 0n);
     });
   }
+});
+
+describe('guards of unwinders', () => {
+  it('C9: stay as long as a handler waits on top of our code, and are taken off by who comes next', () => {
+    using stepped = new SteppedTarget();
+    const probe = () => {
+      const object = openObject(objectFile('function-calls'));
+      return { object, link: object.program('on_return').attachUretprobe(stepped.target, 'stepped:frame') };
+    };
+    stepped.start();
+    const first = probe();
+    stepped.runOn();
+    const modules = stepped.target.modules();
+    stepped.handleAt((rip) => !modules.some((module) => module.holdsCode(rip)), SIGURG);
+    first.object[Symbol.dispose]();
+    assert.notDeepEqual(stepped.changedCode(), [], 'the guards stand');
+    const early = openObject(objectFile('function-calls'));
+    assert.throws(() => early.program('on_return').attachUretprobe(stepped.target, 'stepped:frame'), {
+      code: 'ATTACH_SITE_PATCHED',
+    });
+    early[Symbol.dispose]();
+    stepped.releaseHandler();
+    stepped.runOn();
+    const second = probe();
+    stepped.runOn();
+    assert.ok(second.link.hits > 0n);
+    second.object[Symbol.dispose]();
+    assert.deepEqual(stepped.changedCode(), []);
+    assert.equal(stepped.get('wrong'), 0n);
+  });
 });

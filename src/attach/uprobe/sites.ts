@@ -9,6 +9,7 @@ import type { Injection } from '../../inject/injection.ts';
 import { codeMapOf } from '../../process/module-code.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import { AttachError } from '../errors.ts';
+import { takeOffLeft } from './left-sessions.ts';
 import { type ProbePlace, planProbe, requireUntouched, type SitePlace, sitePlaceOf } from './plan.ts';
 import { ReturnSupport } from './return-support.ts';
 import { type SiteProbe, UprobeSite } from './site.ts';
@@ -71,7 +72,7 @@ export class UprobeSites {
         },
       );
     }
-    requireUntouched(this.#injection.process, target, site.place);
+    this.#requireUntouched(target, site.place);
     return { site, absorbed, at, where };
   }
 
@@ -126,6 +127,17 @@ export class UprobeSites {
     home.remove(probe);
     this.#settle(probe, undefined);
     if (!home.isPatched) this.#disown(home);
+  }
+
+  /** A session that ended with a thread in its code may have left the guard of an unwinder there. */
+  #requireUntouched(target: ResolvedFunction, place: SitePlace): void {
+    const { process } = this.#injection;
+    try {
+      requireUntouched(process, target, place);
+    } catch (error) {
+      if (!(error instanceof AttachError) || error.code !== 'ATTACH_SITE_PATCHED' || !takeOffLeft(process)) throw error;
+      requireUntouched(process, target, place);
+    }
   }
 
   #newSite(target: ResolvedFunction, place: SitePlace): UprobeSite {
