@@ -13,6 +13,7 @@ export const PROCESS_ERRORS = {
   PROCESS_WRONG_ARCH: 'only 64-bit x86 programs can be entered',
   PROCESS_PERMISSION: 'the kernel does not let this user trace the process',
   PROCESS_TRACED: 'another program traces the process: only one can',
+  PROCESS_BUSY: 'another controller is at work in the process, and does not come to an end',
   PROCESS_SECCOMP: 'a seccomp filter may kill the process for the system calls that entering it needs',
   PROCESS_STOP_TIMEOUT: 'a thread could not be stopped in time; every other one was let go again',
   PROCESS_MEMORY: 'memory of the process could not be read or written',

@@ -5,6 +5,7 @@
  */
 import { isSysError } from '../sys/errors.ts';
 import { countThreads, readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
+import { lockProcess } from '../sys/process-lock.ts';
 import { detach, interrupt, readEventMessage, resume, seize, TraceOption } from '../sys/ptrace.ts';
 import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
 import { ProcessError } from './errors.ts';
@@ -22,12 +23,16 @@ export class StoppedThreads implements Disposable {
   readonly #threads = new Map<number, StoppedThread | undefined>();
   /** True if they are all that the process has. */
   #isWhole = false;
-  readonly #watch = watchHold();
+  readonly #lock: Disposable;
+  readonly #watch: Disposable;
   #priority: Disposable | undefined;
   #stoppedAt = 0;
   #pause = 0;
 
+  /** @throws {ProcessError} PROCESS_BUSY */
   private constructor(pid: number) {
+    this.#lock = lockOf(pid);
+    this.#watch = watchHold();
     this.#pid = pid;
   }
 
@@ -109,6 +114,7 @@ export class StoppedThreads implements Disposable {
     this.#priority?.[Symbol.dispose]();
     this.#priority = undefined;
     this.#watch[Symbol.dispose]();
+    this.#lock[Symbol.dispose]();
   }
 
   #stop(body: () => void): this {
@@ -250,6 +256,14 @@ function ignoreGone(body: () => void): void {
   } catch (error) {
     if (!isSysError(error, 'SYS_ESRCH')) throw error;
   }
+}
+
+function lockOf(pid: number): Disposable {
+  const lock = lockProcess(pid);
+  if (lock !== undefined) return lock;
+  throw new ProcessError('PROCESS_BUSY', `cannot stop process ${pid}: another remora is at work there`, {
+    fix: 'try again',
+  });
 }
 
 function exited(pid: number): ProcessError {

@@ -164,9 +164,10 @@ export class TargetProcess implements Disposable {
    * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, and as `stopThreads`
    */
   withRemoteCalls<T>(body: (calls: RemoteCalls) => T): T {
-    const place = findStubPlace(this.mappings(), this.memory);
     const held = StoppedThreads.some(this.pid, () => this.isAlive());
     try {
+      // Only now: another controller might have chosen the same place.
+      const place = findStubPlace(this.mappings(), this.memory);
       const thread = held.threads[0]!;
       this.#sleepFilters(thread.tid);
       using calls = new RemoteCalls(thread, this.memory, place);

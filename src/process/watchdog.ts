@@ -34,7 +34,8 @@ const Call = {
 } as const;
 const LAST_DESCRIPTOR = 0xffff_ffffn;
 const SIG_SETMASK = 2;
-const CLONE_VM = 0x100;
+/** Descriptors too: a copy of one, such as a lock's, would keep it open. */
+const CLONE_VM_FILES = 0x100 | 0x400;
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_NAME = 15;
 const SIGKILL = 9;
@@ -85,7 +86,7 @@ function watchdogCode(origin: bigint, memory: bigint): Uint8Array {
   const [child, look, exit] = [a.label(), a.label(), a.label()];
   // It has none of our handlers to run, and nothing but a SIGKILL to obey.
   call(Call.RT_SIGPROCMASK, SIG_SETMASK, address(At.allSignals), address(At.ownSignals), 8);
-  call(Call.CLONE, CLONE_VM, address(MEMORY_SIZE), 0, 0, 0);
+  call(Call.CLONE, CLONE_VM_FILES, address(MEMORY_SIZE), 0, 0, 0);
   a.test(Reg.RAX, Reg.RAX);
   a.jcc('e', child);
   a.push(Reg.RAX);
