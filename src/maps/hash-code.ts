@@ -10,7 +10,7 @@ import type { IrFunction, Value } from '../ir/value.ts';
 import { emitGive, emitTake, linkTo } from './free-list.ts';
 import { Element, GOLDEN, type HashLayout, Header, hashLayout, State, Use } from './hash-layout.ts';
 import { Errno, type MapEmitContext, type MapSpec, UpdateFlag } from './map-type.ts';
-import { copyBytes, foldWords, loadWord } from './words.ts';
+import { copyBytes, foldWords, loadWord, zeroBytes } from './words.ts';
 
 const NEXT_TAG = 1n << 32n;
 
@@ -36,6 +36,12 @@ export function emitHashUpdate(
     () => b.call(map.update, [...map.keyArguments(b, key), map.valueArgument(b, value), flags]),
     'cold',
   );
+}
+
+/** Emits the insertion of a key with a value of zeros; -EEXIST if it is there. For values larger than 8 bytes. */
+export function emitHashInsertZeros(b: Builder, spec: MapSpec, context: MapEmitContext, key: Value): Value {
+  const map = new HashCode(spec, context);
+  return b.call(map.insertZeros, map.keyArguments(b, key));
 }
 
 /** Emits bpf_map_delete_elem. */
@@ -111,6 +117,18 @@ class HashCode {
         });
         b.when(b.compare('eq', flags, UpdateFlag.EXIST), () => restart.leave(b.const(-Errno.ENOENT)), 'cold');
         this.#insert(b, bucket, head, restart, key, value);
+      });
+      b.return(result!);
+    });
+  }
+
+  /** (key) -> 0, -EEXIST or another negative errno */
+  get insertZeros(): IrFunction {
+    return this.#function('insert-zeros', this.#keyParams, (b, key) => {
+      const bucket = this.#bucket(b, key);
+      const [result] = b.loop([], 1, (restart) => {
+        const head = this.#walk(b, bucket, restart, this.#has(b, key), () => restart.leave(b.const(-Errno.EEXIST)));
+        this.#insert(b, bucket, head, restart, key, undefined);
       });
       b.return(result!);
     });
@@ -255,7 +273,14 @@ class HashCode {
   }
 
   /** Puts a new element at the head of the chain, if that is still as it was before the chain was walked. */
-  #insert(b: Builder, bucket: Value, head: Value, restart: Loop, key: readonly Value[], value: Value): void {
+  #insert(
+    b: Builder,
+    bucket: Value,
+    head: Value,
+    restart: Loop,
+    key: readonly Value[],
+    value: Value | undefined,
+  ): void {
     const free = this.#header(b, Header.free);
     const fresh = b.call(this.#take, [free]);
     b.when(
@@ -274,13 +299,21 @@ class HashCode {
     restart.next();
   }
 
-  /** Writes an element nobody else can reach, live and followed by what `following` names. */
-  #fill(b: Builder, element: Value, key: readonly Value[], value: Value, following: Value, state: number): void {
+  /** Writes an element nobody else can reach, live and followed by what `following` names; without a value it gets zeros. */
+  #fill(
+    b: Builder,
+    element: Value,
+    key: readonly Value[],
+    value: Value | undefined,
+    following: Value,
+    state: number,
+  ): void {
     const { keySize, valueSize } = this.#spec;
     const { key: keyOffset } = this.#layout;
     if (this.#keyWords === 0) copyBytes(b, element, keyOffset, key[0]!, 0, keySize);
     else for (const [index, word] of key.entries()) b.store(8, element, keyOffset + 8 * index, word);
-    if (this.#smallValue) b.store(8, element, Element.value, value);
+    if (value === undefined) zeroBytes(b, element, Element.value, valueSize);
+    else if (this.#smallValue) b.store(8, element, Element.value, value);
     else copyBytes(b, element, Element.value, value, 0, valueSize);
     if (this.#layout.use !== undefined) b.store(4, element, this.#layout.use, state);
     b.store(8, element, Element.next, linkTo(b, b.load(8, element, Element.next), b.unary('zext32', following)));

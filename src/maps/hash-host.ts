@@ -71,6 +71,13 @@ export function hashHost(memory: MapMemory, spec: MapSpec): HostMap {
   };
 }
 
+/** Where the value of a key lies, in bytes; undefined if the key is absent. */
+export function hashValueOffset(memory: MapMemory, spec: MapSpec, key: Uint8Array): number | undefined {
+  requireKey(spec, key);
+  const element = new Chains(memory, spec).operate(key, (place) => place.element ?? 0);
+  return element === undefined || element === 0 ? undefined : element + Element.value;
+}
+
 /** Adds a key that is absent; undefined if the bucket changed since, and all is undone. */
 function insert(
   chains: Chains,

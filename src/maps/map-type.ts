@@ -103,6 +103,8 @@ export interface MapType {
   readonly name: string;
   /** Of a per-CPU type, how many values there are for each key; see slots.ts. */
   readonly slots?: number;
+  /** How many slots there are up to the last that holds anything; unless given, slots lie one behind the other. */
+  usedSlots?(memory: MapMemory, spec: MapSpec): number;
   /** Of a type without keys, which has no elements for the other emitters. */
   readonly keyless?: KeylessCode;
   /** @throws {MapError} MAP_BAD_SPEC if the kernel would refuse this spec, MAP_TOO_LARGE */

@@ -5,11 +5,12 @@ import { hash } from './hash.ts';
 import { lruHash } from './lru-hash.ts';
 import type { MapSpec, MapType } from './map-type.ts';
 import { percpuArray } from './percpu-array.ts';
+import { percpuHash } from './percpu-hash.ts';
 import { queue, stack } from './queue.ts';
 
 /** By the kernel's number. */
 export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map(
-  [hash, array, percpuArray, lruHash, queue, stack].map((type) => [type.id, type]),
+  [hash, array, percpuArray, percpuHash, lruHash, queue, stack].map((type) => [type.id, type]),
 );
 
 /** The type of a map definition. @throws {MapError} MAP_UNKNOWN_TYPE */

@@ -40,7 +40,8 @@ export class BpfMap {
     const map = new BpfMap(spec, btf);
     map.#bytes = bytes;
     map.#host = map.#type.host(mapMemory(bytes), spec);
-    const slots = slotsWithContent(bytes, map.#type.slots ?? 1);
+    const { usedSlots } = map.#type;
+    const slots = usedSlots?.(mapMemory(bytes), spec) ?? slotsWithContent(bytes, map.#type.slots ?? 1);
     map.#slotsInUse = () => slots;
     return map;
   }

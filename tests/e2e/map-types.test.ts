@@ -49,6 +49,27 @@ for (const compiler of COMPILERS) {
       });
     });
 
+    it('a per-CPU hash loses nothing that is added plainly', () => {
+      runCrowd('percpu-hash', compiler, (object, hits) => {
+        const counts = valuesOf(object, 'counts');
+        assert.equal(counts.length, 16);
+        assert.equal(
+          counts.reduce((sum, one) => sum + one, 0n),
+          hits,
+        );
+        const tallies = object.map('tallies').entries();
+        assert.equal(tallies.length, THREADS);
+        let calls = 0;
+        for (const { values } of tallies) {
+          for (const tally of values as unknown as { calls: number; same: number }[]) {
+            assert.equal(tally.calls, tally.same);
+            calls += tally.calls;
+          }
+        }
+        assert.equal(BigInt(calls), hits);
+      });
+    });
+
     it('queues and stacks hold what was pushed and not popped', () => {
       runCrowd('queue', compiler, (object, hits) => {
         const [pushed, full, given, taken, empty, odd] = valuesOf(object, 'outcomes');

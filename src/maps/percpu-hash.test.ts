@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { emittedMap } from '../../tests/contract/emitted-map.ts';
+import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
+import { freshMap, keyBytes, mapSpec, valueBytes } from '../../tests/contract/map-operations.ts';
+import { describeMapType } from '../../tests/contract/map-type.contract.ts';
+import { toHex } from '../bytes/hex.ts';
+import { Errno } from './map-type.ts';
+import { percpuHash } from './percpu-hash.ts';
+import { SLOTS } from './slots.ts';
+
+describeMapType({
+  type: percpuHash,
+
+  model({ maxEntries }) {
+    const entries = new Map<string, readonly [Uint8Array, Uint8Array]>();
+    return {
+      lookup: (key) => entries.get(toHex(key))?.[1],
+      update(key, value, flags) {
+        const exists = entries.has(toHex(key));
+        if (flags > 2n) return -Errno.EINVAL;
+        if (exists && flags === 1n) return -Errno.EEXIST;
+        if (!exists && flags === 2n) return -Errno.ENOENT;
+        if (!exists && entries.size === maxEntries) return -Errno.E2BIG;
+        entries.set(toHex(key), [key, value]);
+        return 0;
+      },
+      delete: (key) => (entries.delete(toHex(key)) ? 0 : -Errno.ENOENT),
+      entries: () => entries.values(),
+    };
+  },
+
+  shapes: [
+    [4, 8],
+    [8, 1],
+    [20, 12],
+  ].flatMap(([keySize, valueSize]) =>
+    [1, 5].map((maxEntries) => ({ keySize: keySize!, valueSize: valueSize!, maxEntries })),
+  ),
+
+  story: { keySize: 4, valueSize: 12, maxEntries: 2 },
+  stories: [
+    ['begins empty', 'get 0: nothing, delete 0: ENOENT'],
+    ['finds what was written', 'set 5=7, get 5: 7, set 5=8, get 5: 8, get 6: nothing'],
+    ['forgets what was deleted', 'set 5=7, delete 5, get 5: nothing, delete 5: ENOENT'],
+    ['gives EEXIST to NOEXIST on a key it has', 'set 5=7 NOEXIST, set 5=8 NOEXIST: EEXIST, get 5: 7'],
+    ['gives ENOENT to EXIST on a key it has not', 'set 5=7 EXIST: ENOENT, set 5=7, set 5=8 EXIST, get 5: 8'],
+    ['gives EINVAL to flags it does not know', 'set 1=1 3: EINVAL, set 1=1 LOCK: EINVAL'],
+    ['gives E2BIG to one key too many', 'set 1=1, set 2=2, set 3=3: E2BIG, set 1=4, delete 1, set 3=3, get 3: 3'],
+  ],
+
+  refusals: [
+    ['key size 0', { keySize: 0 }, 'MAP_BAD_SPEC'],
+    ['no entries', { maxEntries: 0 }, 'MAP_BAD_SPEC'],
+    ['a value larger than the kernel has per CPU', { valueSize: 32769 }, 'MAP_BAD_SPEC'],
+    ['mmap, which it has not', { flags: 0x400 }, 'MAP_BAD_SPEC'],
+    ['more than a map may take', { maxEntries: 1_000_000 }, 'MAP_TOO_LARGE'],
+  ],
+});
+
+describe('percpu_hash map: slots', () => {
+  const spec = mapSpec(percpuHash, { keySize: 8, valueSize: 12, maxEntries: 1 });
+  const [first, second] = [1, 2].map((key) => keyBytes(spec, key)) as [Uint8Array, Uint8Array];
+  const nothing = new Uint8Array(12);
+
+  it('are apart, up to the last, and a program has its own', () => {
+    const memory = freshMap(percpuHash, spec);
+    const host = percpuHash.host(memory, spec);
+    for (let slot = 0; slot < SLOTS; slot++) assert.equal(host.update(first, valueBytes(spec, slot), 0n, slot), 0);
+    const program = emittedMap(percpuHash, spec, memory, undefined, 5);
+    assert.equal(program.update(first, valueBytes(spec, 9), 0n), 0);
+    for (let slot = 0; slot < SLOTS; slot++) {
+      assert.deepEqual(host.lookup(first, slot), valueBytes(spec, slot === 5 ? 9 : slot));
+    }
+    assert.deepEqual(program.lookup(first), valueBytes(spec, 9));
+    assert.equal(percpuHash.usedSlots!(memory, spec), SLOTS);
+    assert.throws(() => host.lookup(first, SLOTS), RangeError);
+  });
+
+  it('of a new key are zeros but the one that was written, whatever the element held before', () => {
+    const memory = freshMap(percpuHash, spec);
+    const host = percpuHash.host(memory, spec);
+    const program = emittedMap(percpuHash, spec, memory, undefined, 5);
+    for (let slot = 0; slot < SLOTS; slot++) host.update(first, valueBytes(spec, 77), 0n, slot);
+    assert.equal(host.delete(first), 0);
+    assert.equal(program.update(second, valueBytes(spec, 1), 1n), 0);
+    for (let slot = 0; slot < SLOTS; slot++) {
+      assert.deepEqual(host.lookup(second, slot), slot === 5 ? valueBytes(spec, 1) : nothing);
+    }
+    assert.equal(percpuHash.usedSlots!(memory, spec), 6);
+  });
+});
+
+describeConcurrency(percpuHash, [['own', 256, { keySize: 8, valueSize: 8, maxEntries: 300 }]]);
