@@ -34,8 +34,7 @@ const Call = {
 } as const;
 const LAST_DESCRIPTOR = 0xffff_ffffn;
 const SIG_SETMASK = 2;
-/** Descriptors too: a copy of one, such as a lock's, would keep it open. */
-const CLONE_VM_FILES = 0x100 | 0x400;
+const CLONE_VM = 0x100;
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_NAME = 15;
 const SIGKILL = 9;
@@ -86,7 +85,7 @@ function watchdogCode(origin: bigint, memory: bigint): Uint8Array {
   const [child, look, exit] = [a.label(), a.label(), a.label()];
   // It has none of our handlers to run, and nothing but a SIGKILL to obey.
   call(Call.RT_SIGPROCMASK, SIG_SETMASK, address(At.allSignals), address(At.ownSignals), 8);
-  call(Call.CLONE, CLONE_VM_FILES, address(MEMORY_SIZE), 0, 0, 0);
+  call(Call.CLONE, CLONE_VM, address(MEMORY_SIZE), 0, 0, 0);
   a.test(Reg.RAX, Reg.RAX);
   a.jcc('e', child);
   a.push(Reg.RAX);
@@ -97,7 +96,7 @@ function watchdogCode(origin: bigint, memory: bigint): Uint8Array {
   a.bind(child);
   call(Call.PRCTL, PR_SET_PDEATHSIG, SIGKILL);
   call(Call.PRCTL, PR_SET_NAME, address(At.name));
-  // What we close is to be closed: whoever reads the other end of a pipe of ours waits for that. Its table is its own.
+  // What we close is to be closed: locks, and pipes whose other end waits for that. Its table of descriptors is its own.
   call(Call.CLOSE_RANGE, 0, LAST_DESCRIPTOR, 0);
   // Who stops our group is not to stop it.
   call(Call.SETPGID, 0, 0);
