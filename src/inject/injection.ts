@@ -283,19 +283,10 @@ export class Injection implements Disposable {
       noteDone?.();
     } catch (error) {
       // A target that is gone needs nothing undone, nor does what somebody else has just put back.
-      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOriginal(patch)))) {
-        this.#undoRest(patches);
-        throw error;
-      }
+      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOriginal(patch)))) throw error;
     }
     for (const { address } of undone) this.#sites.delete(address);
     for (const patch of made) this.#sites.set(patch.address, patch);
-  }
-
-  /** A place that somebody else has changed keeps no other from being put back. */
-  #undoRest(patches: readonly SitePatch[]): void {
-    const rest = patches.filter((patch) => isUndo(patch) && this.#isAsWeLeftIt(patch));
-    if (rest.length > 0 && rest.length < patches.length) this.#apply(rest);
   }
 
   #isOriginal({ address, original }: SitePatch): boolean {
