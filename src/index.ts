@@ -91,7 +91,7 @@ export { readObject, surveyObject } from './object/read-object.ts';
 export type { LinkedProgram, ObjectSpec, ObjectSurvey, Reference, SourceLine, UnlinkedProgram } from './object/spec.ts';
 export { type AttachFacts, readAttachFacts } from './process/attach-facts.ts';
 export { findInstalledLibrary } from './process/installed-library.ts';
-export { type ExitStatus, LaunchedProcess } from './process/launch.ts';
+export { type SpawnedProcess, type SpawnOptions, spawnProcess } from './process/spawn.ts';
 export { openProcess, type TargetProcess } from './process/target-process.ts';
 export { AttachContext, type AttachContextOptions } from './runtime/attach-context.ts';
 export { checkBareProgram, compileBare, interpretBare } from './runtime/bare-run.ts';
@@ -107,5 +107,6 @@ export {
   type SessionState,
 } from './runtime/process-sessions.ts';
 export type { AttachSetup } from './runtime/session.ts';
+export type { ProcessEnd } from './sys/child-end.ts';
 export { ExecutableMemory } from './sys/executable-memory.ts';
 export { readKernel } from './sys/kernel.ts';

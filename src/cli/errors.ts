@@ -8,7 +8,6 @@ export const CLI_ERRORS = {
   CLI_BAD_FILE: 'a file named on the command line cannot be read or made',
   CLI_WRITE_FAILED: 'data could not be written where it should go',
   CLI_NO_PROGRAM: 'the object has no program of this name',
-  CLI_NO_COMMAND: 'the program to be started is not there, or is none',
   CLI_NO_SESSION: 'no session, or no map of one, has this name',
   CLI_NO_PERMISSION: 'nothing but the processes one starts oneself may be attached to',
   CLI_NOT_YET: 'this version cannot do that yet',

@@ -72,7 +72,8 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   const { links, pauseUs } = object.attachAll(target, options.attach);
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
   report.attached(pid, links, pauseUs);
-  await watch({ object, target, links, report, output }, ended.signal);
+  const lasts = (): boolean => !target.isGone() && !object.isDetachedByOthers;
+  await watch({ object, target, links, report, output, lasts }, ended.signal);
 }
 
 /**

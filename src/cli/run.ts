@@ -1,10 +1,8 @@
 /** `remora run`: starts a program with probes in place before anything of it has run, and passes on how it ends. */
-import { accessSync, constants, statSync, writeSync } from 'node:fs';
-import { constants as os } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { Command } from 'commander';
-import type { ExitStatus, LaunchedProcess, Permission } from '../index.ts';
+import type { Permission, ProcessEnd } from '../index.ts';
 import { CliError } from './errors.ts';
 import { readFile } from './input.ts';
 import { JsonReport } from './json-report.ts';
@@ -25,11 +23,15 @@ interface RunOptions {
   readonly color: boolean;
 }
 
-/** How often it is looked whether the program has ended, in milliseconds. */
-const LOOK_MS = 5;
 /** Sent to us alone as a rule, and meant for the program. A terminal sends SIGINT and its kin to both. */
 const PASSED_ON = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
 const LEFT_TO_IT = ['SIGINT', 'SIGQUIT'] as const;
+/** That end a process without a core file: of us there should be none. */
+const ENDS_QUIETLY: ReadonlySet<number> = new Set(
+  (['SIGHUP', 'SIGINT', 'SIGKILL', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGALRM'] as const).map(
+    (name) => constants.signals[name],
+  ),
+);
 
 export function runCommand(): Command {
   return new Command('run')
@@ -50,86 +52,64 @@ export function runCommand(): Command {
     .action(run);
 }
 
-async function run(file: string, command: readonly string[], options: RunOptions): Promise<void> {
-  const { LaunchedProcess, openObject, openProcess } = await import('../index.ts');
+async function run(file: string, words: readonly string[], options: RunOptions, { parent }: Command): Promise<void> {
+  const [command, ...args] = words;
+  // `run -- CMD ARGS`: what follows is all of the command, and no object.
+  const line = (parent as Command & { readonly rawArgs: readonly string[] }).rawArgs;
+  if (line.includes('--') && words.length !== line.length - line.indexOf('--') - 1) {
+    throw new CliError('CLI_BAD_USAGE', 'cannot run: there is no object, wanted remora run FILE.bpf.o -- CMD ARGS');
+  }
+  const { openObject, spawnProcess } = await import('../index.ts');
   // The program has the same stderr: a stream of ours would change how writing there works.
-  const note = (line: string): void => {
+  const note = (text: string): void => {
     if (options.quiet) return;
     try {
-      writeSync(2, `${line}\n`);
+      writeSync(2, `${text}\n`);
     } catch {
       // Nobody reads it.
     }
   };
   const object = openObject(readFile(file), { allow: options.allow ?? [] });
-  const path = findProgram(command[0]!);
-  // Written at the end, when the program is done with standard output.
-  const output = options.o === undefined ? undefined : Output.to(options.o);
-  let status: ExitStatus;
+  // Before the program starts: that puts back what streams of ours change.
+  const output = Output.to(options.o);
+  const report = options.json
+    ? new JsonReport(output)
+    : new TextReport({
+        output,
+        palette: paletteFor(output, options),
+        note,
+        outlook: `${command} begins`,
+        detail: options.verbose ? 'full' : 'usual',
+      });
+
+  let end: ProcessEnd;
   {
-    using launched = LaunchedProcess.start(path, command, process.env);
-    using target = openProcess(launched.pid);
+    using spawned = spawnProcess(command!, args);
     using attached = object;
-    const { links, pauseUs } = attached.attachAll(target, options.attach);
-    const ended = new AbortController();
-    for (const signal of PASSED_ON) process.on(signal, () => pass(launched, signal));
+    const { pid, target } = spawned;
+    for (const signal of PASSED_ON) process.on(signal, () => spawned.signal(signal));
     for (const signal of LEFT_TO_IT) process.on(signal, () => {});
-    launched.run();
-    const exit = awaitExit(launched).finally(() => ended.abort());
-    // Standard output is the program's until it has ended.
-    if (output === undefined) await exit;
-    const to = output ?? Output.to(undefined);
-    const palette = paletteFor(to, options);
-    const report = options.json
-      ? new JsonReport(to)
-      : new TextReport({ output: to, palette, note, detail: options.verbose ? 'full' : 'usual' });
-    report.attached(launched.pid, links, pauseUs);
-    await watch({ object: attached, target, links, report, output: to }, ended.signal);
-    status = await exit;
+    const { links, pauseUs } = attached.attachAll(target, options.attach);
+    report.attached(pid, links, pauseUs);
+    const ended = new AbortController();
+    const look = (): void => {
+      if (spawned.end() !== undefined) ended.abort();
+    };
+    process.on('SIGCHLD', look);
+    spawned.run();
+    // An exec takes the probes away and no more: what they saw is told at the end.
+    const lasts = (): boolean => spawned.end() === undefined;
+    await watch({ object: attached, target, links, report, output, lasts }, ended.signal);
+    process.off('SIGCHLD', look);
+    end = spawned.end()!;
   }
-  endLike(status);
-}
-
-async function awaitExit(launched: LaunchedProcess): Promise<ExitStatus> {
-  for (;;) {
-    const status = launched.takeExit();
-    if (status !== undefined) return status;
-    await sleep(LOOK_MS);
-  }
-}
-
-function pass({ pid }: LaunchedProcess, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // It has just ended.
-  }
+  endLike(end);
 }
 
 /** Ends this process as the program did. */
-function endLike(status: ExitStatus): void {
-  for (const signal of [...PASSED_ON, ...LEFT_TO_IT]) process.removeAllListeners(signal);
-  if ('code' in status) {
-    process.exitCode = status.code;
-    return;
-  }
+function endLike({ code, signal }: ProcessEnd): void {
+  for (const name of [...PASSED_ON, ...LEFT_TO_IT]) process.removeAllListeners(name);
   // Where the signal does not end us, the number that shells give such an end.
-  process.exitCode = 128 + status.signal;
-  if (status.signal !== os.signals.SIGPIPE) process.kill(process.pid, status.signal);
-}
-
-/** As execvp(3) looks for it. @throws {CliError} CLI_NO_COMMAND */
-function findProgram(name: string): string {
-  const candidates = name.includes('/')
-    ? [name]
-    : (process.env.PATH ?? '/bin:/usr/bin').split(':').map((dir) => join(dir, name));
-  for (const path of candidates) {
-    try {
-      accessSync(path, constants.X_OK);
-      if (statSync(path).isFile()) return path;
-    } catch {
-      // The next one.
-    }
-  }
-  throw new CliError('CLI_NO_COMMAND', `cannot start ${name}: there is no such program`);
+  process.exitCode = code ?? 128 + signal!;
+  if (signal !== undefined && ENDS_QUIETLY.has(signal)) process.kill(process.pid, signal);
 }

@@ -9,6 +9,8 @@ export interface TextReportOptions {
   readonly palette: Palette;
   /** Gets a line about the session. */
   readonly note: (line: string) => void;
+  /** What comes of the session; 'Ctrl-C ends' if not given. */
+  readonly outlook?: string;
   /** More columns, and the entries of arrays that are all zero. */
   readonly detail: 'usual' | 'full';
 }
@@ -21,8 +23,8 @@ export class TextReport implements LoadReport {
   }
 
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
-    const { note, detail } = this.#options;
-    note(`attached ${count(links.length, 'program')} to ${pid}, which paused for ${duration(pauseUs)}; Ctrl-C ends`);
+    const { note, outlook = 'Ctrl-C ends', detail } = this.#options;
+    note(`attached ${count(links.length, 'program')} to ${pid}, which paused for ${duration(pauseUs)}; ${outlook}`);
     const rows = links.map(({ program, target, method, kind, address, addresses }) =>
       detail === 'usual'
         ? [printable(program), printable(target), methodAt(method, addresses)]

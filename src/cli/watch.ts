@@ -14,11 +14,16 @@ export interface Watched {
   readonly links: readonly BpfLink[];
   readonly report: LoadReport;
   readonly output: Output;
+  /** False once there is nothing to wait for any more. */
+  readonly lasts: () => boolean;
 }
 
 /** Returns once everything is told. @throws what detaching throws, and writing */
-export async function watch({ object, target, links, report, output }: Watched, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted && !target.isGone() && !object.isDetachedByOthers) {
+export async function watch(
+  { object, target, links, report, output, lasts }: Watched,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted && lasts()) {
     await sleep(POLL_INTERVAL, undefined, { signal }).catch(() => {});
     // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
     if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);

@@ -5,14 +5,15 @@
 import { cString } from '../bytes/c-string.ts';
 import { struct, viewOf } from '../bytes/struct.ts';
 import { ElfError } from './errors.ts';
-import { Rela, type Relocation, readRelocations, X64Relocation } from './relocations.ts';
+import { Rela, type Relocation, readRelocations } from './relocations.ts';
 import { type Segment, SegmentType, vaddrToFileOffset } from './segments.ts';
 import { Sym, SymbolTable } from './symbols.ts';
 import { slice } from './table.ts';
 
 const Dyn = struct('Elf64_Dyn', 16, { tag: 'u64', value: 'u64' });
 
-const Tag = {
+/** d_tag values we meet. */
+export const DynamicTag = {
   NULL: 0n,
   PLTRELSZ: 2n,
   HASH: 4n,
@@ -35,16 +36,13 @@ const Tag = {
 export interface Dynamic {
   /** DT_SONAME. */
   readonly soname: string | undefined;
+  /** What the entry of a tag holds: an address before relocation, or a size. */
+  value(tag: bigint): bigint | undefined;
   /** The dynamic symbols; undefined if the file has none or does not say how many. @throws {ElfError} ELF_TRUNCATED */
   symbols(): SymbolTable | undefined;
   /** The relocations the loader applies: data first, then PLT slots. @throws {ElfError} ELF_TRUNCATED */
   relocations(): Iterable<Relocation>;
-  /** Addresses of the functions that are run before anything else of the module is. @throws {ElfError} ELF_TRUNCATED */
-  initializers(): readonly bigint[];
 }
-
-/** More constructors than any program has. */
-const MAX_INITIALIZERS = 65_536;
 
 /**
  * Reads PT_DYNAMIC; undefined if the file has none.
@@ -67,50 +65,33 @@ export function readDynamic(file: Uint8Array, segments: readonly Segment[]): Dyn
     return slice(file, offset, size === undefined ? file.length - offset : Number(size), what);
   };
 
-  const strings = table(Tag.STRTAB, 'dynamic strings', entries.get(Tag.STRSZ));
-  const sonameAt = entries.get(Tag.SONAME);
-  function* relocations(): Generator<Relocation> {
-    for (const [start, size] of [
-      [Tag.RELA, Tag.RELASZ],
-      [Tag.JMPREL, Tag.PLTRELSZ],
-    ] as const) {
-      const bytes = table(start, 'dynamic relocations', entries.get(size) ?? 0n);
-      if (bytes !== undefined) yield* readRelocations(bytes, Rela);
-    }
-  }
+  const strings = table(DynamicTag.STRTAB, 'dynamic strings', entries.get(DynamicTag.STRSZ));
+  const sonameAt = entries.get(DynamicTag.SONAME);
   return {
     soname: sonameAt === undefined || strings === undefined ? undefined : readSoname(strings, Number(sonameAt)),
+    value: (tag) => entries.get(tag),
     symbols() {
-      const rows = table(Tag.SYMTAB, 'dynamic symbols');
-      const count = symbolCount(table(Tag.HASH, 'the symbol hash table'), table(Tag.GNU_HASH, 'the GNU hash table'));
+      const rows = table(DynamicTag.SYMTAB, 'dynamic symbols');
+      const count = symbolCount(
+        table(DynamicTag.HASH, 'the symbol hash table'),
+        table(DynamicTag.GNU_HASH, 'the GNU hash table'),
+      );
       if (rows === undefined || strings === undefined || count === undefined) return undefined;
-      const versions = table(Tag.VERSYM, 'symbol versions');
+      const versions = table(DynamicTag.VERSYM, 'symbol versions');
       return new SymbolTable(
         slice(rows, 0, count * Sym.size, 'dynamic symbols'),
         strings,
         versions?.subarray(0, count * 2),
       );
     },
-    relocations,
-    initializers() {
-      const addends = new Map<bigint, bigint>();
-      for (const { offset, type, addend } of relocations()) {
-        if (type === X64Relocation.RELATIVE) addends.set(offset, addend ?? 0n);
-      }
-      const functions: bigint[] = [entries.get(Tag.INIT) ?? 0n];
+    *relocations() {
       for (const [start, size] of [
-        [Tag.PREINIT_ARRAY, Tag.PREINIT_ARRAYSZ],
-        [Tag.INIT_ARRAY, Tag.INIT_ARRAYSZ],
+        [DynamicTag.RELA, DynamicTag.RELASZ],
+        [DynamicTag.JMPREL, DynamicTag.PLTRELSZ],
       ] as const) {
-        const count = Math.min(MAX_INITIALIZERS, Number((entries.get(size) ?? 0n) / 8n));
-        const bytes = count === 0 ? undefined : table(start, 'the array of initializers', BigInt(8 * count));
-        for (let n = 0; bytes !== undefined && n < count; n++) {
-          // Where no relocation says it, or only a packed one, it stands there.
-          const slot = entries.get(start)! + BigInt(8 * n);
-          functions.push(addends.get(slot) ?? viewOf(bytes).getBigUint64(8 * n, true));
-        }
+        const bytes = table(start, 'dynamic relocations', entries.get(size) ?? 0n);
+        if (bytes !== undefined) yield* readRelocations(bytes, Rela);
       }
-      return functions.filter((address) => address !== 0n);
     },
   };
 }
@@ -119,7 +100,7 @@ function readEntries(bytes: Uint8Array): ReadonlyMap<bigint, bigint> {
   const entries = new Map<bigint, bigint>();
   for (let at = 0; at + Dyn.size <= bytes.length; at += Dyn.size) {
     const { tag, value } = Dyn.read(bytes, at);
-    if (tag === Tag.NULL) break;
+    if (tag === DynamicTag.NULL) break;
     entries.set(tag, value);
   }
   return entries;

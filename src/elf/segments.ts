@@ -13,7 +13,8 @@ export const SegmentType = { LOAD: 1, DYNAMIC: 2, INTERP: 3, NOTE: 4, TLS: 7, EH
 /** p_flags bits. */
 export const SegmentFlag = { EXEC: 1, WRITE: 2, READ: 4 } as const;
 
-const Phdr = struct('Elf64_Phdr', 56, {
+/** struct Elf64_Phdr. */
+export const Phdr = struct('Elf64_Phdr', 56, {
   type: 'u32',
   flags: 'u32',
   offset: 'u64',

@@ -6,7 +6,7 @@ export const PROCESS_ERRORS = {
   PROCESS_NOT_FOUND: 'there is no process of that number',
   PROCESS_NOT_A_PROCESS: 'the number belongs to a thread of a process, or can belong to neither',
   PROCESS_SELF: 'a process cannot enter itself',
-  PROCESS_NOT_STARTED: 'the program could not be started',
+  PROCESS_NOT_STARTED: 'the program is not there, cannot be executed, or ended before it began',
   PROCESS_EXITED: 'the process has ended, or is a zombie',
   PROCESS_EXECED: 'the process replaced its program while it was being entered',
   PROCESS_KERNEL_THREAD: 'kernel threads have no memory of their own',

@@ -8,16 +8,24 @@ import { SysError } from './errors.ts';
 
 type Koffi = typeof import('koffi').default;
 
-/** What a call may be given: a number for any integer type, bytes or an address for a pointer. */
-export type Argument = number | bigint | string | ArrayBufferView | null;
+/** What a call may be given: a number for any integer type, bytes or an address for a pointer, texts that end in null for a vector of them. */
+export type Argument = number | bigint | string | ArrayBufferView | readonly (string | null)[] | null;
 
 /** Result and parameter types, as the manual pages have them. */
 const SIGNATURES = {
   dlsym: ['int64', ['void *', 'str']],
   fcntl: ['int', ['int', 'int', 'int']],
+  memfd_create: ['int', ['str', 'uint']],
   mmap: ['int64', ['uint64', 'size_t', 'int', 'int', 'int', 'int64']],
   munmap: ['int', ['uint64', 'size_t']],
   poll: ['int', ['void *', 'ulong', 'int']],
+  posix_spawn: ['int', ['void *', 'str', 'void *', 'void *', 'const char **', 'const char **']],
+  posix_spawn_file_actions_adddup2: ['int', ['void *', 'int', 'int']],
+  posix_spawn_file_actions_destroy: ['int', ['void *']],
+  posix_spawn_file_actions_init: ['int', ['void *']],
+  posix_spawnattr_init: ['int', ['void *']],
+  posix_spawnattr_setflags: ['int', ['void *', 'int16']],
+  posix_spawnattr_setsigdefault: ['int', ['void *', 'void *']],
   pread: ['int64', ['int', 'void *', 'size_t', 'int64']],
   ptrace: ['int64', ['int64', 'int', 'uint64', 'void *']],
   pwrite: ['int64', ['int', 'void *', 'size_t', 'int64']],
@@ -28,6 +36,7 @@ const SIGNATURES = {
   timer_create: ['int', ['int', 'void *', 'void *']],
   timer_settime: ['int', ['uint64', 'int', 'void *', 'void *']],
   usleep: ['int', ['uint']],
+  waitid: ['int', ['int', 'uint', 'void *', 'int']],
   waitpid: ['int', ['int', 'void *', 'int']],
 } as const satisfies Record<string, readonly [string, readonly string[]]>;
 

@@ -42,6 +42,7 @@ export type Registers = ReturnType<typeof UserRegs.read>;
 
 const REQUESTS = {
   PTRACE_CONT: 7,
+  PTRACE_SINGLESTEP: 9,
   PTRACE_GETREGS: 12,
   PTRACE_SETREGS: 13,
   PTRACE_DETACH: 17,
@@ -78,6 +79,11 @@ export function interrupt(tid: number): void {
 /** Lets a stopped thread run, delivering `signal` unless 0. @throws {SysError} SYS_ESRCH */
 export function resume(tid: number, signal: number): void {
   request('PTRACE_CONT', tid, signal);
+}
+
+/** Lets a stopped thread execute one instruction, delivering `signal` unless 0. @throws {SysError} SYS_ESRCH */
+export function step(tid: number, signal: number): void {
+  request('PTRACE_SINGLESTEP', tid, signal);
 }
 
 /** Ends tracing of a stopped thread, delivering `signal` unless 0. @throws {SysError} SYS_ESRCH */

@@ -1,5 +1,6 @@
 /** waitpid(2) for traced threads: always by thread id, never -1, since libuv waits for children of its own. */
 import { constants } from 'node:os';
+import { noteEnd } from './child-end.ts';
 import { SysError } from './errors.ts';
 import { tryLibc } from './libc.ts';
 
@@ -44,7 +45,9 @@ function waitFor(tid: number, options: number): WaitEvent | undefined {
   const result = tryLibc('waitpid', tid, status, options);
   if (result === 0 || result === -EINTR) return undefined;
   if (result < 0) throw new SysError(`waitpid(${tid})`, -result);
-  return decodeStatus(status[0]!);
+  const event = decodeStatus(status[0]!);
+  if (event.kind === 'ended') noteEnd(tid, status[0]!);
+  return event;
 }
 
 /** Reads a wait status; ptrace(2) describes its bits. */

@@ -11,6 +11,7 @@ import { ROOT } from '../support/root.ts';
 import { compileTarget } from '../support/targets.ts';
 
 const COUNT = join(ROOT, 'tests/objects/clang-19/count.bpf.o');
+const PRINTS = join(ROOT, 'tests/objects/clang-19/programs.bpf.o');
 
 describe('remora run', { skip: CANNOT_TRACE }, () => {
   let folder: string;
@@ -86,6 +87,52 @@ describe('remora run', { skip: CANNOT_TRACE }, () => {
     const { stdout, stderr } = run('libc.so.6:read', command);
     assert.equal(stderr, '');
     assert.equal(stdout, alone.stdout);
+  });
+
+  it('gives its program the signals that it has without us', () => {
+    const command = ['grep', '^Sig[BI]', '/proc/self/status'];
+    const alone = spawnSync(command[0]!, command.slice(1), { encoding: 'utf8' });
+    assert.equal(run('libc.so.6:read', command).stdout, alone.stdout);
+  });
+
+  it('counts in programs that people use, which work as without us', () => {
+    const repository = mkdtempSync(join(folder, 'repository-'));
+    const commands: readonly (readonly string[])[] = [
+      ['git', 'init', '--quiet', repository],
+      ['git', '-C', repository, 'status', '--short', '--branch'],
+      ['python3', '-S', '-c', 'import json; print(json.dumps([1, 2]))'],
+      [process.execPath, '-p', 'process.argv.length + Buffer.from("abc").toString("hex")', 'x'],
+      ['sh', '-c', 'seq 1 2000 | grep 7 | sort -r | tail -n 1; exit 5'],
+    ];
+    for (const command of commands) {
+      const { hits, ...ran } = run('libc.so.6:malloc', command);
+      const { status, signal, stdout, stderr } = spawnSync(command[0]!, command.slice(1), { encoding: 'utf8' });
+      assert.deepEqual(ran, { status, signal, stdout, stderr });
+      assert.ok(hits !== undefined && hits > 0, `${command}: ${hits}`);
+    }
+  });
+
+  it('is in place before the first instruction of a program', () => {
+    for (const flags of [['-static'], ['-static-pie'], []]) {
+      const program = compileTarget('early', flags);
+      assert.equal(run(`${program}:_start`, [program]).hits, 1, flags.join());
+    }
+  });
+
+  it('shows what is printed while the program runs, and lets it write to pipes as without us', async () => {
+    const script = 'import os, sys; print("blocking" if os.get_blocking(1) else "not"); sys.stdin.read()';
+    const running = new RunningRemora(['run', PRINTS, '-q', '--', 'python3', '-u', '-c', script]);
+    await running.says(/^realloc\(.*^blocking$/ms);
+    running.child.stdin.end();
+    assert.equal((await running.end()).code, 0);
+  });
+
+  it('wants an object', async () => {
+    for (const args of [[], ['--', 'true'], ['--', 'ls', '-l'], [COUNT]]) {
+      const { code, stderr } = await remora(['run', ...args]);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /missing required argument|there is no object/);
+    }
   });
 
   it('starts scripts, and programs of the path', () => {
