@@ -125,7 +125,8 @@ function parsePre(text: string): { type: ProgramKind['name']; prologue: string[]
     } else if (kind === 'any') {
       loaded.push(`ldxdw ${register}, [r1+8]`);
     } else if (kind === 'value' || kind === 'value-or-null') {
-      called.push('stdw [r10-8], 0', 'mov r2, r10', 'add r2, -8', `map r1, ${rest}`, 'call 1');
+      // A key that nobody knows: an array has every slot that a known one names.
+      called.push('call 7', 'stxdw [r10-8], r0', 'mov r2, r10', 'add r2, -8', `map r1, ${rest}`, 'call 1');
       if (kind === 'value') called.push('jeq r0, 0, refuted');
       if (register !== 'r0') called.push(`mov ${register}, r0`);
     } else if (kind === 'reserved') {

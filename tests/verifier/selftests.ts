@@ -24,8 +24,12 @@ interface Row {
   readonly helpers: readonly string[];
 }
 
+/** What takes longer than this is named. */
+const SLOW_MS = 1000;
+
 interface Outcome extends OurVerdict {
   readonly row: Row;
+  readonly ms: number;
 }
 
 const { values, positionals } = parseArgs({
@@ -57,7 +61,8 @@ function surveyOf(name: string): ObjectSurvey {
 }
 
 function judge({ programs, unlinked, maps, btf }: ObjectSurvey, row: Row): Outcome {
-  const refused = (message: string): Outcome => ({ row, accepted: false, message, slot: undefined, processed: 0 });
+  const begun = performance.now();
+  const refused = (message: string): Outcome => ({ row, accepted: false, message, slot: undefined, processed: 0, ms: 0 });
   const program = programs.find(({ name }) => name === row.prog);
   const error = unlinked.find(({ name }) => name === row.prog)?.error;
   if (program === undefined) {
@@ -65,7 +70,8 @@ function judge({ programs, unlinked, maps, btf }: ObjectSurvey, row: Row): Outco
     return refused(`not linked: ${error?.message ?? 'no such program'}${cause}`);
   }
   try {
-    return { row, ...ourVerdict({ program, maps, btf, type: 'uprobe' }) };
+    const verdict = ourVerdict({ program, maps, btf, type: 'uprobe' });
+    return { row, ...verdict, ms: performance.now() - begun };
   } catch (thrown) {
     return refused(`BUG: ${thrown instanceof Error ? thrown.stack?.split('\n').slice(0, 3).join(' ') : thrown}`);
   }
@@ -77,6 +83,9 @@ function report(): void {
   const refused = wrong.filter((outcome) => !outcome.accepted);
   section('wrongly accepted', accepted, ({ row }) => row.expect_msg.join(' | ') || lastLine(row.kprobe_msg));
   section('wrongly refused', refused, ({ message }) => message);
+  for (const { row, ms, processed } of outcomes.filter((outcome) => outcome.ms > SLOW_MS).sort((a, b) => b.ms - a.ms)) {
+    process.stdout.write(`slow, ${(ms / 1000).toFixed(1)} s, ${processed} instructions: ${row.object}:${row.prog}\n`);
+  }
   const of = (expect: Row['expect']): number => rows.filter((row) => row.expect === expect).length;
   process.stdout.write(
     `${rows.length} programs in ${seconds.toFixed(1)} s: ` +
