@@ -86,6 +86,7 @@ export type { TakenOff } from './inject/take-off.ts';
 export { decode } from './insn/decode.ts';
 export { disassemble } from './insn/disassemble.ts';
 export type { Insn } from './insn/insn.ts';
+export { mapTypeNumber } from './maps/kernel-types.ts';
 export type { MapSpec } from './maps/map-type.ts';
 export { readObject, surveyObject } from './object/read-object.ts';
 export type { LinkedProgram, ObjectSpec, ObjectSurvey, Reference, SourceLine, UnlinkedProgram } from './object/spec.ts';
@@ -108,5 +109,12 @@ export {
 } from './runtime/process-sessions.ts';
 export type { AttachSetup } from './runtime/session.ts';
 export type { ProcessEnd } from './sys/child-end.ts';
+export {
+  type BareMap,
+  type ProgramVerdict,
+  type VerdictOptions,
+  verifyBare,
+  verifyObject,
+} from './runtime/verdicts.ts';
 export { ExecutableMemory } from './sys/executable-memory.ts';
 export { readKernel } from './sys/kernel.ts';

@@ -15,6 +15,7 @@ import { mapsCommand } from './maps.ts';
 import { psCommand } from './ps.ts';
 import { runCommand } from './run.ts';
 import { paletteFor } from './text.ts';
+import { verifyCommand } from './verify.ts';
 import { vmCommand } from './vm.ts';
 
 /** One a command, in the order of the help. What a command needs of the library it imports when it runs. */
@@ -27,6 +28,7 @@ const COMMANDS: readonly (() => Command)[] = [
   listCommand,
   explainCommand,
   disasmCommand,
+  verifyCommand,
   doctorCommand,
   vmCommand,
 ];
@@ -42,6 +44,7 @@ Examples:
   remora ps                                what is attached, from any shell; remora detach --all -p 4242
   remora maps dump counts -p 4242          what a map holds
   remora disasm malloc-count.bpf.o --native
+  remora verify malloc-count.bpf.o -v      is it safe, and what is known at each instruction
 
 Exit codes: 0 ok, 1 run time, 2 usage or syntax, 3 permission, 4 target or symbol not found,
 5 site or feature unsupported, 6 rejected by the verifier.`;

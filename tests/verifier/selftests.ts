@@ -62,7 +62,14 @@ function surveyOf(name: string): ObjectSurvey {
 
 function judge({ programs, unlinked, maps, btf }: ObjectSurvey, row: Row): Outcome {
   const begun = performance.now();
-  const refused = (message: string): Outcome => ({ row, accepted: false, message, slot: undefined, processed: 0, ms: 0 });
+  const refused = (message: string): Outcome => ({
+    row,
+    accepted: false,
+    message,
+    slot: undefined,
+    processed: 0,
+    ms: 0,
+  });
   const program = programs.find(({ name }) => name === row.prog);
   const error = unlinked.find(({ name }) => name === row.prog)?.error;
   if (program === undefined) {
