@@ -45,7 +45,7 @@ export const PROGRAM_KINDS: Readonly<Record<ProgramKind['name'], ProgramKind>> =
     contextTypes: ['bpf_user_pt_regs_t', 'pt_regs', 'user_regs_struct'],
   },
   // Behind the common head of a trace record: PERF_MAX_TRACE_SIZE. The kernel lets nobody write; we the result of a system call.
-  tracepoint: { name: 'tracepoint', context: { first: 8, size: 2048 }, writable: [RESULT], contextTypes: [] },
+  tracepoint: { name: 'tracepoint', context: { first: 8, size: 8192 }, writable: [RESULT], contextTypes: [] },
   // MAX_BPF_FUNC_ARGS words.
   raw_tracepoint: {
     name: 'raw_tracepoint',
