@@ -45,7 +45,7 @@ export class SubjectSource {
 export function compare(seed: number, subject: VerifierSubject, oracle: KernelOracle): Comparison {
   const kernel = oracle.verdict(subject);
   const ours = verdictOrBug(subject);
-  return { seed, subject, ours, kernel, outcome: outcomeOf(ours, kernel) };
+  return { seed, subject, ours, kernel, outcome: outcomeOf(subject, ours, kernel) };
 }
 
 /** The same disagreement in as few instructions as possible. */
@@ -80,10 +80,10 @@ function verdictOrBug(subject: VerifierSubject): OurVerdict {
   }
 }
 
-function outcomeOf(ours: OurVerdict, kernel: KernelVerdict): Comparison['outcome'] {
+function outcomeOf({ program }: VerifierSubject, ours: OurVerdict, kernel: KernelVerdict): Comparison['outcome'] {
   if (ours.message.startsWith(BUG)) return 'bug';
   if (ours.accepted === kernel.accepted) return ours.accepted ? 'accepted' : 'refused';
-  const policy = policyDifference(ours, kernel);
+  const policy = policyDifference(program.insns, ours, kernel);
   if (policy !== undefined) return { policy: policy.name };
   return ours.accepted ? 'unsafe' : 'strict';
 }

@@ -2,10 +2,12 @@
  * Where our verdict differs from the kernel's on purpose, by name: what a privileged user of the kernel may do and a
  * program in somebody's process may not, or the other way round. Anything else that differs is a defect.
  */
+import { operationOf } from '../../src/insn/form.ts';
+import type { Insn } from '../../src/insn/insn.ts';
 import type { KernelVerdict } from '../support/kernel-oracle.ts';
 import type { OurVerdict } from '../support/verifier-subject.ts';
 
-/** One difference. It explains a pair of verdicts if both patterns are found where they are given. */
+/** One difference. It explains a pair of verdicts if all that it gives is found. */
 export interface PolicyDifference {
   readonly name: string;
   readonly why: string;
@@ -13,6 +15,10 @@ export interface PolicyDifference {
   readonly ours?: RegExp;
   /** In the kernel's. */
   readonly kernel?: RegExp;
+  /** An instruction of the program. */
+  readonly insn?: (insn: Insn) => boolean;
+  /** Only where we accept what the kernel refuses, or the reverse. */
+  readonly only?: 'we accept' | 'we refuse';
 }
 
 export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
@@ -26,13 +32,44 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
     why: 'helpers that ours implements may be closed to a program type in the kernel',
     kernel: /program of this type cannot use helper|unknown func/,
   },
+  {
+    name: 'a register compared with itself',
+    why: 'we know how that ends, and take out the code it never comes to; the kernel looks at both ways',
+    only: 'we accept',
+    insn: ({ opcode, dst, src, ...rest }) => {
+      const operation = operationOf({ opcode, dst, src, ...rest });
+      return operation.kind === 'branch' && operation.operand === 'src' && dst === src;
+    },
+  },
+  {
+    name: 'an atomic operation that loads its own address away',
+    why: 'the kernel checks the store with the register that the load has overwritten already; the processor does not',
+    only: 'we accept',
+    insn: ({ opcode, dst, src, ...rest }) => {
+      const operation = operationOf({ opcode, dst, src, ...rest });
+      return operation.kind === 'atomic' && operation.fetch && dst === (operation.operator === 'cmpxchg' ? 0 : src);
+    },
+  },
+  {
+    name: 'stacks of their own',
+    why: 'newer kernels give functions of tracing programs stacks of their own; ours share 512 bytes of a thread',
+    ours: /^combined stack size/,
+    only: 'we refuse',
+  },
 ];
 
 /** The difference in policy that explains two verdicts, if one does. */
-export function policyDifference(ours: OurVerdict, kernel: KernelVerdict): PolicyDifference | undefined {
+export function policyDifference(
+  insns: readonly Insn[],
+  ours: OurVerdict,
+  kernel: KernelVerdict,
+): PolicyDifference | undefined {
+  const direction = ours.accepted ? 'we accept' : 'we refuse';
   return POLICY_DIFFERENCES.find(
     (difference) =>
       (difference.ours === undefined || difference.ours.test(ours.message)) &&
-      (difference.kernel === undefined || difference.kernel.test(kernel.message)),
+      (difference.kernel === undefined || difference.kernel.test(kernel.message)) &&
+      (difference.only === undefined || difference.only === direction) &&
+      (difference.insn === undefined || insns.some(difference.insn)),
   );
 }
