@@ -25,6 +25,8 @@ export interface InterpreterOptions {
   readonly memoryAddress?: bigint;
   /** The frame pointer of the main function. */
   readonly stackAddress?: bigint;
+  /** Sees the registers before each instruction, and how many functions are active besides the main one. */
+  readonly observe?: (insn: number, registers: readonly bigint[], depth: number) => void;
 }
 
 const DEFAULT_STEP_LIMIT = 10_000_000;
@@ -48,6 +50,7 @@ export class Interpreter {
   readonly #stepLimit: number;
   readonly #memoryAddress: bigint;
   readonly #stackAddress: bigint;
+  readonly #observe: InterpreterOptions['observe'];
 
   /** @throws {VmError} VM_BAD_MAP, VM_UNSUPPORTED if an instruction cannot run here */
   constructor(program: LinkedProgram, options: InterpreterOptions = {}) {
@@ -58,6 +61,7 @@ export class Interpreter {
     this.#stepLimit = options.stepLimit ?? DEFAULT_STEP_LIMIT;
     this.#memoryAddress = options.memoryAddress ?? DEFAULT_MEMORY;
     this.#stackAddress = options.stackAddress ?? DEFAULT_STACK;
+    this.#observe = options.observe;
   }
 
   /**
@@ -76,6 +80,7 @@ export class Interpreter {
     try {
       for (let left = this.#stepLimit; index !== END; left--) {
         if (left === 0) throw new VmError('VM_STEP_LIMIT', `it has run ${this.#stepLimit} instructions`);
+        this.#observe?.(index, machine.registers, machine.depth);
         index = this.#steps[index]!(machine);
       }
     } catch (error) {
@@ -119,6 +124,11 @@ class Frames implements Machine {
     this.#callHelper = callHelper;
     this.registers[FRAME_POINTER] = top + FRAME_DISTANCE;
     this.enter(END);
+  }
+
+  /** How many functions are active besides the main one. */
+  get depth(): number {
+    return this.#stack.length - 1;
   }
 
   enter(next: number): void {

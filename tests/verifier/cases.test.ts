@@ -19,7 +19,7 @@ after(() => oracle?.[Symbol.dispose]());
 for (const file of readdirSync(FOLDER).sort()) {
   describe(file, () => {
     if (noOracle !== undefined) {
-      it('is checked against us alone', ({ diagnostic }) => diagnostic(`the kernel takes no programs: ${noOracle}`));
+      it('is checked against us alone', (t) => t.diagnostic(`the kernel takes no programs: ${noOracle}`));
     }
     const names = new Set<string>();
     for (const one of parseCases(readFileSync(join(FOLDER, file), 'utf8'))) {

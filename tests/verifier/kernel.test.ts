@@ -11,10 +11,10 @@ const COUNT = Number(process.env.REMORA_VERIFIER_FUZZ ?? 4000);
 /** Of what the kernel accepts. */
 const WANTED_SHARE = 0.99;
 
-it(`agrees with the kernel on ${COUNT} generated programs`, ({ diagnostic }) => {
+it(`agrees with the kernel on ${COUNT} generated programs`, (t) => {
   const why = whyNoOracle();
   if (why !== undefined) {
-    diagnostic(`not compared: the kernel takes no programs from us: ${why}`);
+    t.diagnostic(`not compared: the kernel takes no programs from us: ${why}`);
     return;
   }
   using oracle = new KernelOracle();
@@ -31,7 +31,7 @@ it(`agrees with the kernel on ${COUNT} generated programs`, ({ diagnostic }) => 
     if (outcome === 'strict') strict++;
     if (outcome === 'unsafe' || outcome === 'bug') wrong.push(`seed ${seed}: ${kindOf(comparison)}`);
   }
-  diagnostic(`both accept ${accepted}; we refuse ${strict} that the kernel accepts`);
+  t.diagnostic(`both accept ${accepted}; we refuse ${strict} that the kernel accepts`);
   assert.deepEqual(wrong, []);
   assert.ok(accepted > COUNT / 4, `enough programs are accepted: ${accepted}`);
   assert.ok(
