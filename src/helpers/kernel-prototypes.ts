@@ -21,7 +21,7 @@ type Row = readonly [
 ];
 
 const ROWS: readonly Row[] = [
-  [12, 'bpf_tail_call', ['context', 'map', 'scalar'], 'scalar', { maps: [PROG_ARRAY], leaves: true }],
+  [12, 'bpf_tail_call', ['context', 'map', 'scalar'], 'void', { maps: [PROG_ARRAY], leaves: true }],
   [15, 'bpf_get_current_uid_gid', [], 'scalar'],
   [22, 'bpf_perf_event_read', ['map', 'scalar'], 'scalar', { maps: [PERF_EVENT_ARRAY] }],
   [

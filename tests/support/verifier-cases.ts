@@ -99,7 +99,7 @@ function parseCase([title, ...lines]: readonly string[], line: number): Verifier
 }
 
 function parsePost(text: string): Map<string, string> {
-  const facts = text.matchAll(/(r\d+)=((?:\([^()]*\)|[^\s()])+)/g);
+  const facts = text.matchAll(/(r\d+)=(scalar\((?:[^()]|\([^()]*\))*\)|\S+)/g);
   return new Map([...facts].map(([, register, what]) => [register!, what!]));
 }
 
