@@ -170,7 +170,7 @@ message: R6 min value is`,
     add r6, r7
     ldxb r0, [r6+0]
     exit
-message: R6 unbounded memory access`,
+message: unbounded`,
   ],
   [
     'CVE-2021-4204: how much of a reservation a helper reads is checked',
