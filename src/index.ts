@@ -108,7 +108,6 @@ export {
   type SessionState,
 } from './runtime/process-sessions.ts';
 export type { AttachSetup } from './runtime/session.ts';
-export type { ProcessEnd } from './sys/child-end.ts';
 export {
   type BareMap,
   type ProgramVerdict,
@@ -116,5 +115,6 @@ export {
   verifyBare,
   verifyObject,
 } from './runtime/verdicts.ts';
+export type { ProcessEnd } from './sys/child-end.ts';
 export { ExecutableMemory } from './sys/executable-memory.ts';
 export { readKernel } from './sys/kernel.ts';
