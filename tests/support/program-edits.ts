@@ -2,7 +2,7 @@
 
 import { FORMS, type Form, formOf, formsOf, operationOf } from '../../src/insn/form.ts';
 import type { Insn } from '../../src/insn/insn.ts';
-import { layOut, SlotMap } from '../../src/insn/layout.ts';
+import { layOut, SlotMap, targetSlot } from '../../src/insn/layout.ts';
 import type { LinkedProgram, Reference } from '../../src/object/spec.ts';
 import type { Random } from './random-program.ts';
 
@@ -13,6 +13,15 @@ export interface EditLine {
   readonly target: number | undefined;
   /** What a lddw loads, if that is no function. */
   readonly reference: Reference | undefined;
+}
+
+/** True if every jump of a program leads to an instruction: only then it can be written as lines. */
+export function canBeEdited({ insns }: LinkedProgram): boolean {
+  const slots = new SlotMap(insns);
+  return insns.every((insn) => {
+    const slot = targetSlot(insn);
+    return slot === undefined || slots.index(slot) !== undefined;
+  });
 }
 
 /** A program as lines. @throws {InsnError} INSN_BAD_TARGET */

@@ -6,7 +6,7 @@ import { policyDifference } from '../verifier/policy-differences.ts';
 import type { KernelOracle, KernelVerdict } from './kernel-oracle.ts';
 import { minimise } from './minimise.ts';
 import { COMPILERS, objectFile, objectNames } from './objects.ts';
-import { mutate } from './program-edits.ts';
+import { canBeEdited, mutate } from './program-edits.ts';
 import { Random } from './random-program.ts';
 import { randomSubject } from './verifier-programs.ts';
 import { type OurVerdict, ourVerdict, type VerifierSubject } from './verifier-subject.ts';
@@ -110,5 +110,6 @@ function subjectsOf(file: Uint8Array): VerifierSubject[] {
   const { programs, maps } = surveyObject(file);
   return programs
     .filter(({ subprograms }) => subprograms.slice(1).every(({ linkage }) => linkage === 'static'))
+    .filter((program) => canBeEdited(program))
     .map((program) => ({ program, maps, type: 'uprobe' }));
 }
