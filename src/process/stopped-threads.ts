@@ -31,8 +31,9 @@ export class StoppedThreads implements Disposable {
 
   /** @throws {ProcessError} PROCESS_BUSY */
   private constructor(pid: number) {
-    this.#lock = lockOf(pid);
+    // First: the watchdog gets copies of our descriptors when it is made, and would keep the lock.
     this.#watch = watchHold();
+    this.#lock = lockOf(pid, this.#watch);
     this.#pid = pid;
   }
 
@@ -258,9 +259,10 @@ function ignoreGone(body: () => void): void {
   }
 }
 
-function lockOf(pid: number): Disposable {
+function lockOf(pid: number, watch: Disposable): Disposable {
   const lock = lockProcess(pid);
   if (lock !== undefined) return lock;
+  watch[Symbol.dispose]();
   throw new ProcessError('PROCESS_BUSY', `cannot stop process ${pid}: another remora is at work there`, {
     fix: 'try again',
   });
