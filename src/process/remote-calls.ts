@@ -16,7 +16,7 @@ import {
 } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
 import { NO_SYSTEM_CALL, resumePoint } from './resume-point.ts';
-import { type StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
+import { type StoppedThread, StopTimeout, stopTimeout, threadEnded } from './stopped-thread.ts';
 import type { SystemCallName } from './system-calls.ts';
 
 /** How a run of calls ended. */
@@ -122,7 +122,7 @@ export class RemoteCalls implements Disposable {
     const rest = calls.slice(from);
     const { bytes, start, count } = makeStub(this.#place, this.#restored, rest);
     if (count === 0) throw new RangeError(`no room for a call of ${rest[0]!.name}`);
-    this.#memory.write(start, bytes);
+    this.#write(start, bytes);
     this.#thread.registers = { ...this.#restored, rip: start, rbx: this.#file, origRax: NO_SYSTEM_CALL };
     this.#awaitWaiting(rest);
     const outcome = readOutcome(this.#thread.registers);
@@ -130,6 +130,15 @@ export class RemoteCalls implements Disposable {
     const done = from + outcome.count;
     const error = outcome.count < count ? failure(rest[outcome.count]!, outcome.result) : undefined;
     return { done, result: outcome.result, error };
+  }
+
+  /** @throws {ProcessError} PROCESS_EXITED: nothing else takes away what was just found mapped */
+  #write(address: bigint, bytes: Uint8Array): void {
+    try {
+      this.#memory.write(address, bytes);
+    } catch (error) {
+      throw isSysError(error, 'SYS_EIO') ? threadEnded(this.#thread.tid, error) : error;
+    }
   }
 
   /** Lets the thread run until it waits for us. */

@@ -193,6 +193,7 @@ function awaitSleep(tid: number): WaitEvent {
   throw stopTimeout([tid]);
 }
 
-function threadEnded(tid: number, cause?: unknown): ProcessError {
+/** What is thrown where a thread turns out to be gone. */
+export function threadEnded(tid: number, cause?: unknown): ProcessError {
   return new ProcessError('PROCESS_EXITED', `cannot go on in thread ${tid}: it ended`, { cause });
 }

@@ -15,7 +15,7 @@ import { readModuleFile } from './module-file.ts';
 import { RemoteCalls } from './remote-calls.ts';
 import { type ResolvedFunction, resolveFunction } from './resolve-function.ts';
 import { mayReturnInto } from './stack-scan.ts';
-import { stopTimeout } from './stopped-thread.ts';
+import { type StoppedThread, stopTimeout } from './stopped-thread.ts';
 import { StoppedThreads } from './stopped-threads.ts';
 import { findStaleStubs, findStubPlace } from './stub-place.ts';
 
@@ -61,6 +61,17 @@ function openMemory(facts: AttachFacts): ProcessMemory {
     if (isSysError(error, 'SYS_EACCES', 'SYS_EPERM')) throw permissionError(facts, error);
     throw error;
   }
+}
+
+/** How often threads are stopped until one of them can be lent. */
+const ATTEMPTS = 10;
+
+/**
+ * In the middle of clone a thread's registers are not what it goes on with: who puts them back makes it believe that there is no
+ * such call, and it makes a second thread on the first one's stack.
+ */
+function isLendable({ isBetweenInstructions }: StoppedThread): boolean {
+  return isBetweenInstructions;
 }
 
 /** Dispose of it to close its descriptors; the process does not notice. */
@@ -150,8 +161,9 @@ export class TargetProcess implements Disposable {
    * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, PROCESS_STOP_TIMEOUT
    */
   borrow(held: StoppedThreads): RemoteCalls {
+    // Only now: another controller might have chosen the same place.
     const place = findStubPlace(this.mappings(), this.memory);
-    const thread = held.threads.find(({ isBetweenInstructions }) => isBetweenInstructions);
+    const thread = held.threads.find(isLendable);
     if (thread === undefined) throw stopTimeout(held.threads.map(({ tid }) => tid));
     this.#sleepFilters(thread.tid);
     return new RemoteCalls(thread, this.memory, place);
@@ -164,17 +176,17 @@ export class TargetProcess implements Disposable {
    * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, and as `stopThreads`
    */
   withRemoteCalls<T>(body: (calls: RemoteCalls) => T): T {
-    const held = StoppedThreads.some(this.pid, () => this.isAlive());
-    try {
-      // Only now: another controller might have chosen the same place.
-      const place = findStubPlace(this.mappings(), this.memory);
-      const thread = held.threads[0]!;
-      this.#sleepFilters(thread.tid);
-      using calls = new RemoteCalls(thread, this.memory, place);
-      return body(calls);
-    } finally {
-      held[Symbol.dispose]();
-      this.#longestPauseUs = Math.max(this.#longestPauseUs, held.pauseMicroseconds);
+    for (let attempt = 1; ; attempt++) {
+      const held = StoppedThreads.some(this.pid, () => this.isAlive());
+      try {
+        // The only one may be making another thread just now: a moment later it is not.
+        if (attempt < ATTEMPTS && !held.threads.some(isLendable)) continue;
+        using calls = this.borrow(held);
+        return body(calls);
+      } finally {
+        held[Symbol.dispose]();
+        this.#longestPauseUs = Math.max(this.#longestPauseUs, held.pauseMicroseconds);
+      }
     }
   }
 
