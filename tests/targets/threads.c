@@ -4,6 +4,7 @@
  *          round only if it finds them again
  *   idle   all but the first thread sleep; the first spins
  *   churn  as idle, and two more threads create and join four short-lived ones without end
+ *   breed  one thread that creates others, one at a time, and never sleeps; each adds one to `churned`, and runs once
  *   signal as spin, with a 1 ms timer whose handler counts
  *   leaderless  as spin, but the first thread ends before the others
  *   vfork  as spin, and one more thread waits in vfork for a child that sleeps three seconds, then counts `churned`
@@ -84,6 +85,20 @@ static void *churn(void *unused) {
   return unused;
 }
 
+static void *born(void *unused) {
+  __atomic_add_fetch(&churned, 1, __ATOMIC_SEQ_CST);
+  return unused;
+}
+
+static void breed(const pthread_attr_t *attributes) {
+  for (uint64_t created = 1;; created++) {
+    pthread_t thread;
+    if (pthread_create(&thread, attributes, born, 0)) damaged++;
+    while (__atomic_load_n(&churned, __ATOMIC_SEQ_CST) < created) {}
+    damaged += churned != created;
+  }
+}
+
 static void *wait_in_vfork(void *unused) {
   if (vfork() == 0) {
     close(3);
@@ -124,6 +139,10 @@ int main(int argc, char **argv) {
     usleep(100000);
   }
   ready();
+  if (!strcmp(mode, "breed")) {
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    breed(&attributes);
+  }
   if (!strcmp(mode, "leaderless")) pthread_exit(0);
   spin(0);
 }
