@@ -1,45 +1,25 @@
 /** `remora load`: attaches an object's programs to a running process, until something ends it, and tells what they saw. */
-import { Command, InvalidArgumentError } from 'commander';
-import type { Permission } from '../index.ts';
+import { Command } from 'commander';
 import { Exit } from './exit-codes.ts';
 import { readFile } from './input.ts';
-import { JsonReport } from './json-report.ts';
 import { onlyPid, shared } from './options.ts';
 import { Output } from './output.ts';
-import { paletteFor } from './text.ts';
-import { TextReport } from './text-report.ts';
+import { addSessionOptions, openReport, type SessionOptions } from './session-options.ts';
 import { watch } from './watch.ts';
 
-interface LoadOptions {
+interface LoadOptions extends SessionOptions {
   readonly pid: readonly number[];
-  readonly allow?: readonly Permission[];
   readonly pin?: true;
-  readonly attach?: ReadonlyMap<string, string>;
   readonly duration?: number;
-  readonly json?: true;
-  readonly o?: string;
-  readonly quiet?: true;
-  readonly verbose?: true;
-  readonly color: boolean;
 }
 
 export function loadCommand(): Command {
-  return new Command('load')
+  const command = new Command('load')
     .description('Attach the programs of an object to a running process; at the end, print the maps and detach.')
     .argument('<FILE>', 'an eBPF object file, as clang -target bpf writes it')
     .addOption(shared.pid().makeOptionMandatory())
-    .option(
-      '--attach <PROGRAM=PLACE>',
-      'attach PROGRAM to PLACE, such as uprobe:libc.so.6:malloc, instead of where its section says; repeatable',
-      parseAttach,
-    )
-    .addOption(shared.duration())
-    .addOption(shared.json())
-    .addOption(shared.output())
-    .addOption(shared.quiet())
-    .addOption(shared.verbose())
-    .addOption(shared.noColor())
-    .addOption(shared.allow())
+    .addOption(shared.duration());
+  return addSessionOptions(command)
     .option('--pin', 'programs run on when this command is killed or its terminal goes; `remora detach` takes them off')
     .action(load);
 }
@@ -47,9 +27,6 @@ export function loadCommand(): Command {
 async function load(file: string, options: LoadOptions): Promise<void> {
   const { openObject, openProcess } = await import('../index.ts');
   const pid = onlyPid(options.pid, 'load');
-  const note = (line: string): void => {
-    if (!options.quiet) process.stderr.write(`${line}\n`);
-  };
   // Whatever fails, the object leaves the target before the target is closed.
   using target = openProcess(pid);
   using object = openObject(readFile(file), {
@@ -57,14 +34,10 @@ async function load(file: string, options: LoadOptions): Promise<void> {
     whenWeDie: options.pin ? 'run on' : 'go quiet',
   });
   const output = Output.to(options.o);
-  const report = options.json
-    ? new JsonReport(output)
-    : new TextReport({
-        output,
-        palette: paletteFor(output, options),
-        note,
-        detail: options.verbose ? 'full' : 'usual',
-      });
+  const write = (line: string): void => {
+    process.stderr.write(`${line}\n`);
+  };
+  const report = openReport(output, options, { write });
 
   const ended = endOfSession(output);
   // A terminal that goes takes us along, and nothing else.
@@ -86,17 +59,4 @@ function endOfSession(output: Output): AbortController {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, abort);
   output.gone.then(abort);
   return end;
-}
-
-/** PROGRAM=PLACE. */
-export function parseAttach(
-  text: string,
-  before: ReadonlyMap<string, string> = new Map(),
-): ReadonlyMap<string, string> {
-  const { program, place } = /^(?<program>[^=]+)=(?<place>.+)$/s.exec(text)?.groups ?? {};
-  if (program === undefined || place === undefined) {
-    throw new InvalidArgumentError('Wanted PROGRAM=uprobe:BINARY:FUNCTION.');
-  }
-  if (before.has(program)) throw new InvalidArgumentError(`${program} has a place already.`);
-  return new Map([...before, [program, place]]);
 }

@@ -2,26 +2,12 @@
 import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { Command } from 'commander';
-import type { Permission, ProcessEnd } from '../index.ts';
+import type { ProcessEnd } from '../index.ts';
 import { CliError } from './errors.ts';
 import { readFile } from './input.ts';
-import { JsonReport } from './json-report.ts';
-import { parseAttach } from './load.ts';
-import { shared } from './options.ts';
 import { Output } from './output.ts';
-import { paletteFor } from './text.ts';
-import { TextReport } from './text-report.ts';
+import { addSessionOptions, openReport, type SessionOptions } from './session-options.ts';
 import { watch } from './watch.ts';
-
-interface RunOptions {
-  readonly allow?: readonly Permission[];
-  readonly attach?: ReadonlyMap<string, string>;
-  readonly json?: true;
-  readonly o?: string;
-  readonly quiet?: true;
-  readonly verbose?: true;
-  readonly color: boolean;
-}
 
 /** Sent to us alone as a rule, and meant for the program. A terminal sends SIGINT and its kin to both. */
 const PASSED_ON = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
@@ -34,25 +20,19 @@ const ENDS_QUIETLY: ReadonlySet<number> = new Set(
 );
 
 export function runCommand(): Command {
-  return new Command('run')
+  const command = new Command('run')
     .description('Start a program with probes in place before its first instruction; ends as it ends.')
     .argument('<FILE>', 'an eBPF object file, as clang -target bpf writes it')
-    .argument('<COMMAND...>', 'behind --: the program and its arguments')
-    .option(
-      '--attach <PROGRAM=PLACE>',
-      'attach PROGRAM to PLACE, such as uprobe:libc.so.6:malloc, instead of where its section says; repeatable',
-      parseAttach,
-    )
-    .addOption(shared.json())
-    .addOption(shared.output())
-    .addOption(shared.quiet())
-    .addOption(shared.verbose())
-    .addOption(shared.noColor())
-    .addOption(shared.allow())
-    .action(run);
+    .argument('<COMMAND...>', 'behind --: the program and its arguments');
+  return addSessionOptions(command).action(run);
 }
 
-async function run(file: string, words: readonly string[], options: RunOptions, { parent }: Command): Promise<void> {
+async function run(
+  file: string,
+  words: readonly string[],
+  options: SessionOptions,
+  { parent }: Command,
+): Promise<void> {
   const [command, ...args] = words;
   // `run -- CMD ARGS`: what follows is all of the command, and no object.
   const line = (parent as Command & { readonly rawArgs: readonly string[] }).rawArgs;
@@ -61,10 +41,9 @@ async function run(file: string, words: readonly string[], options: RunOptions, 
   }
   const { openObject, spawnProcess } = await import('../index.ts');
   // The program has the same stderr: a stream of ours would change how writing there works.
-  const note = (text: string): void => {
-    if (options.quiet) return;
+  const write = (line: string): void => {
     try {
-      writeSync(2, `${text}\n`);
+      writeSync(2, `${line}\n`);
     } catch {
       // Nobody reads it.
     }
@@ -72,15 +51,7 @@ async function run(file: string, words: readonly string[], options: RunOptions, 
   const object = openObject(readFile(file), { allow: options.allow ?? [] });
   // Before the program starts: that puts back what streams of ours change.
   const output = Output.to(options.o);
-  const report = options.json
-    ? new JsonReport(output)
-    : new TextReport({
-        output,
-        palette: paletteFor(output, options),
-        note,
-        outlook: `${command} begins`,
-        detail: options.verbose ? 'full' : 'usual',
-      });
+  const report = openReport(output, options, { write, outlook: `${command} begins` });
 
   let end: ProcessEnd;
   {

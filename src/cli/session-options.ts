@@ -1,0 +1,62 @@
+/** What the commands that attach an object have in common: their options, and the report that these ask for. */
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Permission } from '../index.ts';
+import { JsonReport } from './json-report.ts';
+import type { LoadReport } from './load-report.ts';
+import { shared } from './options.ts';
+import type { Output } from './output.ts';
+import { paletteFor } from './text.ts';
+import { TextReport } from './text-report.ts';
+
+/** The options, as commander reads them. */
+export interface SessionOptions {
+  readonly allow?: readonly Permission[];
+  readonly attach?: ReadonlyMap<string, string>;
+  readonly json?: true;
+  readonly o?: string;
+  readonly quiet?: true;
+  readonly verbose?: true;
+  readonly color: boolean;
+}
+
+/** Adds the options to a command, in the order in which its help shows them. */
+export function addSessionOptions(command: Command): Command {
+  return command
+    .option(
+      '--attach <PROGRAM=PLACE>',
+      'attach PROGRAM to PLACE, such as uprobe:libc.so.6:malloc, instead of where its section says; repeatable',
+      parseAttach,
+    )
+    .addOption(shared.json())
+    .addOption(shared.output())
+    .addOption(shared.quiet())
+    .addOption(shared.verbose())
+    .addOption(shared.noColor())
+    .addOption(shared.allow());
+}
+
+/** The report that the options ask for; `write` takes a line for stderr, `outlook` says what comes next if not Ctrl-C. */
+export function openReport(
+  output: Output,
+  options: SessionOptions,
+  { write, outlook }: { readonly write: (line: string) => void; readonly outlook?: string },
+): LoadReport {
+  if (options.json) return new JsonReport(output);
+  return new TextReport({
+    output,
+    palette: paletteFor(output, options),
+    note: options.quiet ? () => {} : write,
+    detail: options.verbose ? 'full' : 'usual',
+    ...(outlook === undefined ? {} : { outlook }),
+  });
+}
+
+/** PROGRAM=PLACE. */
+function parseAttach(text: string, before: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {
+  const { program, place } = /^(?<program>[^=]+)=(?<place>.+)$/s.exec(text)?.groups ?? {};
+  if (program === undefined || place === undefined) {
+    throw new InvalidArgumentError('Wanted PROGRAM=uprobe:BINARY:FUNCTION.');
+  }
+  if (before.has(program)) throw new InvalidArgumentError(`${program} has a place already.`);
+  return new Map([...before, [program, place]]);
+}
