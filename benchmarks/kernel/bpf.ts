@@ -1,15 +1,11 @@
-/** Maps and programs in the kernel, by bpf(2). Layouts: union bpf_attr in Linux include/uapi/linux/bpf.h. */
-import { type Fields, type Struct, struct, type Values } from '../../src/bytes/struct.ts';
+/** Maps and programs in the kernel, by bpf(2). */
+import type { Fields, Struct, Values } from '../../src/bytes/struct.ts';
 import { encode } from '../../src/insn/encode.ts';
 import type { Insn } from '../../src/insn/insn.ts';
 import type { MapSpec } from '../../src/maps/map-type.ts';
 import type { LinkedProgram } from '../../src/object/spec.ts';
+import { Command, MapCreate, MapElem, ProgLoad, Pseudo, UNSAID } from './bpf-attr.ts';
 import { CallMemory, Sys, SyscallError, syscall } from './syscall.ts';
-
-const Command = { mapCreate: 0, mapLookupElem: 1, mapGetNextKey: 4, progLoad: 5 } as const;
-
-/** In the source register of a lddw: the immediate is a map's file descriptor. */
-const PSEUDO_MAP_FD = 1;
 
 /** BPF_PROG_TYPE_KPROBE: also what runs at uprobes. */
 const PROG_TYPE_KPROBE = 2;
@@ -19,39 +15,10 @@ const LOG_SIZE = 64 * 1024;
 /** How often libbpf tries, too. */
 const ATTEMPTS = 5;
 
-const MapCreate = struct('bpf_attr: BPF_MAP_CREATE', 20, {
-  type: 'u32',
-  keySize: 'u32',
-  valueSize: 'u32',
-  maxEntries: 'u32',
-  flags: 'u32',
-});
-
-/** `value` is where the next key goes for BPF_MAP_GET_NEXT_KEY. */
-const MapElem = struct('bpf_attr: BPF_MAP_*_ELEM', 32, {
-  map: 'u32',
-  pad: 'u32',
-  key: 'u64',
-  value: 'u64',
-  flags: 'u64',
-});
-
-const ProgLoad = struct('bpf_attr: BPF_PROG_LOAD', 48, {
-  type: 'u32',
-  insnCount: 'u32',
-  insns: 'u64',
-  license: 'u64',
-  logLevel: 'u32',
-  logSize: 'u32',
-  log: 'u64',
-  kernelVersion: 'u32',
-  flags: 'u32',
-});
-
 /** Makes an empty map; returns its file descriptor. */
 export function createMap(spec: MapSpec): number {
   const { type, keySize, valueSize, maxEntries, flags } = spec;
-  const attr = { type, keySize, valueSize, maxEntries, flags };
+  const attr = { type, keySize, valueSize, maxEntries, flags, innerMap: 0 };
   return bpf(`make the map ${spec.name}`, Command.mapCreate, MapCreate, attr);
 }
 
@@ -61,6 +28,7 @@ export function loadProgram(program: LinkedProgram, license: string, maps: Reado
   const insns = encode(withMaps(program, maps));
   const log = memory.reserve(LOG_SIZE);
   const attr = {
+    ...UNSAID,
     type: PROG_TYPE_KPROBE,
     insnCount: insns.length / 8,
     insns: memory.place(insns),
@@ -68,8 +36,6 @@ export function loadProgram(program: LinkedProgram, license: string, maps: Reado
     logLevel: 1,
     logSize: LOG_SIZE,
     log: log.address,
-    kernelVersion: 0,
-    flags: 0,
   };
   const verdict = () => Buffer.from(log.bytes).toString('latin1', 0, log.bytes.indexOf(0));
   return bpf(`load the program ${program.name}`, Command.progLoad, ProgLoad, attr, verdict);
@@ -108,7 +74,7 @@ function withMaps({ insns, references }: LinkedProgram, maps: ReadonlyMap<string
     const reference = references.get(at);
     if (reference?.kind !== 'map') return insn;
     const descriptor = maps.get(reference.map)!;
-    return { ...insn, src: PSEUDO_MAP_FD, imm: descriptor, imm64: BigInt(descriptor) };
+    return { ...insn, src: Pseudo.mapFd, imm: descriptor, imm64: BigInt(descriptor) };
   });
 }
 

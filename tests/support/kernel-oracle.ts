@@ -1,8 +1,9 @@
 /**
  * The running kernel's verifier as an oracle: bpf(2) BPF_PROG_LOAD of a tracing program, closed again at once; nothing
- * is ever attached. Layouts: union bpf_attr in Linux include/uapi/linux/bpf.h.
+ * is ever attached.
  */
 import { closeSync } from 'node:fs';
+import { BtfLoad, Command, MapCreate, MapElem, ProgLoad, Pseudo, UNSAID } from '../../benchmarks/kernel/bpf-attr.ts';
 import { CallMemory, type Place, Sys, SyscallError, syscall } from '../../benchmarks/kernel/syscall.ts';
 import { struct } from '../../src/bytes/struct.ts';
 import { assemble } from '../../src/insn/assemble.ts';
@@ -33,11 +34,6 @@ export interface OracleProgram {
   readonly type: KernelType;
 }
 
-const Command = { mapCreate: 0, mapUpdateElem: 2, progLoad: 5, btfLoad: 18, mapFreeze: 22 } as const;
-
-/** In the source register of a lddw. */
-const Pseudo = { mapFd: 1, mapValue: 2, function: 4 } as const;
-
 /** Errors and statistics only: no line for each instruction. */
 const LOG_STATISTICS = 4;
 /** With a line for each instruction. */
@@ -46,53 +42,6 @@ const LOG_SIZE = 1 << 20;
 const MAX_CODE = 1 << 20;
 /** The verifier gives up when a signal is pending, and Node's threads signal each other. */
 const ATTEMPTS = 20;
-
-const MapCreate = struct('bpf_attr: BPF_MAP_CREATE', 24, {
-  type: 'u32',
-  keySize: 'u32',
-  valueSize: 'u32',
-  maxEntries: 'u32',
-  flags: 'u32',
-  innerMap: 'u32',
-});
-
-const MapElem = struct('bpf_attr: BPF_MAP_*_ELEM', 32, {
-  map: 'u32',
-  pad: 'u32',
-  key: 'u64',
-  value: 'u64',
-  flags: 'u64',
-});
-
-const BtfLoad = struct('bpf_attr: BPF_BTF_LOAD', 28, {
-  btf: 'u64',
-  log: 'u64',
-  size: 'u32',
-  logSize: 'u32',
-  logLevel: 'u32',
-});
-
-const ProgLoad = struct('bpf_attr: BPF_PROG_LOAD', 104, {
-  type: 'u32',
-  insnCount: 'u32',
-  insns: 'u64',
-  license: 'u64',
-  logLevel: 'u32',
-  logSize: 'u32',
-  log: 'u64',
-  kernelVersion: 'u32',
-  flags: 'u32',
-  nameLow: 'u64',
-  nameHigh: 'u64',
-  ifindex: 'u32',
-  expectedAttachType: 'u32',
-  btf: 'u32',
-  functionInfoSize: 'u32',
-  functionInfo: 'u64',
-  functionInfoCount: 'u32',
-  pad: 'u32',
-  lines: 'u64',
-});
 
 /** struct bpf_func_info */
 const FunctionInfo = struct('bpf_func_info', 8, { slot: 'u32', type: 'u32' });
@@ -106,7 +55,6 @@ const FUNCTION_BTF = btfBytes([
 const FUNCTION_TYPE = BASICS.length + 2;
 
 const BPF_F_RDONLY_PROG = 0x80;
-const NOTHING = { nameLow: 0n, nameHigh: 0n, ifindex: 0, expectedAttachType: 0, pad: 0, lines: 0n, kernelVersion: 0 };
 
 /** Why the kernel takes no programs from us; undefined if it does. */
 export function whyNoOracle(): string | undefined {
@@ -143,7 +91,7 @@ export class KernelOracle implements Disposable {
     });
     this.#log.bytes[0] = 0;
     ProgLoad.write(this.#attr.bytes, 0, {
-      ...NOTHING,
+      ...UNSAID,
       type: KERNEL_TYPES[program.type],
       insnCount: code.length / 8,
       insns: this.#code.address,
@@ -151,7 +99,6 @@ export class KernelOracle implements Disposable {
       logLevel: detail === 'full' ? LOG_EVERYTHING : LOG_STATISTICS,
       logSize: LOG_SIZE,
       log: this.#log.address,
-      flags: 0,
       btf: functions.length > 0 ? this.#functionBtf() : 0,
       functionInfoSize: functions.length > 0 ? FunctionInfo.size : 0,
       functionInfo: functions.length > 0 ? this.#functions.address : 0n,
