@@ -1,31 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
+import { arrayModel } from '../../tests/contract/map-models.ts';
 import { freshMap, mapSpec } from '../../tests/contract/map-operations.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
-import { viewOf } from '../bytes/struct.ts';
 import { array, arrayValueOffset } from './array.ts';
-import { Errno } from './map-type.ts';
 
 describeMapType({
   type: array,
 
-  model({ maxEntries, valueSize }) {
-    const values = Array.from({ length: maxEntries }, (): Uint8Array => new Uint8Array(valueSize));
-    const indexOf = (key: Uint8Array) => viewOf(key).getUint32(0, true);
-    return {
-      lookup: (key) => values[indexOf(key)],
-      update(key, value, flags) {
-        if (flags > 2n) return -Errno.EINVAL;
-        if (indexOf(key) >= maxEntries) return -Errno.E2BIG;
-        if (flags === 1n) return -Errno.EEXIST;
-        values[indexOf(key)] = value;
-        return 0;
-      },
-      delete: () => -Errno.EINVAL,
-      entries: () => values.map((value, index) => [new Uint8Array(new Uint32Array([index]).buffer), value] as const),
-    };
-  },
+  model: arrayModel,
 
   shapes: [1, 2, 4, 8, 12, 16, 100].map((valueSize) => ({ keySize: 4, valueSize, maxEntries: 7 })),
 

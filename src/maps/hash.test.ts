@@ -1,34 +1,13 @@
 import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
 import { describeInterruption } from '../../tests/contract/map-interruption.contract.ts';
-import type { ModelMap } from '../../tests/contract/map-operations.ts';
+import { hashModel } from '../../tests/contract/map-models.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
-import { toHex } from '../bytes/hex.ts';
 import { hash } from './hash.ts';
-import { Errno, type MapSpec } from './map-type.ts';
-
-/** A Map with the kernel's rules. */
-function model({ maxEntries }: MapSpec): ModelMap {
-  const entries = new Map<string, readonly [Uint8Array, Uint8Array]>();
-  return {
-    lookup: (key) => entries.get(toHex(key))?.[1],
-    update(key, value, flags) {
-      const exists = entries.has(toHex(key));
-      if (flags > 2n) return -Errno.EINVAL;
-      if (exists && flags === 1n) return -Errno.EEXIST;
-      if (!exists && flags === 2n) return -Errno.ENOENT;
-      if (!exists && entries.size === maxEntries) return -Errno.E2BIG;
-      entries.set(toHex(key), [key, value]);
-      return 0;
-    },
-    delete: (key) => (entries.delete(toHex(key)) ? 0 : -Errno.ENOENT),
-    entries: () => entries.values(),
-  };
-}
 
 describeMapType({
   type: hash,
 
-  model,
+  model: hashModel,
 
   shapes: [
     [1, 1],
@@ -77,7 +56,7 @@ const small = { keySize: 8, valueSize: 8 };
 const large = { keySize: 20, valueSize: 24 };
 describeInterruption(
   hash,
-  model,
+  hashModel,
   [small, large].map((shape) => ({ ...shape, maxEntries: 5 })),
 );
 describeConcurrency(hash, [

@@ -4,45 +4,26 @@ import { emittedMap } from '../../tests/contract/emitted-map.ts';
 import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
 import { Hammer } from '../../tests/contract/map-hammer.ts';
 import { describeInterruption } from '../../tests/contract/map-interruption.contract.ts';
+import { hashModel } from '../../tests/contract/map-models.ts';
 import {
   freshMap,
   hostMap,
   keyBytes,
   listing,
-  type ModelMap,
   mapSpec,
   type ProgramMap,
   valueBytes,
 } from '../../tests/contract/map-operations.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
-import { toHex } from '../bytes/hex.ts';
 import { lruHash } from './lru-hash.ts';
-import { Errno, type HostMap, type MapSpec } from './map-type.ts';
-
-/** A Map with the kernel's rules, for less keys than entries. */
-function model(): ModelMap {
-  const entries = new Map<string, readonly [Uint8Array, Uint8Array]>();
-  return {
-    lookup: (key) => entries.get(toHex(key))?.[1],
-    update(key, value, flags) {
-      const exists = entries.has(toHex(key));
-      if (flags > 2n) return -Errno.EINVAL;
-      if (exists && flags === 1n) return -Errno.EEXIST;
-      if (!exists && flags === 2n) return -Errno.ENOENT;
-      entries.set(toHex(key), [key, value]);
-      return 0;
-    },
-    delete: (key) => (entries.delete(toHex(key)) ? 0 : -Errno.ENOENT),
-    entries: () => entries.values(),
-  };
-}
+import type { HostMap, MapSpec } from './map-type.ts';
 
 const small = { keySize: 8, valueSize: 8 };
 const large = { keySize: 20, valueSize: 24 };
 
 describeMapType({
   type: lruHash,
-  model,
+  model: () => hashModel({}),
   shapes: [
     [1, 1],
     [4, 8],
@@ -164,7 +145,7 @@ function overflow(spec: MapSpec, host: HostMap): void {
   assert.equal(listing(host).length, spec.maxEntries);
 }
 
-describeInterruption(lruHash, model, [{ ...small, maxEntries: 5 }]);
+describeInterruption(lruHash, () => hashModel({}), [{ ...small, maxEntries: 5 }]);
 describeConcurrency(lruHash, [
   ['count', 48, { ...small, maxEntries: 64 }],
   ['own', 256, { ...small, maxEntries: 300 }],

@@ -2,33 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { emittedMap } from '../../tests/contract/emitted-map.ts';
 import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
+import { hashModel } from '../../tests/contract/map-models.ts';
 import { freshMap, keyBytes, mapSpec, valueBytes } from '../../tests/contract/map-operations.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
-import { toHex } from '../bytes/hex.ts';
-import { Errno } from './map-type.ts';
 import { percpuHash } from './percpu-hash.ts';
 import { SLOTS } from './slots.ts';
 
 describeMapType({
   type: percpuHash,
 
-  model({ maxEntries }) {
-    const entries = new Map<string, readonly [Uint8Array, Uint8Array]>();
-    return {
-      lookup: (key) => entries.get(toHex(key))?.[1],
-      update(key, value, flags) {
-        const exists = entries.has(toHex(key));
-        if (flags > 2n) return -Errno.EINVAL;
-        if (exists && flags === 1n) return -Errno.EEXIST;
-        if (!exists && flags === 2n) return -Errno.ENOENT;
-        if (!exists && entries.size === maxEntries) return -Errno.E2BIG;
-        entries.set(toHex(key), [key, value]);
-        return 0;
-      },
-      delete: (key) => (entries.delete(toHex(key)) ? 0 : -Errno.ENOENT),
-      entries: () => entries.values(),
-    };
-  },
+  model: hashModel,
 
   shapes: [
     [4, 8],
