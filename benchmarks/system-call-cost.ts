@@ -71,9 +71,10 @@ export function measureSystemCalls(rounds: number): SystemCallCost[] {
 function measureTraced(process: TargetProcess, loop: Loop, places: readonly string[]) {
   const before = loop.calls;
   if (places.length === 0) {
-    using kernel = new KernelCounts(process.pid, [['enter', 'getppid']]);
+    const entered = { direction: 'enter', call: 'getppid' } as const;
+    using kernel = new KernelCounts(process.pid, [entered]);
     const measured = loop.measure();
-    return { measured, miscounted: Math.abs(kernel.read('enter', 'getppid') - (loop.calls - before)) };
+    return { measured, miscounted: Math.abs(kernel.read(entered) - (loop.calls - before)) };
   }
   using object = openObject(readFileSync(OBJECT));
   const links = places.map((place) => {

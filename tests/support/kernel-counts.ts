@@ -1,7 +1,7 @@
 /**
  * How often the kernel saw system calls of a process: its tracepoints, counted in every thread there is now and every child that
- * comes. Each one takes the kernel tens of milliseconds to begin and to end, so only some calls are counted by themselves, and all
- * together. Needs the right to mount tracefs, for the numbers of the tracepoints.
+ * comes. The first event of a tracepoint takes the kernel tens of milliseconds to begin and to end, others of the same tracepoint,
+ * told apart by filters, next to none. Needs the right to mount tracefs, for the numbers of the tracepoints.
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, readdirSync, readFileSync, readSync, rmdirSync } from 'node:fs';
@@ -29,16 +29,23 @@ const PERF_TYPE_TRACEPOINT = 2;
 /** Children are counted too. */
 const INHERIT = 2n;
 const PERF_FLAG_FD_CLOEXEC = 8;
+/** PERF_EVENT_IOC_SET_FILTER, the only one that takes a string. */
+const SET_FILTER = 0x4008_2406;
 
-/** All calls together, or one by its name. */
-export type Counted = 'all' | string;
-type Direction = 'enter' | 'exit';
+/** What is counted: calls as they begin or as they end. */
+export interface Counted {
+  readonly direction: 'enter' | 'exit';
+  /** One call, by the name of its own tracepoint; all if not given. */
+  readonly call?: string;
+  /** Only those for which this holds, in the kernel's language: `id == 0`, `ret < 0`. */
+  readonly filter?: string;
+}
 
 const ids = new Map<string, bigint>();
 
 /** The number of a tracepoint. @throws Error if there is no tracefs and none can be mounted */
-function tracepointId(direction: Direction, counted: Counted): bigint {
-  const event = counted === 'all' ? `raw_syscalls/sys_${direction}` : `syscalls/sys_${direction}_${counted}`;
+function tracepointId({ direction, call }: Counted): bigint {
+  const event = call === undefined ? `raw_syscalls/sys_${direction}` : `syscalls/sys_${direction}_${call}`;
   const known = ids.get(event);
   if (known !== undefined) return known;
   const isMounted = existsSync(join(MOUNTED, 'events'));
@@ -62,17 +69,17 @@ function run(command: string, ...args: readonly string[]): void {
 }
 
 export class KernelCounts implements Disposable {
-  readonly #events: { readonly direction: Direction; readonly counted: Counted; readonly fd: number }[] = [];
+  readonly #events: { readonly of: Counted; readonly fd: number }[] = [];
 
   /** Counts from now on. */
-  constructor(pid: number, wanted: readonly (readonly [Direction, Counted])[]) {
+  constructor(pid: number, wanted: readonly Counted[]) {
     using memory = new CallMemory();
     const attr = memory.reserve(PerfEventAttr.size);
-    for (const [direction, counted] of wanted) {
+    for (const of of wanted) {
       PerfEventAttr.write(attr.bytes, 0, {
         type: PERF_TYPE_TRACEPOINT,
         size: PerfEventAttr.size,
-        config: tracepointId(direction, counted),
+        config: tracepointId(of),
         samplePeriod: 0n,
         sampleType: 0n,
         readFormat: 0n,
@@ -81,19 +88,23 @@ export class KernelCounts implements Disposable {
         breakpointType: 0,
         breakpointAddress: 0n,
       });
+      const filter = of.filter === undefined ? undefined : memory.placeString(of.filter);
       for (const tid of readdirSync(`/proc/${pid}/task`)) {
         const args = [attr.address, Number(tid), -1, -1, PERF_FLAG_FD_CLOEXEC];
-        this.#events.push({ direction, counted, fd: syscall('count a tracepoint', Sys.perfEventOpen, args) });
+        const fd = syscall('count a tracepoint', Sys.perfEventOpen, args);
+        this.#events.push({ of, fd });
+        if (filter !== undefined) syscall(`count where ${of.filter}`, Sys.ioctl, [fd, SET_FILTER, filter]);
       }
     }
   }
 
-  read(direction: Direction, counted: Counted): number {
+  /** How often, since the beginning. @param counted one of those that were wanted */
+  read(counted: Counted): number {
     const value = new BigUint64Array(1);
     let sum = 0;
-    for (const event of this.#events) {
-      if (event.direction !== direction || event.counted !== counted) continue;
-      readSync(event.fd, value);
+    for (const { of, fd } of this.#events) {
+      if (of !== counted) continue;
+      readSync(fd, value);
       sum += Number(value[0]);
     }
     return sum;
