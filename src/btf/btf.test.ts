@@ -161,8 +161,8 @@ describe('readBtfExt', () => {
   });
 
   it('tells accesses to be relocated', () => {
-    const core = readElf(objectFile('unsupported-core'));
-    const { relocations } = readBtfExt(core.data(core.section('.BTF.ext')!), btfOf('unsupported-core'));
+    const core = readElf(objectFile('core-missing'));
+    const { relocations } = readBtfExt(core.data(core.section('.BTF.ext')!), btfOf('core-missing'));
     assert.deepEqual(relocations.get('uprobe/core'), [{ offset: 24, type: 7, access: '0:0', kind: 0 }]);
     assert.equal(relocations.get('uprobe/plain'), undefined);
   });

@@ -4,6 +4,7 @@
  * Source: Linux Documentation/bpf/btf.rst, include/uapi/linux/btf.h. Split BTF (types that continue a base's) is not read.
  */
 import { cString } from '../bytes/c-string.ts';
+import { viewOf } from '../bytes/struct.ts';
 import { BtfError } from './errors.ts';
 import { BtfHeader, readHeader, slice } from './header.ts';
 import { type BtfKind, type BtfType, KINDS, TypeHead, TypeRow } from './type.ts';
@@ -27,6 +28,8 @@ export interface Btf {
   type(id: number): BtfType;
   /** The first type of that kind and name; undefined if there is none. */
   byName<K extends BtfKind>(kind: K, name: string): { readonly id: number; readonly type: TypeOf<K> } | undefined;
+  /** Ids of all types of that name, and of its flavours: `name___old`. */
+  idsNamed(name: string): readonly number[];
   /** The type without its typedefs, const, volatile, restrict and tags. */
   resolve(id: number): BtfType;
   /** Bytes that a value of the type takes. @throws {BtfError} BTF_NO_SIZE, and what `type` throws */
@@ -120,6 +123,8 @@ class LazyBtf implements Btf {
   readonly #strings: Uint8Array;
   readonly #places: readonly number[];
   readonly #names = new Map<BtfKind, ReadonlyMap<string, number>>();
+  /** Ids by where in the strings their name begins. */
+  #idsByText: ReadonlyMap<number, readonly number[]> | undefined;
   readonly #cache = new Map<number, BtfType>([[0, { kind: 'void' }]]);
 
   constructor(types: Uint8Array, strings: Uint8Array, places: readonly number[]) {
@@ -147,6 +152,13 @@ class LazyBtf implements Btf {
   byName<K extends BtfKind>(kind: K, name: string): { id: number; type: TypeOf<K> } | undefined {
     const id = this.#idsByName(kind).get(name);
     return id === undefined ? undefined : { id, type: this.type(id) as TypeOf<K> };
+  }
+
+  idsNamed(name: string): readonly number[] {
+    this.#idsByText ??= this.#indexNames();
+    const ids: number[] = [];
+    for (const place of namePlaces(this.#strings, name)) ids.push(...(this.#idsByText.get(place) ?? []));
+    return ids;
   }
 
   resolve(id: number): BtfType {
@@ -215,6 +227,19 @@ class LazyBtf implements Btf {
     });
   }
 
+  #indexNames(): ReadonlyMap<number, readonly number[]> {
+    const ids = new Map<number, number[]>();
+    const view = viewOf(this.#types);
+    for (let id = 1; id < this.count; id++) {
+      const name = view.getUint32(this.#places[id]! + TypeHead.offsetOf.name, true);
+      if (name === 0) continue;
+      const known = ids.get(name);
+      if (known === undefined) ids.set(name, [id]);
+      else known.push(id);
+    }
+    return ids;
+  }
+
   #idsByName(kind: BtfKind): ReadonlyMap<string, number> {
     const known = this.#names.get(kind);
     if (known !== undefined) return known;
@@ -228,6 +253,18 @@ class LazyBtf implements Btf {
     return ids;
   }
 }
+
+/** Where in the strings a name begins, alone or with a flavour behind it. */
+function* namePlaces(strings: Uint8Array, name: string): Generator<number> {
+  const text = Buffer.from(strings.buffer, strings.byteOffset, strings.length);
+  const wanted = Buffer.from(`\0${name}`, 'utf8');
+  for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + 1)) {
+    const end = at + wanted.length;
+    if (text[end] === 0 || text.toString('latin1', end, end + FLAVOUR.length) === FLAVOUR) yield at + 1;
+  }
+}
+
+const FLAVOUR = '___';
 
 type Modifier = TypeOf<'typedef' | 'const' | 'volatile' | 'restrict' | 'type_tag'>;
 

@@ -12,6 +12,8 @@ export const BTF_ERRORS = {
   BTF_BAD_TYPE: 'the numbers of a type contradict each other',
   BTF_TOO_DEEP: 'types nest more than 32 levels deep, or refer to themselves',
   BTF_TOO_LARGE: 'a value would have more than 2^31 bytes or more than a million parts',
+  BTF_BAD_RELOCATION: 'a CO-RE relocation is of no known kind, or asks for what the type it names has not',
+  BTF_AMBIGUOUS: 'several types of one name differ in what a CO-RE relocation asks',
   BTF_NO_SIZE: 'the type has no size: void, a function, or a forward declaration',
 } as const;
 

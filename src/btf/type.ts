@@ -61,7 +61,7 @@ export type BtfType =
   | (Refers & { readonly kind: 'array'; readonly indexType: number; readonly count: number })
   | Composite<'struct'>
   | Composite<'union'>
-  | (Named & { readonly kind: 'fwd' })
+  | (Named & { readonly kind: 'fwd'; readonly isUnion: boolean })
   | (Named & Reference<'typedef'>)
   | Reference<'volatile'>
   | Reference<'const'>
@@ -97,7 +97,7 @@ export interface RawType {
   /** `size` or `type`: the kind knows which. */
   readonly sizeOrType: number;
   readonly vlen: number;
-  /** The top bit of `info`: bit fields in a struct, signed in an enum. */
+  /** The top bit of `info`: bit fields in a struct, signed in an enum, a union declared ahead. */
   readonly flag: boolean;
   /** All rows behind the head. */
   rows<const K extends keyof typeof TypeRow>(row: K): ReturnType<(typeof TypeRow)[K]['read']>[];
@@ -182,7 +182,7 @@ export const KINDS: readonly KindRow[] = [
       })),
     }),
   },
-  { kind: 'fwd', read: (raw) => ({ kind: 'fwd', name: raw.name }) },
+  { kind: 'fwd', read: (raw) => ({ kind: 'fwd', name: raw.name, isUnion: raw.flag }) },
   { kind: 'typedef', read: (raw) => ({ kind: 'typedef', name: raw.name, type: raw.sizeOrType }) },
   readModifier('volatile'),
   readModifier('const'),

@@ -19,7 +19,8 @@ export const OBJECT_ERRORS = {
   OBJECT_DATA_RELOCATION: 'a global variable is initialised with an address, which is known only after loading',
   OBJECT_EXTERN:
     'the object uses a variable or function of the kernel, or a setting whose value is not known or does not fit',
-  OBJECT_CORE_UNSUPPORTED: 'the program has CO-RE relocations (preserve_access_index), which are not applied yet',
+  OBJECT_BAD_CORE:
+    'a CO-RE relocation is of an instruction that it does not fit, or has no answer among the types of the kernel',
   OBJECT_DUPLICATE: 'two programs, or two maps, bear the same name',
   OBJECT_TOO_LARGE: 'a data section has more than 2^31 bytes, or the programs more than a million instructions',
 } as const;

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { COMPILERS, objectFile } from '../../tests/support/objects.ts';
 import { readBtf } from '../btf/btf.ts';
 import { decodeValue } from '../btf/decode-value.ts';
-import type { KernelFacts } from './kernel-facts.ts';
+import { type KernelFacts, NO_KERNEL } from './kernel-facts.ts';
 import { readObject } from './read-object.ts';
 
 const CONFIG = {
@@ -17,6 +17,7 @@ const CONFIG = {
 
 const kernel = (settings: Readonly<Record<string, string>>): KernelFacts => ({
   version: 0x06_01_05,
+  types: () => undefined,
   config: () =>
     ['# a comment', '# CONFIG_ABSENT is not set', ...Object.entries(settings).map(([k, v]) => `${k}=${v}`)].join('\n'),
 });
@@ -89,7 +90,7 @@ for (const compiler of COMPILERS) {
     }
 
     it('refuse settings of a configuration that nobody may read', () => {
-      assert.throws(() => readObject(file(), { version: 1, config: () => undefined }), {
+      assert.throws(() => readObject(file(), { ...NO_KERNEL, version: 1 }), {
         code: 'OBJECT_EXTERN',
         message: /the configuration of the kernel cannot be read/,
       });

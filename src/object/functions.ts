@@ -12,6 +12,7 @@ import type { SourceLine } from './spec.ts';
 
 const SLOT_SIZE = 8;
 const TEXT = '.text';
+const NOTHING: ReadonlyMap<number, string> = new Map();
 /** The kernel's KSYM_NAME_LEN. */
 const MAX_NAME = 512;
 
@@ -34,8 +35,10 @@ export interface CodeFunction {
   readonly lines: ReadonlyMap<number, SourceLine>;
   /** Id of its `func` in the BTF, if that is told. */
   readonly type: number | undefined;
-  /** The first CO-RE relocation, if there is any. */
-  readonly coreRelocation: CoreRelocation | undefined;
+  /** By slot: what the kernel's types are to say. */
+  readonly coreRelocations: ReadonlyMap<number, CoreRelocation>;
+  /** By slot: fields and types that relocations ask for, and the kernel has not. */
+  readonly missing: ReadonlyMap<number, string>;
 }
 
 /**
@@ -103,7 +106,8 @@ function readSection(
       relocations: own(records.relocations),
       lines: own(records.lines),
       type: records.functions.get(offset)?.type,
-      coreRelocation: own(records.core).values().next().value,
+      coreRelocations: own(records.core),
+      missing: NOTHING,
     };
   });
 

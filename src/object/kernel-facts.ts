@@ -5,10 +5,12 @@ export interface KernelFacts {
   readonly version: number;
   /** The text of the kernel's configuration, asked for at most once; undefined if nobody may read it. */
   config(): string | undefined;
+  /** The kernel's own types: a .BTF section, the same bytes each time; undefined if nobody may read them. */
+  types(): Uint8Array | undefined;
 }
 
 /** Of no kernel: for listings of objects that are not going to run. */
-export const NO_KERNEL: KernelFacts = { version: 0, config: () => undefined };
+export const NO_KERNEL: KernelFacts = { version: 0, config: () => undefined, types: () => undefined };
 
 /** `CONFIG_NAME=value` lines, by name; those that are not set are not in it. */
 export function parseKernelConfig(text: string): ReadonlyMap<string, string> {

@@ -34,7 +34,7 @@ export class Linker {
   /**
    * Links one program.
    *
-   * @throws {ObjectError} OBJECT_BAD_FUNCTION, OBJECT_CORE_UNSUPPORTED, OBJECT_TOO_LARGE, and what resolveReferences throws
+   * @throws {ObjectError} OBJECT_BAD_FUNCTION, OBJECT_BAD_CORE, OBJECT_TOO_LARGE, and what resolveReferences throws
    */
   link(main: CodeFunction): LinkedProgram {
     const starts = this.#arrange(main);
@@ -42,6 +42,7 @@ export class Linker {
     const references = new Map<number, Reference>();
     const lines = new Map<number, SourceLine>();
     const subprograms: Subprogram[] = [];
+    const missing = new Map<number, string>();
 
     for (const [part, start] of starts) {
       const { name, linkage, type } = part;
@@ -51,14 +52,16 @@ export class Linker {
         const index = insns.length;
         const place = places.get(insn.slot);
         const line = part.lines.get(insn.slot);
+        const absent = part.missing.get(insn.slot);
         const moved = { ...insn, slot: start.slot + insn.slot };
         insns.push(place === undefined ? moved : complete(moved, place, starts));
         const reference = place !== undefined && insn.imm64 !== undefined ? referenceTo(place, starts) : undefined;
         if (reference !== undefined) references.set(index, reference);
         if (line !== undefined) lines.set(index, line);
+        if (absent !== undefined) missing.set(index, absent);
       }
     }
-    return { name: main.name, section: main.section.name, insns, references, subprograms, lines };
+    return { name: main.name, section: main.section.name, insns, references, subprograms, lines, missing };
   }
 
   /** The functions that `main` reaches, itself first, each with the place it gets. */
@@ -69,7 +72,6 @@ export class Linker {
     // A Set's iteration goes on to what is added meanwhile.
     for (const part of reached) {
       if (part.defect !== undefined) throw part.defect;
-      refuseCoRe(main, part);
       this.#insnsLeft -= part.insns.length;
       if (this.#insnsLeft < 0) {
         throw new ObjectError(
@@ -122,14 +124,4 @@ function complete(insn: Insn, place: Place, starts: ReadonlyMap<CodeFunction, St
 function referenceTo(place: Place, starts: ReadonlyMap<CodeFunction, Start>): Reference | undefined {
   if (place.kind === 'number') return undefined;
   return place.kind === 'function' ? { kind: 'function', insn: starts.get(place.callee)!.index } : place;
-}
-
-function refuseCoRe(main: CodeFunction, part: CodeFunction): void {
-  if (part.coreRelocation === undefined) return;
-  const slot = (part.coreRelocation.offset - part.offset) / 8;
-  throw new ObjectError(
-    'OBJECT_CORE_UNSUPPORTED',
-    `cannot link '${main.name}': the access at slot ${slot} of '${part.name}' is to be relocated by BTF (CO-RE), which is not supported yet`,
-    { fix: 'compile without preserve_access_index; pt_regs of uprobes needs none' },
-  );
 }

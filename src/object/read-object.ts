@@ -7,6 +7,8 @@ import { FileType, Machine } from '../elf/header.ts';
 import { SectionType } from '../elf/sections.ts';
 import { BpfError } from '../errors.ts';
 import type { MapSpec } from '../maps/map-type.ts';
+import { applyCore } from './core-patch.ts';
+import { coreTypes } from './core-types.ts';
 import { readDataSections } from './data-sections.ts';
 import { ObjectError } from './errors.ts';
 import { resolveExterns, type Types } from './externs.ts';
@@ -61,7 +63,7 @@ export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL):
   const definitions = readMaps(elf, btf, layout);
   const maps = [...definitions.map(({ spec }) => spec), ...readData(elf, relocations, btf, layout)];
   if (externs.map !== undefined) maps.push(externs.map);
-  const functions = readFunctions(elf, relocations, ext);
+  const functions = readFunctions(elf, relocations, ext).map((part) => applyCoreTo(part, btf, kernel));
   for (const f of functions) layout.addFunction(f);
   refuseDuplicates(
     'programs',
@@ -75,6 +77,10 @@ export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL):
     ...functions.map(({ defect }) => defect),
   ].filter((obstacle) => obstacle !== undefined);
   return { license: readLicense(elf), maps, btf, btfBytes, obstacles, ...linkPrograms(functions, layout) };
+}
+
+function applyCoreTo(part: CodeFunction, btf: Btf | undefined, kernel: KernelFacts): CodeFunction {
+  return btf === undefined ? part : applyCore(part, btf, coreTypes(kernel));
 }
 
 function linkPrograms(

@@ -15,8 +15,24 @@ export function kernelVersionOf(text: string, details = ''): number {
 }
 
 /** The running kernel. */
-export function readKernel(): { readonly version: number; config(): string | undefined } {
-  return { version: kernelVersionOf(release(), version()), config: readConfig };
+export function readKernel(): {
+  readonly version: number;
+  config(): string | undefined;
+  types(): Uint8Array | undefined;
+} {
+  return { version: kernelVersionOf(release(), version()), config: readConfig, types: readTypes };
+}
+
+let types: Uint8Array | undefined;
+
+/** What the kernel says of its own types (CONFIG_DEBUG_INFO_BTF), read once. */
+function readTypes(): Uint8Array | undefined {
+  try {
+    types ??= readFileSync('/sys/kernel/btf/vmlinux');
+  } catch {
+    // Another one may be able to.
+  }
+  return types;
 }
 
 /** The text that the kernel was configured with; undefined if it is nowhere, or nobody may read it. */

@@ -32,7 +32,12 @@ const RESULTS: Readonly<Record<ReturnType, (call: Call) => RegisterValue | undef
 export function stepHelper(step: Step): number {
   const { insn, index } = step;
   const prototype = step.options.helpers.get(insn.imm);
-  if (prototype === undefined) throw refuse(step, 'VERIFIER_UNKNOWN_HELPER', `invalid func unknown#${insn.imm}`);
+  if (prototype === undefined) {
+    const missing = step.program.missing?.get(index);
+    if (missing !== undefined)
+      throw refuse(step, 'VERIFIER_NO_SUCH_FIELD', `failed to resolve CO-RE relocation: ${missing} is not there`);
+    throw refuse(step, 'VERIFIER_UNKNOWN_HELPER', `invalid func unknown#${insn.imm}`);
+  }
   checkAllowed(step, prototype);
   const call = checkArguments(step, prototype);
   checkMapCompatibility(step, prototype, call.map);

@@ -84,7 +84,6 @@ describe('remora disasm', () => {
     ['a program that is not there', [object('count'), 'nope'], 4, /no such program\nwhy: {3}it has on_call\n/],
     ['a file that is not there', ['nope.bpf.o'], 2, /^error: cannot read nope.bpf.o: ENOENT\n$/],
     ['a file that is no object', [join(ROOT, 'package.json')], 2, /^error: cannot read ELF/],
-    ['an object with CO-RE relocations', [object('unsupported-core')], 5, /CO-RE/],
   ] as const) {
     it(`refuses ${why} with exit code ${code}`, async () => {
       const result = await remora(['disasm', ...args]);

@@ -23,7 +23,7 @@ interface Line {
 }
 
 /** Objects that are not to be accepted. */
-const REFUSED = /^unsupported-/;
+const REFUSED = /^(unsupported|core)-/;
 
 describe('remora verify', () => {
   for (const compiler of COMPILERS) {
@@ -41,6 +41,13 @@ describe('remora verify', () => {
       }
     });
   }
+
+  it('says what is not there of what a program reads', async () => {
+    const { code, stdout } = await remora(['verify', object('core-missing'), '--json']);
+    const [refused, accepted] = jsonLines(stdout) as Line[];
+    assert.match(refused!.message!, /failed to resolve CO-RE relocation: struct task\.pid is not there/);
+    assert.deepEqual([accepted!.verdict, code], ['accept', 6]);
+  });
 
   it('gives one JSON line a program', async () => {
     const { stdout } = await remora(['verify', object('count'), '--json']);
