@@ -121,6 +121,7 @@ describe('CO-RE relocations', () => {
           if (!(error instanceof BpfError)) throw error;
         }
       }),
+      { numRuns: 40 },
     );
   });
 
@@ -137,6 +138,7 @@ describe('CO-RE relocations', () => {
           if (!(error instanceof BpfError)) throw error;
         }
       }),
+      { numRuns: 40 },
     );
   });
 });
