@@ -1,8 +1,8 @@
-/** `remora load`: attaches an object's programs to a running process, until something ends it, and tells what they saw. */
+/** `remora load`: attaches an object's programs to running processes, until something ends it, and tells what they saw. */
 import { Command } from 'commander';
 import { Exit } from './exit-codes.ts';
 import { readFile } from './input.ts';
-import { onlyPid, shared } from './options.ts';
+import { shared } from './options.ts';
 import { Output } from './output.ts';
 import { addSessionOptions, openReport, type SessionOptions } from './session-options.ts';
 import { watch } from './watch.ts';
@@ -15,7 +15,9 @@ interface LoadOptions extends SessionOptions {
 
 export function loadCommand(): Command {
   const command = new Command('load')
-    .description('Attach the programs of an object to a running process; at the end, print the maps and detach.')
+    .description(
+      'Attach the programs of an object to running processes, which share its maps; at the end, print them and detach.',
+    )
     .argument('<FILE>', 'an eBPF object file, as clang -target bpf writes it')
     .addOption(shared.pid().makeOptionMandatory())
     .addOption(shared.duration());
@@ -25,10 +27,9 @@ export function loadCommand(): Command {
 }
 
 async function load(file: string, options: LoadOptions): Promise<void> {
-  const { openObject, openProcess } = await import('../index.ts');
-  const pid = onlyPid(options.pid, 'load');
-  // Whatever fails, the object leaves the target before the target is closed.
-  using target = openProcess(pid);
+  const [{ openObject }, { Targets }] = await Promise.all([import('../index.ts'), import('./targets.ts')]);
+  // Whatever fails, the object leaves the targets before they are closed.
+  using targets = new Targets(options.pid);
   using object = openObject(readFile(file), {
     allow: options.allow ?? [],
     whenWeDie: options.pin ? 'run on' : 'go quiet',
@@ -42,11 +43,13 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   const ended = endOfSession(output);
   // A terminal that goes takes us along, and nothing else.
   if (options.pin) process.on('SIGHUP', () => process.exit(Exit.OK));
-  const { links, pauseUs } = object.attachAll(target, options.attach);
+  // All or none: what is attached before one of them refuses goes with the object.
+  const attached = targets.all.map((target) => ({ target, ...object.attachAll(target, options.attach) }));
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
-  report.attached(pid, links, pauseUs);
-  const lasts = (): boolean => !target.isGone() && !object.isDetachedByOthers;
-  await watch({ object, target, links, report, output, lasts }, ended.signal);
+  for (const { target, links, pauseUs } of attached) report.attached(target.pid, links, pauseUs);
+  // One that ends does not end the others.
+  const lasts = (): boolean => targets.all.some((target) => !target.isGone() && !object.isDetachedByOthers(target));
+  await watch({ object, attached, report, output, lasts }, ended.signal);
 }
 
 /**

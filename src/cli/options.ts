@@ -46,10 +46,9 @@ function parsePermission(text: string, before: readonly Permission[] = []): read
 /** The shared options, made anew for each command. */
 export const shared = {
   pid: () =>
-    new Option('-p, --pid <PID>', 'the process to attach to').argParser((text, before: readonly number[] = []) => [
-      ...before,
-      parsePid(text),
-    ]),
+    new Option('-p, --pid <PID>', 'the process to attach to; repeatable').argParser(
+      (text, before: readonly number[] = []) => [...before, parsePid(text)],
+    ),
   json: () => new Option('--json', 'print JSON lines instead of text'),
   output: () => new Option('-o <FILE>', 'write data to FILE instead of standard output'),
   duration: () => new Option('--duration <TIME>', 'end after TIME: 500ms, 5s, 2m').argParser(parseDuration),

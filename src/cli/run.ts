@@ -70,7 +70,7 @@ async function run(
     spawned.run();
     // An exec takes the probes away and no more: what they saw is told at the end.
     const lasts = (): boolean => spawned.end() === undefined;
-    await watch({ object: attached, target, links, report, output, lasts }, ended.signal);
+    await watch({ object: attached, attached: [{ target, links }], report, output, lasts }, ended.signal);
     process.off('SIGCHLD', look);
     end = spawned.end()!;
   }

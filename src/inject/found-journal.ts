@@ -74,8 +74,13 @@ export class FoundJournal {
       siteCount <= SITE_CAPACITY &&
       regionCount <= MAX_REGIONS;
     if (!isSound) throw this.#unknown('its numbers contradict each other');
-    const shared = mappingAt(mappings, address);
-    if (shared === undefined || shared.end < address + sharedSize) throw this.#unknown('it is not mapped as a whole');
+    for (let at = address; at < address + sharedSize; ) {
+      // Maps may be another target's, and their file another one.
+      const shared = mappingAt(mappings, at);
+      if (shared?.path !== MEMORY_FILE || shared.permissions !== 'rw-s')
+        throw this.#unknown('it is not mapped as a whole');
+      at = shared.end;
+    }
   }
 
   /** The session's name: the same in every process that shares it. */

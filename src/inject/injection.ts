@@ -6,7 +6,7 @@ import { alignUp, alignUpAddress } from '../bytes/align.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
-import type { SharedMapping } from '../sys/shared-mapping.ts';
+import type { FilePart, SharedMapping, SharedPart } from '../sys/shared-mapping.ts';
 import { Claims } from './claims.ts';
 import { InjectError } from './errors.ts';
 import { isInReach, PAGE_SIZE } from './gaps.ts';
@@ -30,6 +30,7 @@ import {
   type Region,
   type SampleThread,
   type SessionMemory,
+  type SessionPlan,
   unmap,
 } from './regions.ts';
 
@@ -112,16 +113,23 @@ export class Injection implements Disposable {
    * Makes the memory that the target shares with us, once, and room for code beside it. Its size is final.
    *
    * @returns where it lies in the target, and one of the target's threads as an example
+   * @param common whole pages of it that are to be had on their own, for other targets to join; or what was had of another one,
+   *   and lies at the same place here
    * @throws {InjectError | ProcessError | SysError} nothing is left in the target then
    */
-  share(size: number): { readonly address: bigint; readonly thread: SampleThread } {
+  share(size: number, common?: FilePart | SharedPart): { readonly address: bigint; readonly thread: SampleThread } {
     if (this.#session !== undefined) throw new TypeError('the memory of an injection can be made only once');
     const sharedSize = alignUp(JOURNAL_SIZE + size + TRAILER_SIZE, PAGE_SIZE);
     let journal: Journal | undefined;
     const begin = ({ buffer }: SharedMapping, whole: Region): void => {
       journal = new Journal(new Uint8Array(buffer), this.#origin(whole, sharedSize, size));
     };
-    this.#session = mapSession(this.process, this.#center(), { codeSize: CODE_REGION_SIZE, sharedSize, begin });
+    this.#session = mapSession(this.process, this.#center(), {
+      codeSize: CODE_REGION_SIZE,
+      sharedSize,
+      ...commonOf(common),
+      begin,
+    });
     this.#journal = journal;
     const { codeRegion, sharedRegion, thread, mapping } = this.#session;
     if (this.#whenWeDie === 'go quiet') this.#lease = new RobustWord(mapping);
@@ -132,6 +140,11 @@ export class Injection implements Disposable {
   /** The memory shared with the target, as we see it. */
   get shared(): Uint8Array {
     return new Uint8Array(this.#requireSession().mapping.buffer, JOURNAL_SIZE);
+  }
+
+  /** The part of that memory which was to be had on its own: the caller's to dispose of. */
+  takeCommon(): SharedPart {
+    return this.#requireSession().mapping.takePart();
   }
 
   /** Address of a u32 of which HOLDER_DIED is set once this controller has died, unless programs are to run on. */
@@ -414,6 +427,12 @@ export class Injection implements Disposable {
     if (this.#session === undefined) throw new TypeError('the memory of an injection is not made yet, or was released');
     return this.#session;
   }
+}
+
+function commonOf(common: FilePart | SharedPart | undefined): Pick<SessionPlan, 'common' | 'joined'> {
+  if (common === undefined) return { common, joined: undefined };
+  if ('file' in common) return { common: undefined, joined: { part: common, scratch: JOURNAL_SIZE } };
+  return { common: { offset: JOURNAL_SIZE + common.offset, size: common.size }, joined: undefined };
 }
 
 function isUndo({ original, wanted }: Pick<SitePatch, 'original' | 'wanted'>): boolean {

@@ -10,9 +10,10 @@ import type { TargetProcess } from '../process/target-process.ts';
 import { isSysError } from '../sys/errors.ts';
 import { readStatus } from '../sys/proc.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
-import { mapSharedFile, type SharedMapping } from '../sys/shared-mapping.ts';
+import { type FilePart, mapSharedFile, type SharedMapping, type SharedPart } from '../sys/shared-mapping.ts';
 import { InjectError } from './errors.ts';
 import { findGap, PAGE_SIZE } from './gaps.ts';
+import { joinPart } from './join.ts';
 
 /** An address range in the target that is ours. `size` is whole pages. */
 export interface Region {
@@ -43,6 +44,10 @@ export interface SessionMemory {
 export interface SessionPlan {
   readonly codeSize: number;
   readonly sharedSize: number;
+  /** What of the shared memory is to be had once more on its own. */
+  readonly common: FilePart | undefined;
+  /** What of the shared memory is another target's too, and where of it a message may lie before anything else does. */
+  readonly joined: { readonly part: SharedPart; readonly scratch: number } | undefined;
   begin(mapping: SharedMapping, whole: Region): void;
 }
 
@@ -96,7 +101,7 @@ export type NoteRegion = (region: Region) => () => void;
 export function mapSession(
   process: TargetProcess,
   near: bigint,
-  { codeSize, sharedSize, begin }: SessionPlan,
+  { codeSize, sharedSize, common, joined, begin }: SessionPlan,
 ): SessionMemory {
   const size = alignUp(sharedSize, PAGE_SIZE);
   const wholeSize = size + PAGE_SIZE + codeSize;
@@ -106,7 +111,7 @@ export function mapSession(
       const sharedRegion = { address, size };
       const privateRegion = { address: address + BigInt(size), size: PAGE_SIZE };
       const codeRegion = { address: privateRegion.address + BigInt(PAGE_SIZE), size: codeSize };
-      const mapping = createMemoryFile(process, calls, size, (shared) => begin(shared, whole));
+      const mapping = createMemoryFile(process, calls, { size, common }, (shared) => begin(shared, whole));
       const fixed = MAP_PRIVATE_ANONYMOUS | MAP_FIXED;
       runOrUndo(calls, whole, mapping, [
         { ...mmap(whole, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, 'file'), wanted: address },
@@ -115,11 +120,12 @@ export function mapSession(
         mmap(codeRegion, PROT_READ_EXEC, fixed | MAP_NORESERVE),
         CLOSE_FILE,
       ]);
+      if (joined !== undefined) joinOrUndo(process, calls, whole, mapping, joined);
       const thread = { fsBase: calls.registers.fsBase, tid: readStatus(calls.tid).namespacePids.at(-1) ?? calls.tid };
       return { whole, sharedRegion, privateRegion, codeRegion, mapping, thread };
     },
     expect: ({ codeRegion, privateRegion, sharedRegion, mapping }) => [
-      { region: sharedRegion, permissions: 'rw-s', inode: mapping.inode },
+      ...sharedRegions(sharedRegion, mapping, joined?.part),
       { region: privateRegion, permissions: 'rw-p', inode: 0n },
       { region: codeRegion, permissions: 'r-xp', inode: 0n },
     ],
@@ -132,6 +138,18 @@ export function unmap(process: TargetProcess, regions: readonly Region[]): void 
     if (process.isGone()) return;
     calls.run(regions.map(munmap));
   });
+}
+
+/** What of the shared memory is which file. */
+function sharedRegions(whole: Region, { inode }: SharedMapping, part: SharedPart | undefined): readonly Expectation[] {
+  const permissions = 'rw-s';
+  if (part === undefined) return [{ region: whole, permissions, inode }];
+  const end = part.offset + part.size;
+  return [
+    { region: { address: whole.address, size: part.offset }, permissions, inode },
+    { region: { address: whole.address + BigInt(part.offset), size: part.size }, permissions, inode: part.inode },
+    { region: { address: whole.address + BigInt(end), size: whole.size - end }, permissions, inode },
+  ];
 }
 
 interface Expectation {
@@ -200,11 +218,29 @@ function runOrUndo(calls: RemoteCalls, whole: Region, mapping: Disposable, wante
   throw error;
 }
 
+function joinOrUndo(
+  process: TargetProcess,
+  calls: RemoteCalls,
+  whole: Region,
+  mapping: SharedMapping,
+  { part, scratch }: NonNullable<SessionPlan['joined']>,
+): void {
+  try {
+    const bytes = new Uint8Array(mapping.buffer, scratch);
+    const address = whole.address + BigInt(part.offset);
+    joinPart(process, calls, part, address, { address: whole.address + BigInt(scratch), bytes });
+  } catch (error) {
+    mapping[Symbol.dispose]();
+    calls.run([munmap(whole)]);
+    throw error;
+  }
+}
+
 /** Makes a memory file in the target, gives it its size and maps it here. The target has it open still. */
 function createMemoryFile(
   process: TargetProcess,
   calls: RemoteCalls,
-  size: number,
+  { size, common }: { readonly size: number; readonly common: FilePart | undefined },
   begin: (mapping: SharedMapping) => void,
 ): SharedMapping {
   const { error } = calls.tryRun([memfdCreate(MEMORY_FILE | MFD_NOEXEC_SEAL)]);
@@ -212,7 +248,7 @@ function createMemoryFile(
   else if (error !== undefined) throw error;
   let mapping: SharedMapping | undefined;
   try {
-    mapping = mapSharedFile(`/proc/${process.procId}/fd/${calls.file}`, size);
+    mapping = mapSharedFile(`/proc/${process.procId}/fd/${calls.file}`, size, common);
     begin(mapping);
     return mapping;
   } catch (failed) {

@@ -14,14 +14,17 @@
  * any of them.
  */
 import { Assembler } from '../arch/x64/assembler.ts';
-import { absolute, indexed } from '../arch/x64/memory.ts';
+import { absolute, at, indexed } from '../arch/x64/memory.ts';
 import { Reg } from '../arch/x64/registers.ts';
 import { viewOf } from '../bytes/struct.ts';
 import type { Registers } from '../sys/ptrace.ts';
 import { SystemCall, type SystemCallName } from './system-calls.ts';
 
-/** What an argument may be: a number, the file that a call of this loan made, or the address of the text 'remora'. */
-export type CallArgument = number | bigint | 'file' | 'name';
+/**
+ * What an argument may be: a number, the file that a call of this loan made, the address of the text 'remora', or what the four
+ * bytes at an address hold by then.
+ */
+export type CallArgument = number | bigint | 'file' | 'name' | { readonly at: bigint };
 
 /** A system call to be made. It has failed if its result is negative. */
 export interface RemoteCall {
@@ -150,14 +153,17 @@ function writeData(data: Uint8Array, registers: Registers, size: number): void {
 }
 
 /** One call, and the way out should it fail. */
-function emitCall({ name, args, wanted }: RemoteCall, number: number, at: bigint, { end }: StubPlace): Uint8Array {
-  const a = new Assembler(at);
+function emitCall({ name, args, wanted }: RemoteCall, number: number, origin: bigint, { end }: StubPlace): Uint8Array {
+  const a = new Assembler(origin);
   a.movImm(COUNT, BigInt(number));
   args.forEach((arg, n) => {
     const register = ARGUMENTS[n]!;
     if (arg === 'file') a.mov(register, FILE, 4);
     else if (arg === 'name') a.lea(register, absolute(end - BigInt(DATA_SIZE - NAME_AT)));
-    else a.movImm(register, BigInt(arg));
+    else if (typeof arg === 'object') {
+      a.movImm(register, arg.at);
+      a.mov(register, at(register), 4);
+    } else a.movImm(register, BigInt(arg));
   });
   a.movImm(Reg.RAX, BigInt(SystemCall[name]));
   a.syscall();
@@ -170,14 +176,14 @@ function emitCall({ name, args, wanted }: RemoteCall, number: number, at: bigint
   }
   a.raw(jrcxz(NEAR_JUMP_SIZE));
   a.jmpTo(end - BigInt(END_SIZE));
-  if (name === 'memfd_create') a.mov(FILE, Reg.RAX, 4);
-  if (name === 'close') a.movImm(FILE, NO_FILE);
+  if (name === 'memfd_create' || name === 'socket') a.mov(FILE, Reg.RAX, 4);
+  if (name === 'close' && args[0] === 'file') a.movImm(FILE, NO_FILE);
   return a.finish();
 }
 
 /** All calls were made. */
-function emitLeave(count: number, at: bigint, tail: bigint): Uint8Array {
-  const a = new Assembler(at);
+function emitLeave(count: number, origin: bigint, tail: bigint): Uint8Array {
+  const a = new Assembler(origin);
   a.movImm(COUNT, BigInt(count));
   a.jmpTo(tail);
   return a.finish();

@@ -64,7 +64,7 @@ export class RemoteCalls implements Disposable {
     return this.#restored;
   }
 
-  /** The descriptor that a call of memfd_create made and none of close has closed. */
+  /** The descriptor that a call of memfd_create or socket made and none of close has closed. */
   get file(): number | undefined {
     return this.#file === NO_FILE ? undefined : Number(this.#file);
   }

@@ -4,6 +4,8 @@ export const SystemCall = {
   mmap: 9,
   munmap: 11,
   madvise: 28,
+  socket: 41,
+  recvmsg: 47,
   gettid: 186,
   memfd_create: 319,
 } as const;

@@ -110,6 +110,11 @@ export class TargetProcess implements Disposable {
     return !this.isAlive() || this.memory.isGone();
   }
 
+  /** A descriptor of ours for what it has open under `fd`. @throws {SysError} SYS_EBADF, SYS_EPERM */
+  copyDescriptor(fd: number): number {
+    return this.#pidFd.copyDescriptor(fd);
+  }
+
   /** What is mapped now. @throws {ProcessError} PROCESS_EXITED */
   mappings(): readonly Mapping[] {
     const mappings = this.#readMaps();

@@ -36,6 +36,8 @@ function callback(name: string): EbpfCallback {
   };
 }
 
+let ids = 0;
+
 /** A table with one program and a link to it for each place. */
 function contextFor(places: readonly string[], log: string[]) {
   const table = HandlerTable.create(new Uint8Array(4096), 16, { hits: 0, missed: 0, btf: 0, btfSize: 0 });
@@ -50,7 +52,11 @@ function contextFor(places: readonly string[], log: string[]) {
     log.push(')');
     return result;
   };
-  return { table, links, context: new AttachContext({ table, callbackOf: () => callback('count'), batch }) };
+  return {
+    table,
+    links,
+    context: new AttachContext({ table, callbackOf: () => callback('count'), nextId: () => ++ids, batch }),
+  };
 }
 
 const code = (wanted: string) => (error: unknown) => error instanceof AttachError && error.code === wanted;

@@ -11,6 +11,8 @@ export interface AttachContextOptions {
   readonly table: HandlerTable;
   /** The program in a slot, ready to be compiled for where `event` is; `entryId` is the attachment's. */
   callbackOf(program: Slot, event: PerfEventHandler, entryId: number): EbpfCallback;
+  /** A number for the next attachment: one that no other has. */
+  nextId(): number;
   /** Runs `body` so that what it attaches or detaches takes effect together, or not at all if it throws. */
   batch<T>(body: () => T): T;
 }
@@ -29,7 +31,6 @@ export class AttachContext {
   readonly #options: AttachContextOptions;
   readonly #kinds = new Map<number, { readonly kind: AttachKind; readonly attach: Attacher }>();
   readonly #entries = new Map<number, LiveEntry>();
-  #nextId = 1;
 
   constructor(options: AttachContextOptions) {
     this.#options = options;
@@ -118,7 +119,7 @@ export class AttachContext {
         `cannot attach to ${event.privateData}: nothing serves attach type ${event.attachType}`,
       );
     }
-    const id = this.#nextId++;
+    const id = this.#options.nextId();
     const entry = served.attach(event, this.#options.callbackOf(link.program, event, id));
     const { target, address, addresses = [address], method } = entry;
     return { id, kind: served.kind, link: slot, target, address, addresses, method, detach: () => entry.detach() };

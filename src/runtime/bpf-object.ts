@@ -10,6 +10,7 @@ import { readObject } from '../object/read-object.ts';
 import type { LinkedProgram, ObjectSpec } from '../object/spec.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { readKernel } from '../sys/kernel.ts';
+import type { SharedPart } from '../sys/shared-mapping.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { kindOfSection } from '../verifier/program-kind.ts';
 import { verify } from '../verifier/verify.ts';
@@ -49,8 +50,13 @@ export class BpfObject implements Disposable {
   readonly #spec: ObjectSpec;
   readonly #verified: readonly VerifiedProgram[];
   readonly #options: ObjectOptions;
-  #session: Session | undefined;
-  #target: TargetProcess | undefined;
+  readonly #sessions = new Map<TargetProcess, Residence>();
+  /** The memory that all these share; it stays when they end. */
+  #common: SharedPart | undefined;
+  #lastId = 0;
+  /** What was printed where the object is not loaded any more. */
+  readonly #leftPrintk: string[] = [];
+  #leftEvents = 0n;
 
   /**
    * Reads, links and checks an object file.
@@ -86,9 +92,9 @@ export class BpfObject implements Disposable {
 
   /**
    * Attaches every program, all or none: to where its section says, or to the place given for it by name
-   * (`uprobe:libc.so.6:malloc`).
+   * (`uprobe:libc.so.6:malloc`). In all processes that an object is attached to it has the same maps.
    *
-   * @throws {RuntimeError} RUNTIME_NO_SECTION_TARGET, RUNTIME_OTHER_PROCESS, RUNTIME_NO_PROGRAM
+   * @throws {RuntimeError} RUNTIME_NO_SECTION_TARGET, RUNTIME_NO_PROGRAM
    * @throws {AttachError | ProcessError | InjectError | CompileError | SysError} nothing is attached then
    */
   attachAll(target: TargetProcess, places: ReadonlyMap<string, string> = new Map()): AttachReport {
@@ -110,64 +116,104 @@ export class BpfObject implements Disposable {
     return { links, pauseUs };
   }
 
-  /** Detaches every link in one stop of the target. What they counted, stored and printed stays readable. */
+  /** Detaches every link, of each target in one stop. What they counted, stored and printed stays readable. */
   detachAll(): void {
-    this.#session?.detachAll();
+    forEach([...this.#sessions.values()], ({ session }) => session.detachAll());
   }
 
-  /** True once another remora has taken off what this object attached: only its maps are left to be read. */
-  get isDetachedByOthers(): boolean {
-    return this.#session?.isClosed ?? false;
+  /** Detaches every link of one process and leaves it; of one that it is not attached to it does nothing. */
+  leave(target: TargetProcess): void {
+    const residence = this.#sessions.get(target);
+    if (residence === undefined) return;
+    this.#sessions.delete(target);
+    target.moveOut(residence.tenant);
+    const { session } = residence;
+    try {
+      session.detachAll();
+    } finally {
+      this.#leftPrintk.push(...session.readPrintk());
+      this.#leftEvents += session.lostPrintk;
+      session[Symbol.dispose]();
+    }
+  }
+
+  /** True once another remora has taken off what this object attached to a process: only its maps are left to be read. */
+  isDetachedByOthers(target: TargetProcess): boolean {
+    return this.#sessions.get(target)?.session.isClosed ?? false;
   }
 
   /** What programs printed with bpf_trace_printk since the last call, a line each. */
   readPrintk(): string[] {
-    return this.#session?.readPrintk() ?? [];
+    const left = this.#leftPrintk.splice(0);
+    return [...left, ...[...this.#sessions.values()].flatMap(({ session }) => session.readPrintk())];
   }
 
   /** Printed lines that found no room, so far. */
   get lostEvents(): bigint {
-    return this.#session?.lostPrintk ?? 0n;
+    return [...this.#sessions.values()].reduce((sum, { session }) => sum + session.lostPrintk, this.#leftEvents);
   }
 
-  /** Detaches every link in one stop and leaves the target; what the maps hold stays readable. */
+  /** Detaches every link, of each target in one stop, and leaves them; what the maps hold stays readable. */
   [Symbol.dispose](): void {
-    const session = this.#session;
-    if (session === undefined) return;
-    this.#session = undefined;
-    this.#target?.moveOut(this);
-    this.#target = undefined;
-    session.detachAll();
-    for (const map of this.maps) map.moveOut();
-    session[Symbol.dispose]();
+    try {
+      this.detachAll();
+    } finally {
+      for (const map of this.maps) map.moveOut();
+      forEach([...this.#sessions.keys()], (target) => this.leave(target));
+      this.#common?.[Symbol.dispose]();
+      this.#common = undefined;
+    }
   }
 
   #sessionIn(target: TargetProcess): Session {
-    if (this.#session !== undefined) {
-      if (this.#target === target) return this.#session;
-      const pids = `${this.#target?.pid}, not ${target.pid}`;
-      throw new RuntimeError('RUNTIME_OTHER_PROCESS', `cannot attach: the object is loaded into process ${pids}`, {
-        fix: 'open the object once for each process',
-      });
-    }
+    const known = this.#sessions.get(target)?.session;
+    if (known !== undefined) return known;
     const session = this.#openSession(this.#options.inject(target));
-    for (const map of this.maps) map.moveTo(session.mapMemory(map.name), () => session.slotsInUse);
-    this.#session = session;
-    this.#target = target;
-    target.moveIn(this);
+    if (this.#common === undefined) {
+      this.#common = session.common;
+      for (const map of this.maps) map.moveTo(session.mapMemory(map.name), () => session.slotsInUse);
+    }
+    const tenant = { [Symbol.dispose]: () => this.leave(target) };
+    this.#sessions.set(target, { session, tenant });
+    target.moveIn(tenant);
     return session;
   }
 
   /** A session that cannot begin leaves nothing in the target. */
   #openSession(injection: Injection): Session {
     try {
-      const { setup, allow } = this.#options;
-      return new Session(injection, this.#spec, this.#verified, setup, new Set(allow));
+      return new Session(injection, {
+        spec: this.#spec,
+        programs: this.#verified,
+        setup: this.#options.setup,
+        allowed: new Set(this.#options.allow),
+        nextId: () => ++this.#lastId,
+        common: this.#common,
+      });
     } catch (error) {
       injection[Symbol.dispose]();
       throw error;
     }
   }
+}
+
+/** An object in one process, and what it has to leave when that is closed. */
+interface Residence {
+  readonly session: Session;
+  readonly tenant: Disposable;
+}
+
+/** Does it for each, whatever comes of the others. @throws what was thrown first */
+function forEach<T>(all: readonly T[], body: (one: T) => void): void {
+  const errors: unknown[] = [];
+  for (const one of all) {
+    try {
+      body(one);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }
 
 /** What a program may change is known where it is attached: the compiler refuses what was not allowed. */

@@ -3,13 +3,13 @@
  *
  * Every thread has a row of its own, found by its thread pointer, so a plain increment loses nothing:
  *
- *     | cell: processes u64 ... 64 | pad to 4096 |
  *     | overflow: one counter a link, 4096 | row 0: owner, 511 counters, 4096 | row 1 | ... | row 255 |  (a bank)
  *     | next bank, for links 511 to 1021 | ...
  *
  * The owner of a row is the thread pointer with a process number in the upper 16 bits: fork children share this memory
  * and have their parent's thread pointers. The process number is kept in memory that the kernel wipes on fork, so that a
- * child finds 0 there and takes a number of its own. A thread that finds no row within a few steps counts in the
+ * child finds 0 there and takes a number of its own. The counter of those numbers is that of all processes which share the
+ * memory, or maps. A thread that finds no row within a few steps counts in the
  * overflow, by a locked add. Rows are never given back: a thread that gets a dead one's pointer gets its row.
  */
 import { viewOf } from '../bytes/struct.ts';
@@ -31,6 +31,8 @@ const PROBES = 8;
 export interface HitCounterPlace {
   /** Address of the shared memory laid out above: a multiple of 4096. */
   readonly address: bigint;
+  /** Address of a u64 that counts the processes. */
+  readonly processCounter: bigint;
   /** Address of a u64 that is private to the process and wiped on fork. */
   readonly processCell: bigint;
   /** False where fs:0 does not tell threads apart; then every hit takes the locked add. */
@@ -39,7 +41,7 @@ export interface HitCounterPlace {
 
 /** Bytes of shared memory that counters for `links` links need: a multiple of 4096. */
 export function hitCountersSize(links: number): number {
-  return PAGE + Math.max(1, Math.ceil(links / COUNTERS)) * BANK_SIZE;
+  return Math.max(1, Math.ceil(links / COUNTERS)) * BANK_SIZE;
 }
 
 /** The part of the memory that counts link `index`, in bytes from its beginning. */
@@ -57,7 +59,11 @@ export function readHits(memory: Uint8Array, index: number): bigint {
 }
 
 /** Emits one hit of link `index`. */
-export function emitHit(b: Builder, { address, processCell, threadPointers }: HitCounterPlace, index: number): void {
+export function emitHit(
+  b: Builder,
+  { address, processCounter, processCell, threadPointers }: HitCounterPlace,
+  index: number,
+): void {
   const { bank, offset } = place(index);
   const overflow = address + BigInt(bank);
   const rows = overflow + BigInt(PAGE);
@@ -77,7 +83,7 @@ export function emitHit(b: Builder, { address, processCell, threadPointers }: Hi
   b.jump(after);
   b.at(slow);
   const slowHit = Builder.function(`hit:${index}`, 0, (f) =>
-    emitSlowHit(f, { address, processCell, overflow, rows, offset }),
+    emitSlowHit(f, { processCounter, processCell, overflow, rows, offset }),
   );
   b.call(slowHit, []);
   b.jump(after);
@@ -86,12 +92,12 @@ export function emitHit(b: Builder, { address, processCell, threadPointers }: Hi
 
 /** Byte offset of a link's bank, and of its counter in each page of the bank. */
 function place(index: number): { readonly bank: number; readonly offset: number } {
-  const bank = PAGE + Math.floor(index / COUNTERS) * BANK_SIZE;
+  const bank = Math.floor(index / COUNTERS) * BANK_SIZE;
   return { bank, offset: WORD * (1 + (index % COUNTERS)) };
 }
 
 interface SlowPlace {
-  readonly address: bigint;
+  readonly processCounter: bigint;
   readonly processCell: bigint;
   readonly overflow: bigint;
   readonly rows: bigint;
@@ -99,12 +105,12 @@ interface SlowPlace {
 }
 
 /** Takes a process number if there is none, then a row; counts there, or in the overflow. */
-function emitSlowHit(b: Builder, { address, processCell, overflow, rows, offset }: SlowPlace): void {
+function emitSlowHit(b: Builder, { processCounter, processCell, overflow, rows, offset }: SlowPlace): void {
   const countInOverflow = (): void => {
     b.atomic('add', 8, b.const(overflow), offset, 1);
     b.return(0);
   };
-  const process = emitProcessNumber(b, address, processCell, countInOverflow);
+  const process = emitProcessNumber(b, processCounter, processCell, countInOverflow);
   const pointer = b.threadPointer();
   const owner = b.add(pointer, process);
   b.loop([b.and(pointer, ROW_MASK), b.const(PROBES)], 0, (loop, [at, left]) => {

@@ -1,7 +1,9 @@
 /**
  * Where everything of a session lies in the memory it shares with its target, behind the journal.
  *
- *     | handler table | state | printk ring | hit counters (pages) | missed | BTF | thread slots | map 0 | map 1 | ... |
+ *     | handler table | state | printk ring | hit counters (pages) | missed | BTF | common: process counter, thread slots, maps |
+ *
+ * What is common is the same memory in all processes that an object is loaded into.
  */
 import { alignUp } from '../bytes/align.ts';
 import { PRINTK_RING_SIZE } from '../helpers/printk-ring.ts';
@@ -36,6 +38,10 @@ export interface SessionLayout {
   readonly missed: Range;
   /** For whoever looks at the maps when the object is not at hand. */
   readonly btf: Range;
+  /** Whole pages, to the end: what follows. */
+  readonly common: Range;
+  /** A u64 that counts the processes. */
+  readonly processCounter: Range;
   /** Who has which slot of per-CPU maps; empty if there are none. */
   readonly threadSlots: Range;
   /** By map name. */
@@ -61,6 +67,7 @@ export function layoutOf({ programs, maps, btfBytes }: ObjectSpec): SessionLayou
   const hits = take(hitCountersSize(MAX_LINKS), PAGE);
   const missed = take(8 * MAX_LINKS, LINE);
   const btf = take(btfBytes?.length ?? 0, LINE);
+  const processCounter = take(8, PAGE);
   const threadSlots = take(maps.some((map) => mapTypeOf(map).slots !== undefined) ? THREAD_SLOTS_SIZE : 0, PAGE);
   const places = maps.map((spec) => [spec.name, take(mapTypeOf(spec).size(spec), LINE)] as const);
   return {
@@ -71,6 +78,8 @@ export function layoutOf({ programs, maps, btfBytes }: ObjectSpec): SessionLayou
     hits,
     missed,
     btf,
+    common: { offset: processCounter.offset, size: alignUp(end, PAGE) - processCounter.offset },
+    processCounter,
     threadSlots,
     maps: new Map(places),
     size: alignUp(end, PAGE),

@@ -22,11 +22,12 @@ import { mapMemory } from '../maps/memory.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
 import { processorFlags } from '../sys/processor.ts';
+import type { SharedPart } from '../sys/shared-mapping.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { AttachContext, type LiveEntry } from './attach-context.ts';
 import { HandlerTable, type PerfEventHandler, type Slot } from './handlers.ts';
 import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
-import { layoutOf, MAX_LINKS, type SessionLayout } from './layout.ts';
+import { layoutOf, MAX_LINKS, type Range, type SessionLayout } from './layout.ts';
 import { emitLeaseTest } from './lease.ts';
 import { findClockGettime, readThreadFacts } from './target-facts.ts';
 import { emitTakeSlot, slotsInUse, type ThreadSlotsPlace } from './thread-slots.ts';
@@ -36,6 +37,19 @@ const LONGEST_STRING = 512;
 
 /** Registers attach implementations for one target: called once per session. */
 export type AttachSetup = (context: AttachContext, injection: Injection) => void;
+
+/** What a session is made of. */
+export interface SessionOptions {
+  readonly spec: ObjectSpec;
+  readonly programs: readonly VerifiedProgram[];
+  readonly setup: AttachSetup;
+  /** What programs may do that is refused by default. */
+  readonly allowed: ReadonlySet<Permission>;
+  /** A number for the next attachment. */
+  readonly nextId: () => number;
+  /** The memory that all processes of the object share; undefined for the first. */
+  readonly common: SharedPart | undefined;
+}
 
 /** What the counters of one link show. */
 interface Counts {
@@ -57,7 +71,10 @@ export interface AttachRequest {
 export class Session implements Disposable {
   readonly injection: Injection;
   readonly context: AttachContext;
+  /** What the object's other processes share with this one: the object's to dispose of. */
+  readonly common: SharedPart;
   readonly #layout: SessionLayout;
+  readonly #common: Uint8Array;
   readonly #table: HandlerTable;
   readonly #printk: PrintkReader;
   readonly #facts: TargetFacts;
@@ -82,22 +99,15 @@ export class Session implements Disposable {
   /**
    * Lays an object's maps and handlers into the target.
    *
-   * @param allowed what programs may do that is refused by default
    * @throws {ProcessError | InjectError | SysError} if the target cannot be entered; nothing is left there then
    */
-  constructor(
-    injection: Injection,
-    spec: ObjectSpec,
-    programs: readonly VerifiedProgram[],
-    setup: AttachSetup,
-    allowed: ReadonlySet<Permission>,
-  ) {
+  constructor(injection: Injection, { spec, programs, setup, allowed, nextId, common }: SessionOptions) {
     this.injection = injection;
     this.#allowed = allowed;
     this.#btf = spec.btf;
     this.#layout = layoutOf(spec);
-    const { table, randomState, printkRing, hits, missed, btf, maps, slots } = this.#layout;
-    const { address, thread } = injection.share(this.#layout.size);
+    const { table, randomState, printkRing, hits, missed, btf, maps, slots, processCounter } = this.#layout;
+    const { address, thread } = injection.share(this.#layout.size, common ?? this.#layout.common);
     const { processNumber, pid } = injection.privateCells;
     const { threadPointers, tidOffset } = readThreadFacts(injection.process, thread);
     this.#table = HandlerTable.create(this.#memory(table), slots, {
@@ -116,13 +126,13 @@ export class Session implements Disposable {
       printkRing: address + BigInt(printkRing.offset),
       randomState: address + BigInt(randomState.offset),
     };
-    this.#hitPlace = { address: address + BigInt(hits.offset), processCell: processNumber, threadPointers };
-    this.#slotsPlace = {
-      address: address + BigInt(this.#layout.threadSlots.offset),
-      processCounter: this.#hitPlace.address,
+    const numbers = {
+      processCounter: address + BigInt(processCounter.offset),
       processCell: processNumber,
       threadPointers,
     };
+    this.#hitPlace = { address: address + BigInt(hits.offset), ...numbers };
+    this.#slotsPlace = { address: address + BigInt(this.#layout.threadSlots.offset), ...numbers };
     this.#missedCells = address + BigInt(missed.offset);
     this.#maps = new Map(
       spec.maps.map((map) => [map.name, { spec: map, address: address + BigInt(maps.get(map.name)!.offset) }]),
@@ -140,20 +150,24 @@ export class Session implements Disposable {
     }
     this.context = new AttachContext({
       table: this.#table,
+      nextId,
       callbackOf: (slot, event, entryId) => this.#callback(slot, event, entryId),
       batch: (body) => injection.batch(body),
     });
     setup(this.context, injection);
+    // Last: until here it goes with the injection if anything fails.
+    this.common = common ?? injection.takeCommon();
+    this.#common = new Uint8Array(this.common.buffer);
   }
 
   /** The shared memory of one map. */
   mapMemory(name: string): Uint8Array {
-    return this.#memory(this.#layout.maps.get(name)!);
+    return this.#commonMemory(this.#layout.maps.get(name)!);
   }
 
   /** How many slots of per-CPU maps were given out. */
   get slotsInUse(): number {
-    return slotsInUse(this.#memory(this.#layout.threadSlots));
+    return slotsInUse(this.#commonMemory(this.#layout.threadSlots));
   }
 
   /**
@@ -228,8 +242,14 @@ export class Session implements Disposable {
     this.injection[Symbol.dispose]();
   }
 
-  #memory({ offset, size }: { readonly offset: number; readonly size: number }): Uint8Array {
+  #memory({ offset, size }: Range): Uint8Array {
     return this.injection.shared.subarray(offset, offset + size);
+  }
+
+  /** By its place among the whole. */
+  #commonMemory({ offset, size }: Range): Uint8Array {
+    const start = offset - this.#layout.common.offset;
+    return this.#common.subarray(start, start + size);
   }
 
   #addLink({ program, prefix, place, cookie }: AttachRequest): Slot {

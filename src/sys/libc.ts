@@ -13,8 +13,10 @@ export type Argument = number | bigint | string | ArrayBufferView | readonly (st
 
 /** Result and parameter types, as the manual pages have them. */
 const SIGNATURES = {
+  bind: ['int', ['int', 'void *', 'uint']],
   dlsym: ['int64', ['void *', 'str']],
   fcntl: ['int', ['int', 'int', 'int']],
+  getsockname: ['int', ['int', 'void *', 'void *']],
   memfd_create: ['int', ['str', 'uint']],
   mmap: ['int64', ['uint64', 'size_t', 'int', 'int', 'int', 'int64']],
   munmap: ['int', ['uint64', 'size_t']],
@@ -29,9 +31,12 @@ const SIGNATURES = {
   pread: ['int64', ['int', 'void *', 'size_t', 'int64']],
   ptrace: ['int64', ['int64', 'int', 'uint64', 'void *']],
   pwrite: ['int64', ['int', 'void *', 'size_t', 'int64']],
+  recvmsg: ['int64', ['int', 'void *', 'int']],
   sched_getscheduler: ['int', ['int']],
   sched_setscheduler: ['int', ['int', 'int', 'void *']],
+  sendmsg: ['int64', ['int', 'void *', 'int']],
   sigaction: ['int', ['int', 'void *', 'void *']],
+  socket: ['int', ['int', 'int', 'int']],
   syscall: ['int64', ['int64', 'int64', 'int64', 'int64', 'int64']],
   timer_create: ['int', ['int', 'void *', 'void *']],
   timer_settime: ['int', ['uint64', 'int', 'void *', 'void *']],

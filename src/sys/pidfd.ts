@@ -1,8 +1,9 @@
-/** A descriptor that stands for one process, whatever becomes of its number. Source: pidfd_open(2). */
+/** A descriptor that stands for one process, whatever becomes of its number. Source: pidfd_open(2), pidfd_getfd(2). */
 import { closeSync } from 'node:fs';
 import { libc, tryLibc } from './libc.ts';
 
 const SYS_PIDFD_OPEN = 434;
+const SYS_PIDFD_GETFD = 438;
 const POLLIN = 1;
 
 export class PidFd implements Disposable {
@@ -17,6 +18,11 @@ export class PidFd implements Disposable {
   isAlive(): boolean {
     // struct pollfd { int fd; short events, revents; }: readable when the process has ended.
     return this.#fd >= 0 && tryLibc('poll', Int32Array.of(this.#fd, POLLIN), 1, 0) === 0;
+  }
+
+  /** A descriptor of ours for what the process has open. @throws {SysError} SYS_EBADF, SYS_EPERM, SYS_ESRCH */
+  copyDescriptor(fd: number): number {
+    return libc(`pidfd_getfd(${fd})`, 'syscall', SYS_PIDFD_GETFD, this.#fd, fd, 0, 0);
   }
 
   [Symbol.dispose](): void {

@@ -3,6 +3,7 @@
  * Source: mmap(2), memfd_create(2), F_ADD_SEALS in fcntl(2).
  */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { PutAwayFile } from './file-passing.ts';
 import { libc, viewOfMemory } from './libc.ts';
 import { asSysError } from './proc.ts';
 
@@ -17,6 +18,12 @@ const FIXED_SIZE = 1 | 2 | 4;
 /** Bytes that only this process sees, right behind a shared mapping. */
 const TAIL_SIZE = 4096;
 
+/** Whole pages of a file, in bytes from its beginning. */
+export interface FilePart {
+  readonly offset: number;
+  readonly size: number;
+}
+
 /** Memory of a fixed size that two processes see. */
 export interface SharedMapping extends Disposable {
   /** The memory itself. */
@@ -25,6 +32,16 @@ export interface SharedMapping extends Disposable {
   readonly end: number;
   /** The inode, by which /proc/PID/maps of the other process tells that it mapped the same. */
   readonly inode: bigint;
+  /** The part that was asked for: from now on the caller's to dispose of. */
+  takePart(): SharedPart;
+}
+
+/** A part of a memory file, on its own: it outlives the mapping it was taken from, and whoever made the file. */
+export interface SharedPart extends FilePart, Disposable {
+  readonly buffer: ArrayBuffer;
+  readonly inode: bigint;
+  /** To be given to others. */
+  readonly file: PutAwayFile;
 }
 
 /**
@@ -32,29 +49,54 @@ export interface SharedMapping extends Disposable {
  *
  * @param path /proc/PID/fd/N, made with MFD_ALLOW_SEALING
  * @param size in bytes, whole pages
+ * @param part what of it is wanted once more on its own
  * @throws {SysError} SYS_EPERM if it is sealed already, and whatever open, ftruncate and mmap say
  */
-export function mapSharedFile(path: string, size: number): SharedMapping {
+export function mapSharedFile(path: string, size: number, part?: FilePart): SharedMapping {
   // O_NONBLOCK: if the target put something else in its place, opening must not wait for it.
   const fd = asSysError(`open(${path})`, () => openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
   try {
     asSysError(`ftruncate(${path})`, () => ftruncateSync(fd, size));
     libc(`fcntl(${path}, F_ADD_SEALS)`, 'fcntl', fd, F_ADD_SEALS, FIXED_SIZE);
-    const { ino } = fstatSync(fd, { bigint: true });
+    const { ino: inode } = fstatSync(fd, { bigint: true });
     const whole = size + TAIL_SIZE;
     const address = libc(`mmap(${whole} bytes)`, 'mmap', 0, whole, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
     libc(`mmap(${path}, ${size} bytes)`, 'mmap', address, size, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
-    let mapped = true;
+    let shared = part && mapPart(fd, inode, part);
     return {
       buffer: viewOfMemory(address, size),
       end: address + size,
-      inode: ino,
-      [Symbol.dispose]() {
-        if (mapped) libc('munmap', 'munmap', address, whole);
-        mapped = false;
+      inode,
+      takePart() {
+        if (shared === undefined) throw new TypeError('no part was asked for, or it was taken');
+        const taken = shared;
+        shared = undefined;
+        return taken;
       },
+      [Symbol.dispose]: once(() => {
+        shared?.[Symbol.dispose]();
+        libc('munmap', 'munmap', address, whole);
+      }),
     };
   } finally {
     closeSync(fd);
   }
+}
+
+function mapPart(fd: number, inode: bigint, { offset, size }: FilePart): SharedPart {
+  const address = libc(`mmap(${size} bytes)`, 'mmap', 0, size, PROT_READ_WRITE, MAP_SHARED, fd, offset);
+  const file = new PutAwayFile(fd);
+  const close = once(() => {
+    libc('munmap', 'munmap', address, size);
+    file[Symbol.dispose]();
+  });
+  return { buffer: viewOfMemory(address, size), offset, size, inode, file, [Symbol.dispose]: close };
+}
+
+function once(body: () => unknown): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) body();
+    isDone = true;
+  };
 }

@@ -194,7 +194,6 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
     ['a program that is not there', [object('count'), '--attach', 'nope=uprobe:calls:work'], 4, /program nope/],
     ['a program without a place', [object('count')], 2, /^fix: .*--attach on_call=uprobe:BINARY:FUNCTION$/m],
     ['a kind nothing serves', [object('count'), '--attach', 'on_call=kprobe:vfs_read'], 5, /kprobe/],
-    ['two processes', [...COUNT, '-p', '1'], 5, /2 processes at once/],
     ['an object that is none', [join(ROOT, 'package.json')], 2, /^error: cannot read ELF/m],
     ['an object that is not there', ['nope.bpf.o'], 2, /^error: cannot read nope.bpf.o: ENOENT$/m],
     ['a file it may not write', [...COUNT, '-o', '/nowhere/x'], 2, /^error: cannot write to \/nowhere\/x: ENOENT$/m],

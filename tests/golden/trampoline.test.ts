@@ -33,7 +33,11 @@ it('the trampoline of a return probe is as it was', () => {
 /** What an empty program is: its hit counter. */
 function empty(link: number): LoweredProgram {
   const fn = Builder.function('empty', 0, (b) => {
-    emitHit(b, { address: HITS, processCell: HITS - 0x1000n, threadPointers: true }, link);
+    emitHit(
+      b,
+      { address: HITS, processCounter: HITS - 0x2000n, processCell: HITS - 0x1000n, threadPointers: true },
+      link,
+    );
     b.return(0);
   });
   optimize(fn);

@@ -15,10 +15,12 @@ export class CallsTarget implements Disposable {
   readonly #control = new ControlFile(CONTROL);
   #rounds = 0n;
 
-  constructor(threads: number) {
+  /** @param launcher a program, and its arguments, that starts another in its own place */
+  constructor(threads: number, launcher: readonly string[] = []) {
     this.#threads = threads;
     this.path = compileTarget('calls');
-    this.target = startTarget(this.path, [this.#control.path, String(threads)]);
+    const [command, ...args] = [...launcher, this.path, this.#control.path, String(threads)];
+    this.target = startTarget(command!, args);
   }
 
   get pid(): number {
