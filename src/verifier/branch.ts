@@ -52,12 +52,14 @@ export function stepBranch(step: Step, operation: Branch): number {
 
 /** Puts what is known better in place of what was known, in all registers and slots that hold it or a sum with it. */
 function replaceValue(state: State, before: RegisterValue, after: RegisterValue): void {
-  const replacements = new Map<RegisterValue, RegisterValue>([[before, after]]);
+  // What is the same in two places stays the same. Seldom is there more than `before` itself.
+  const sums = new Map<RegisterValue, RegisterValue>();
+  const root = before.kind === 'scalar' && after.kind === 'scalar' ? before.root : undefined;
   const replaced = (held: RegisterValue): RegisterValue => {
-    const known = replacements.get(held);
-    if (known !== undefined) return known;
-    const better = related(held, before, after);
-    replacements.set(held, better);
+    if (held === before) return after;
+    if (root === undefined || held.kind !== 'scalar' || held.root !== root) return held;
+    const better = sums.get(held) ?? related(held, before as ScalarValue, after as ScalarValue);
+    sums.set(held, better);
     return better;
   };
   for (const { registers, stack } of state.frames) {
@@ -75,9 +77,7 @@ function replaceValue(state: State, before: RegisterValue, after: RegisterValue)
 }
 
 /** What is known of a number now that one is known better that it differs from by a constant. */
-function related(held: RegisterValue, before: RegisterValue, after: RegisterValue): RegisterValue {
-  if (held.kind !== 'scalar' || before.kind !== 'scalar' || after.kind !== 'scalar') return held;
-  if (held.root !== before.root) return held;
+function related(held: ScalarValue, before: ScalarValue, after: ScalarValue): ScalarValue {
   const sum = compute('add', 64, after.scalar, constantScalar(held.distance - before.distance));
   const scalar = meet(held.scalar, sum) ?? sum;
   return sameScalar(scalar, held.scalar) ? held : refined(held, scalar, after);

@@ -29,12 +29,7 @@ export interface Correspondence {
  *
  * @param live the registers that matter in a frame before an instruction, a bit each
  */
-export function covers(
-  old: State,
-  now: State,
-  mode: Comparison,
-  live: (insn: number) => number,
-): Correspondence | undefined {
+export function covers(old: State, now: State, mode: Comparison, live: Uint16Array): Correspondence | undefined {
   if (old.frames.length !== now.frames.length) return undefined;
   if (old.references.length !== now.references.length) return undefined;
   const found: Correspondence = { mode, values: undefined, references: undefined, pairs: [], slots: [] };
@@ -43,7 +38,7 @@ export function covers(
     const inner = now.frames[depth + 1];
     // A caller goes on behind its call, or, if a helper calls back, at it.
     const next = inner === undefined ? now.insn : inner.callback === undefined ? inner.call + 1 : inner.call;
-    if (!coversFrame(found, old.frames[depth]!, now.frames[depth]!, live(next))) return undefined;
+    if (!coversFrame(found, old.frames[depth]!, now.frames[depth]!, live[next]!)) return undefined;
   }
   return found;
 }
@@ -58,7 +53,9 @@ export function passOnDemands({ pairs, slots }: Correspondence): void {
 export function shareDemands(correspondence: Correspondence): void {
   passOnDemands(correspondence);
   for (const [old, now] of correspondence.pairs) {
-    if (old !== now && old.kind === 'scalar' && now.kind === 'scalar' && !old.precise) old.sources.push(now);
+    if (old === now || old.kind !== 'scalar' || now.kind !== 'scalar' || old.precise) continue;
+    old.sources ??= [];
+    old.sources.push(now);
   }
   for (const [old, now] of correspondence.slots) if (old !== now) old.bases.push(now);
 }
@@ -157,7 +154,7 @@ function coversSlot(found: Correspondence, old: StackSlot | undefined, now: Stac
 function coversSpilled(found: Correspondence, old: StackSlot, spilled: RegisterValue, now: StackSlot): boolean {
   const size = spilledBytes(old);
   if (now.spilled !== undefined && spilledBytes(now) === size) return coversValue(found, spilled, now.spilled);
-  if (found.mode === 'exact' || spilled.kind === 'pointer') return false;
+  if (found.mode === 'exact' || spilled.kind === 'pointer' || now.spilled?.kind === 'pointer') return false;
   const number = new ScalarValue(LOADED[size]);
   return (found.mode === 'demanded' && !spilled.precise) || includesScalar(spilled.scalar, number.scalar);
 }

@@ -7,11 +7,15 @@ import type { AluOperator, Width } from '../insn/form.ts';
 import {
   ANY32,
   ANY64,
+  BIT_32,
+  BIT_64,
   type Bounds32,
   type Bounds64,
   maxOf,
   minOf,
+  S32_MAX,
   S32_MIN,
+  S64_MAX,
   S64_MIN,
   U32_MAX,
   U64_MAX,
@@ -23,15 +27,9 @@ import * as tnum from './tnum.ts';
 /** One operator; `ranges` of width 32 see the low halves as numbers of that width. */
 interface Row {
   bits(a: Tnum, b: Tnum, width: Width): Tnum;
-  ranges64(a: Scalar, b: Scalar): Partial<Bounds64>;
-  ranges32(a: Scalar, b: Scalar): Partial<Bounds32>;
+  ranges64(a: Scalar, b: Scalar): Bounds64;
+  ranges32(a: Scalar, b: Scalar): Bounds32;
 }
-
-type Unsigned64 = Pick<Bounds64, 'umin' | 'umax'>;
-type Unsigned32 = Pick<Bounds32, 'umin32' | 'umax32'>;
-
-const BIT_32 = 0x1_0000_0000;
-const BIT_64 = 0x1_0000_0000_0000_0000n;
 
 /** Operators of which nothing is known but that they give numbers. */
 const OPAQUE = undefined;
@@ -51,15 +49,15 @@ const ROWS: Readonly<Record<Exclude<AluOperator, 'mov'>, Row | undefined>> = {
   mul: { bits: tnum.mul, ranges64: products64, ranges32: products32 },
   and: {
     bits: tnum.and,
-    ranges64: (a, b) => ({ umax: minOf(a.umax, b.umax) }),
-    ranges32: (a, b) => ({ umax32: Math.min(a.umax32, b.umax32) }),
+    ranges64: (a, b) => ({ ...ANY64, umax: minOf(a.umax, b.umax) }),
+    ranges32: (a, b) => ({ ...ANY32, umax32: Math.min(a.umax32, b.umax32) }),
   },
   or: {
     bits: tnum.or,
-    ranges64: (a, b) => ({ umin: maxOf(a.umin, b.umin) }),
-    ranges32: (a, b) => ({ umin32: Math.max(a.umin32, b.umin32) }),
+    ranges64: (a, b) => ({ ...ANY64, umin: maxOf(a.umin, b.umin) }),
+    ranges32: (a, b) => ({ ...ANY32, umin32: Math.max(a.umin32, b.umin32) }),
   },
-  xor: { bits: tnum.xor, ranges64: () => ({}), ranges32: () => ({}) },
+  xor: { bits: tnum.xor, ranges64: () => ANY64, ranges32: () => ANY32 },
   lsh: shift({
     bits: tnum.shiftLeft,
     ranges64: shiftedLeft64,
@@ -67,13 +65,13 @@ const ROWS: Readonly<Record<Exclude<AluOperator, 'mov'>, Row | undefined>> = {
   }),
   rsh: shift({
     bits: tnum.shiftRight,
-    ranges64: (a, by) => ({ umin: a.umin >> by, umax: a.umax >> by }),
-    ranges32: (a, by) => ({ umin32: a.umin32 >>> Number(by), umax32: a.umax32 >>> Number(by) }),
+    ranges64: (a, by) => ({ ...ANY64, umin: a.umin >> by, umax: a.umax >> by }),
+    ranges32: (a, by) => ({ ...ANY32, umin32: a.umin32 >>> Number(by), umax32: a.umax32 >>> Number(by) }),
   }),
   arsh: shift({
     bits: tnum.shiftRightSigned,
-    ranges64: (a, by) => ({ smin: a.smin >> by, smax: a.smax >> by }),
-    ranges32: (a, by) => ({ smin32: a.smin32 >> Number(by), smax32: a.smax32 >> Number(by) }),
+    ranges64: (a, by) => ({ ...ANY64, smin: a.smin >> by, smax: a.smax >> by }),
+    ranges32: (a, by) => ({ ...ANY32, smin32: a.smin32 >> Number(by), smax32: a.smax32 >> Number(by) }),
   }),
   div: OPAQUE,
   sdiv: OPAQUE,
@@ -90,28 +88,16 @@ export function compute(operator: Exclude<AluOperator, 'mov'>, width: Width, a: 
   if (width === 32) {
     const bits = tnum.low32(row.bits(tnum.low32(a.bits), tnum.low32(b.bits), 32));
     if (bits.mask === 0n) return constantScalar(bits.value);
-    return deduce(facts(bits, NOTHING, row.ranges32(a, b))) ?? LOADED[4];
+    return deduce(facts(bits, ANY64, row.ranges32(a, b))) ?? LOADED[4];
   }
   const bits = row.bits(a.bits, b.bits, 64);
   if (bits.mask === 0n) return constantScalar(bits.value);
-  return deduce(facts(bits, row.ranges64(a, b), isShift(operator) ? NOTHING : row.ranges32(a, b))) ?? ANY;
+  return deduce(facts(bits, row.ranges64(a, b), isShift(operator) ? ANY32 : row.ranges32(a, b))) ?? ANY;
 }
 
-const NOTHING = {};
-
 /** Spelled out, since it is what everything waits for. */
-function facts(bits: Tnum, known64: Partial<Bounds64>, known32: Partial<Bounds32>): Scalar {
-  return {
-    bits,
-    umin: known64.umin ?? ANY64.umin,
-    umax: known64.umax ?? ANY64.umax,
-    smin: known64.smin ?? ANY64.smin,
-    smax: known64.smax ?? ANY64.smax,
-    umin32: known32.umin32 ?? ANY32.umin32,
-    umax32: known32.umax32 ?? ANY32.umax32,
-    smin32: known32.smin32 ?? ANY32.smin32,
-    smax32: known32.smax32 ?? ANY32.smax32,
-  };
+function facts(bits: Tnum, { umin, umax, smin, smax }: Bounds64, { umin32, umax32, smin32, smax32 }: Bounds32): Scalar {
+  return { bits, umin, umax, smin, smax, umin32, umax32, smin32, smax32 };
 }
 
 /** 0 - a. */
@@ -141,9 +127,7 @@ export function truncated(a: Scalar, size: 1 | 2 | 4 | 8): Scalar {
 export function reordered(a: Scalar, order: 'le' | 'be' | 'swap', bits: 16 | 32 | 64): Scalar {
   const low = truncated(a, (bits / 8) as 2 | 4 | 8);
   if (order === 'le') return low;
-  return deduce(
-    facts({ value: reversed(low.bits.value, bits), mask: reversed(low.bits.mask, bits) }, NOTHING, NOTHING),
-  )!;
+  return deduce(facts({ value: reversed(low.bits.value, bits), mask: reversed(low.bits.mask, bits) }, ANY64, ANY32))!;
 }
 
 function reversed(number: bigint, bits: number): bigint {
@@ -174,8 +158,8 @@ function isShift(operator: AluOperator): boolean {
 /** A row whose right side is one number below the width. */
 function shift(row: {
   bits(a: Tnum, by: bigint, width: Width): Tnum;
-  ranges64(a: Scalar, by: bigint): Partial<Bounds64>;
-  ranges32(a: Scalar, by: bigint): Partial<Bounds32>;
+  ranges64(a: Scalar, by: bigint): Bounds64;
+  ranges32(a: Scalar, by: bigint): Bounds32;
 }): Row {
   return {
     bits: (a, by, width) => row.bits(a, by.value, width),
@@ -185,65 +169,74 @@ function shift(row: {
 }
 
 /** Results from `umin` to `umax` and from `smin` to `smax`, before they wrap: kept where both ends wrap equally often. */
-function wrapped64(umin: bigint, umax: bigint, smin: bigint, smax: bigint): Partial<Bounds64> {
-  const unsigned = unsigned64(umin, umax);
-  if (smax - smin >= BIT_64) return unsigned;
-  const low = BigInt.asIntN(64, smin);
-  const high = BigInt.asIntN(64, smax);
-  return low <= high ? { ...unsigned, smin: low, smax: high } : unsigned;
+function wrapped64(umin: bigint, umax: bigint, smin: bigint, smax: bigint): Bounds64 {
+  const first = BigInt.asUintN(64, umin);
+  const last = BigInt.asUintN(64, umax);
+  const least = BigInt.asIntN(64, smin);
+  const most = BigInt.asIntN(64, smax);
+  const isUnsigned = first <= last && umax - umin < BIT_64;
+  const isSigned = least <= most && smax - smin < BIT_64;
+  return {
+    umin: isUnsigned ? first : 0n,
+    umax: isUnsigned ? last : U64_MAX,
+    smin: isSigned ? least : S64_MIN,
+    smax: isSigned ? most : S64_MAX,
+  };
 }
 
-function unsigned64(umin: bigint, umax: bigint): Partial<Unsigned64> {
-  if (umax - umin >= BIT_64) return {};
-  const low = BigInt.asUintN(64, umin);
-  const high = BigInt.asUintN(64, umax);
-  return low <= high ? { umin: low, umax: high } : {};
+function wrapped32(umin: number, umax: number, smin: number, smax: number): Bounds32 {
+  const isUnsigned = umin >>> 0 <= umax >>> 0 && umax - umin < BIT_32;
+  const isSigned = (smin | 0) <= (smax | 0) && smax - smin < BIT_32;
+  return {
+    umin32: isUnsigned ? umin >>> 0 : 0,
+    umax32: isUnsigned ? umax >>> 0 : U32_MAX,
+    smin32: isSigned ? smin | 0 : S32_MIN,
+    smax32: isSigned ? smax | 0 : S32_MAX,
+  };
 }
 
-function wrapped32(umin: number, umax: number, smin: number, smax: number): Partial<Bounds32> {
-  const unsigned = unsigned32(umin, umax);
-  if (smax - smin >= BIT_32) return unsigned;
-  const low = smin | 0;
-  const high = smax | 0;
-  return low <= high ? { ...unsigned, smin32: low, smax32: high } : unsigned;
-}
-
-function unsigned32(umin: number, umax: number): Partial<Unsigned32> {
-  if (umax - umin >= BIT_32) return {};
-  const low = umin >>> 0;
-  const high = umax >>> 0;
-  return low <= high ? { umin32: low, umax32: high } : {};
-}
-
-function products64(a: Scalar, b: Scalar): Partial<Bounds64> {
-  const umax = a.umax * b.umax;
-  const unsigned = umax <= U64_MAX ? { umin: a.umin * b.umin, umax } : {};
+function products64(a: Scalar, b: Scalar): Bounds64 {
+  const most = a.umax * b.umax;
   const corners = [a.smin * b.smin, a.smin * b.smax, a.smax * b.smin, a.smax * b.smax];
   const smin = corners.reduce(minOf);
   const smax = corners.reduce(maxOf);
-  return smin >= S64_MIN && smax <= -S64_MIN - 1n ? { ...unsigned, smin, smax } : unsigned;
+  const isSigned = smin >= S64_MIN && smax <= S64_MAX;
+  return {
+    umin: most <= U64_MAX ? a.umin * b.umin : 0n,
+    umax: minOf(most, U64_MAX),
+    smin: isSigned ? smin : S64_MIN,
+    smax: isSigned ? smax : S64_MAX,
+  };
 }
 
-/** Products of two 32-bit numbers do not fit 53 bits. */
-function products32(a: Scalar, b: Scalar): Partial<Bounds32> {
-  const umax = BigInt(a.umax32) * BigInt(b.umax32);
-  const unsigned = umax <= BigInt(U32_MAX) ? { umin32: a.umin32 * b.umin32, umax32: Number(umax) } : {};
-  const corners = [a.smin32, a.smax32].flatMap((x) => [x * b.smin32, x * b.smax32]);
+/** Products of two 32-bit numbers do not fit 53 bits. Rounded or not, one that is too large stays too large. */
+function products32(a: Scalar, b: Scalar): Bounds32 {
+  const most = a.umax32 * b.umax32;
+  const corners = [a.smin32 * b.smin32, a.smin32 * b.smax32, a.smax32 * b.smin32, a.smax32 * b.smax32];
   const smin32 = Math.min(...corners);
   const smax32 = Math.max(...corners);
-  // Rounded or not, a product that is too large stays too large.
-  return smin32 >= S32_MIN && smax32 < -S32_MIN ? { ...unsigned, smin32: smin32 | 0, smax32: smax32 | 0 } : unsigned;
+  const isSigned = smin32 >= S32_MIN && smax32 <= S32_MAX;
+  return {
+    umin32: most <= U32_MAX ? a.umin32 * b.umin32 : 0,
+    umax32: Math.min(most, U32_MAX),
+    smin32: isSigned ? smin32 | 0 : S32_MIN,
+    smax32: isSigned ? smax32 | 0 : S32_MAX,
+  };
 }
 
-function shiftedLeft64(a: Scalar, by: bigint): Partial<Bounds64> {
-  const umax = a.umax << by;
-  const unsigned = umax <= U64_MAX ? { umin: a.umin << by, umax } : {};
+function shiftedLeft64(a: Scalar, by: bigint): Bounds64 {
+  const most = a.umax << by;
   // With a shift back to the right this is how compilers extend the sign of a low half.
-  if (by === 32n) return { ...unsigned, smin: BigInt(a.smin32) << by, smax: BigInt(a.smax32) << by };
-  return unsigned;
+  const isHalf = by === 32n;
+  return {
+    umin: most <= U64_MAX ? a.umin << by : 0n,
+    umax: minOf(most, U64_MAX),
+    smin: isHalf ? BigInt(a.smin32) << by : S64_MIN,
+    smax: isHalf ? BigInt(a.smax32) << by : S64_MAX,
+  };
 }
 
-function shiftedLeft32(a: Scalar, by: number): Partial<Bounds32> {
-  const umax32 = a.umax32 * 2 ** by;
-  return umax32 <= U32_MAX ? { umin32: a.umin32 * 2 ** by, umax32 } : {};
+function shiftedLeft32(a: Scalar, by: number): Bounds32 {
+  const most = a.umax32 * 2 ** by;
+  return { ...ANY32, umin32: most <= U32_MAX ? a.umin32 * 2 ** by : 0, umax32: Math.min(most, U32_MAX) };
 }

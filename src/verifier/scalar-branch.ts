@@ -3,7 +3,7 @@
  * contradicts itself does not happen. Linux kernel/bpf/verifier.c: regs_refine_cond_op, is_scalar_branch_taken.
  */
 import type { JumpCondition, Width } from '../insn/form.ts';
-import { constantOf, meet, type Scalar } from './scalar.ts';
+import { ANY, constantOf, meet, type Scalar } from './scalar.ts';
 import * as tnum from './tnum.ts';
 
 /** Both sides, as they are where the condition holds; undefined if it cannot. */
@@ -23,20 +23,20 @@ const swapped =
   };
 
 const less: Readonly<Record<Width, Rule>> = {
-  64: (a, b) => both(meet(a, { umax: b.umax - 1n }), meet(b, { umin: a.umin + 1n })),
-  32: (a, b) => both(meet(a, { umax32: b.umax32 - 1 }), meet(b, { umin32: a.umin32 + 1 })),
+  64: (a, b) => both(meet(a, { ...ANY, umax: b.umax - 1n }), meet(b, { ...ANY, umin: a.umin + 1n })),
+  32: (a, b) => both(meet(a, { ...ANY, umax32: b.umax32 - 1 }), meet(b, { ...ANY, umin32: a.umin32 + 1 })),
 };
 const lessOrEqual: Readonly<Record<Width, Rule>> = {
-  64: (a, b) => both(meet(a, { umax: b.umax }), meet(b, { umin: a.umin })),
-  32: (a, b) => both(meet(a, { umax32: b.umax32 }), meet(b, { umin32: a.umin32 })),
+  64: (a, b) => both(meet(a, { ...ANY, umax: b.umax }), meet(b, { ...ANY, umin: a.umin })),
+  32: (a, b) => both(meet(a, { ...ANY, umax32: b.umax32 }), meet(b, { ...ANY, umin32: a.umin32 })),
 };
 const signedLess: Readonly<Record<Width, Rule>> = {
-  64: (a, b) => both(meet(a, { smax: b.smax - 1n }), meet(b, { smin: a.smin + 1n })),
-  32: (a, b) => both(meet(a, { smax32: b.smax32 - 1 }), meet(b, { smin32: a.smin32 + 1 })),
+  64: (a, b) => both(meet(a, { ...ANY, smax: b.smax - 1n }), meet(b, { ...ANY, smin: a.smin + 1n })),
+  32: (a, b) => both(meet(a, { ...ANY, smax32: b.smax32 - 1 }), meet(b, { ...ANY, smin32: a.smin32 + 1 })),
 };
 const signedLessOrEqual: Readonly<Record<Width, Rule>> = {
-  64: (a, b) => both(meet(a, { smax: b.smax }), meet(b, { smin: a.smin })),
-  32: (a, b) => both(meet(a, { smax32: b.smax32 }), meet(b, { smin32: a.smin32 })),
+  64: (a, b) => both(meet(a, { ...ANY, smax: b.smax }), meet(b, { ...ANY, smin: a.smin })),
+  32: (a, b) => both(meet(a, { ...ANY, smax32: b.smax32 }), meet(b, { ...ANY, smin32: a.smin32 })),
 };
 
 const RULES: Readonly<Record<Condition, Readonly<Record<Width, Rule>>>> = {
@@ -94,10 +94,10 @@ export function branch(
 }
 
 /** What is known of the low half of `from`, to be met with `a`, whose high half it says nothing of. */
-function lowHalf(a: Scalar, from: Scalar): Partial<Scalar> {
+function lowHalf(a: Scalar, from: Scalar): Scalar {
   const { umin32, umax32, smin32, smax32 } = from;
   const high = { value: a.bits.value & ~0xffff_ffffn, mask: a.bits.mask | 0xffff_ffffn };
-  return { bits: tnum.withLow32({ value: high.value, mask: high.mask }, from.bits), umin32, umax32, smin32, smax32 };
+  return { ...ANY, bits: tnum.withLow32(high, from.bits), umin32, umax32, smin32, smax32 };
 }
 
 /** `a`, if it is not the number that `b` is: an end of a range moves by one. */
@@ -107,10 +107,11 @@ function without(a: Scalar, b: Scalar): Scalar | undefined {
   if (constantOf(a) === number) return undefined;
   const signed = BigInt.asIntN(64, number);
   return meet(a, {
-    ...(a.umin === number && { umin: number + 1n }),
-    ...(a.umax === number && { umax: number - 1n }),
-    ...(a.smin === signed && { smin: signed + 1n }),
-    ...(a.smax === signed && { smax: signed - 1n }),
+    ...a,
+    umin: a.umin === number ? number + 1n : a.umin,
+    umax: a.umax === number ? number - 1n : a.umax,
+    smin: a.smin === signed ? signed + 1n : a.smin,
+    smax: a.smax === signed ? signed - 1n : a.smax,
   });
 }
 
@@ -120,10 +121,11 @@ function withoutLow(a: Scalar, b: Scalar): Scalar | undefined {
   if (a.umin32 === number && a.umax32 === number) return undefined;
   const signed = number | 0;
   return meet(a, {
-    ...(a.umin32 === number && { umin32: number + 1 }),
-    ...(a.umax32 === number && { umax32: number - 1 }),
-    ...(a.smin32 === signed && { smin32: signed + 1 }),
-    ...(a.smax32 === signed && { smax32: signed - 1 }),
+    ...a,
+    umin32: a.umin32 === number ? number + 1 : a.umin32,
+    umax32: a.umax32 === number ? number - 1 : a.umax32,
+    smin32: a.smin32 === signed ? signed + 1 : a.smin32,
+    smax32: a.smax32 === signed ? signed - 1 : a.smax32,
   });
 }
 
@@ -139,11 +141,11 @@ function withBit(a: Scalar, b: Scalar, width: Width): Scalar | undefined {
   if (bits === undefined) return a;
   if (((a.bits.value | a.bits.mask) & bits) === 0n) return undefined;
   if ((bits & (bits - 1n)) !== 0n) return a;
-  return meet(a, { bits: { value: bits, mask: tnum.U64_MAX & ~bits } });
+  return meet(a, { ...ANY, bits: { value: bits, mask: tnum.U64_MAX & ~bits } });
 }
 
 /** `a` with none of the bits of `b`. */
 function withoutBits(a: Scalar, b: Scalar, width: Width): Scalar | undefined {
   const bits = testedBits(b, width);
-  return bits === undefined ? a : meet(a, { bits: { value: 0n, mask: tnum.U64_MAX & ~bits } });
+  return bits === undefined ? a : meet(a, { ...ANY, bits: { value: 0n, mask: tnum.U64_MAX & ~bits } });
 }

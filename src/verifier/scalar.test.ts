@@ -47,7 +47,7 @@ const member = fc
       constant: kinds.length < 3 ? constantScalar(number) : {},
     };
     let set: Scalar | undefined = ANY;
-    for (const kind of kinds) set = set && meet(set, facts[kind]!);
+    for (const kind of kinds) set = set && meet(set, { ...ANY, ...facts[kind] });
     return { number, set };
   });
 

@@ -3,17 +3,14 @@
  * the same set, and each fact has been told to the others. Immutable.
  */
 import {
-  ANY32,
-  ANY64,
+  BIT_32,
+  BIT_64,
   type Bounds32,
   type Bounds64,
   lower,
-  lowHalves,
   maxOf,
   minOf,
   raise,
-  reconcile32,
-  reconcile64,
   S32_MAX,
   S32_MIN,
   S64_MAX,
@@ -26,12 +23,27 @@ import {
 import type { Tnum } from './tnum.ts';
 import * as tnum from './tnum.ts';
 
+/** What is still to be told after so many rounds is left unsaid. */
+const ROUNDS = 6;
+const SIGN = -S64_MIN;
+const LOW = BigInt(U32_MAX);
+
 export interface Scalar extends Bounds64, Bounds32 {
   readonly bits: Tnum;
 }
 
 /** Any number. */
-export const ANY: Scalar = { bits: tnum.UNKNOWN, ...ANY64, ...ANY32 };
+export const ANY: Scalar = {
+  bits: tnum.UNKNOWN,
+  umin: 0n,
+  umax: U64_MAX,
+  smin: S64_MIN,
+  smax: S64_MAX,
+  umin32: 0,
+  umax32: U32_MAX,
+  smin32: S32_MIN,
+  smax32: S32_MAX,
+};
 
 /** Exactly this number; both signed and unsigned 64-bit numbers are taken. */
 export function constantScalar(number: bigint): Scalar {
@@ -87,114 +99,123 @@ export function signedRange(smin: bigint, smax: bigint): Scalar {
   return deduce({ ...ANY, smin, smax })!;
 }
 
-/** Tells each fact to the others until nothing new follows (two rounds do); undefined if no number fits all. */
+/**
+ * Tells each fact to the others until nothing new follows; undefined if no number fits all. Everything waits for this: it
+ * works on plain variables, and looks first whether there is anything to tell.
+ */
 export function deduce(facts: Scalar): Scalar | undefined {
-  let known: Scalar | undefined = facts;
-  for (let round = 0; round < 3; round++) {
-    const next: Scalar | undefined = deduceOnce(known);
-    if (next === undefined) return undefined;
-    if (sameScalar(known, next)) return next;
-    known = next;
+  let { bits, umin, umax, smin, smax, umin32, umax32, smin32, smax32 } = facts;
+  for (let round = 0; round < ROUNDS; round++) {
+    if (bits.mask !== U64_MAX) {
+      const { value, mask } = bits;
+      const most = value | mask;
+      const isSignKnown = mask < SIGN;
+      umin = maxOf(umin, value);
+      umax = minOf(umax, most);
+      // An unknown sign makes the smallest negative.
+      smin = maxOf(smin, BigInt.asIntN(64, isSignKnown ? value : value | SIGN));
+      smax = minOf(smax, BigInt.asIntN(64, isSignKnown ? most : most ^ SIGN));
+      const value32 = Number(value & LOW);
+      const mask32 = Number(mask & LOW);
+      umin32 = Math.max(umin32, value32);
+      umax32 = Math.min(umax32, value32 + mask32);
+      smin32 = Math.max(smin32, value32 | (mask32 & S32_MIN));
+      smax32 = Math.min(smax32, value32 | (mask32 & S32_MAX));
+    }
+
+    // Numbers whose highest bit is 0 are the same in both cuts of the circle; the others are 2^n less as signed ones.
+    const noHigh32 = smin32 >= 0 || umax32 <= S32_MAX || smin32 + BIT_32 > umax32;
+    const noLow32 = smax32 < 0 || umin32 > S32_MAX || umin32 > smax32;
+    if (noHigh32) {
+      umin32 = smin32 = Math.max(umin32, smin32);
+      umax32 = smax32 = Math.min(umax32, smax32);
+    } else if (noLow32) {
+      smin32 = Math.max(umin32 - BIT_32, smin32);
+      smax32 = Math.min(umax32 - BIT_32, smax32);
+      umin32 = smin32 + BIT_32;
+      umax32 = smax32 + BIT_32;
+    }
+    const noHigh = smin >= 0n || umax <= S64_MAX || BigInt.asUintN(64, smin) > umax;
+    const noLow = smax < 0n || umin > S64_MAX || umin > smax;
+    if (noHigh) {
+      umin = smin = maxOf(umin, smin);
+      umax = smax = minOf(umax, smax);
+    } else if (noLow) {
+      smin = maxOf(umin - BIT_64, smin);
+      smax = minOf(umax - BIT_64, smax);
+      umin = smin + BIT_64;
+      umax = smax + BIT_64;
+    }
+    if ((noHigh32 && noLow32) || (noHigh && noLow)) return undefined;
+    if (umin32 > umax32 || smin32 > smax32 || umin > umax || smin > smax) return undefined;
+
+    // A short interval tells its low half.
+    let isNew = false;
+    const isShort = umax - umin <= LOW;
+    if (isShort || smax - smin <= LOW) {
+      const first = Number((isShort ? umin : smin) & LOW);
+      const last = Number((isShort ? umax : smax) & LOW);
+      if (first <= last && (first > umin32 || last < umax32)) {
+        umin32 = Math.max(umin32, first);
+        umax32 = Math.min(umax32, last);
+        isNew = true;
+      }
+      if ((first | 0) <= (last | 0) && ((first | 0) > smin32 || (last | 0) < smax32)) {
+        smin32 = Math.max(smin32, first | 0);
+        smax32 = Math.min(smax32, last | 0);
+        isNew = true;
+      }
+    }
+    // The ends of an interval have low halves that may be.
+    if (umin32 !== 0 || umax32 !== U32_MAX || smin32 !== S32_MIN || smax32 !== S32_MAX) {
+      const low = raise(raise(umin, umin32, umax32, unsignedHalf), smin32, smax32, signedHalf);
+      const high = lower(lower(umax, umin32, umax32, unsignedHalf), smin32, smax32, signedHalf);
+      const least = raise(raise(smin, umin32, umax32, unsignedHalf), smin32, smax32, signedHalf);
+      const most = lower(lower(smax, umin32, umax32, unsignedHalf), smin32, smax32, signedHalf);
+      if (low > umin || high < umax || least > smin || most < smax) {
+        [umin, umax, smin, smax] = [low, high, least, most];
+        isNew = true;
+        if (umin > umax || smin > smax || umax < 0n || umin > U64_MAX) return undefined;
+      }
+    }
+
+    const known = tnum.withLowRange(tnum.withRange(bits, umin, umax), umin32, umax32);
+    if (known === undefined) return undefined;
+    if (known !== bits) isNew = true;
+    bits = known;
+    if (!isNew) break;
   }
-  return known;
-}
-
-function deduceOnce(facts: Scalar): Scalar | undefined {
-  const from32 = boundsFromBits32(facts);
-  const bounds32 = reconcile32(from32);
-  if (bounds32 === undefined) return undefined;
-  const bounds64 = reconcile64(boundsFromBits64(facts));
-  if (bounds64 === undefined) return undefined;
-
-  const halves = reconcile32(meet32(bounds32, bounds64));
-  if (halves === undefined) return undefined;
-  const whole = reconcile64(meetHalves(bounds64, halves));
-  if (whole === undefined) return undefined;
-
-  const bits = bitsFromBounds(facts.bits, whole, halves);
-  return bits === undefined ? undefined : { bits, ...whole, ...halves };
-}
-
-function boundsFromBits64({ bits: { value, mask }, umin, umax, smin, smax }: Scalar): Bounds64 {
-  const sign = mask & ~S64_MAX;
-  return {
-    umin: maxOf(umin, value),
-    umax: minOf(umax, value | mask),
-    // An unknown sign makes the smallest negative.
-    smin: maxOf(smin, BigInt.asIntN(64, value | sign)),
-    smax: minOf(smax, BigInt.asIntN(64, value | (mask & S64_MAX))),
-  };
-}
-
-function boundsFromBits32({ bits, umin32, umax32, smin32, smax32 }: Scalar): Bounds32 {
-  const value = Number(BigInt.asUintN(32, bits.value));
-  const mask = Number(BigInt.asUintN(32, bits.mask));
-  return {
-    umin32: Math.max(umin32, value),
-    umax32: Math.min(umax32, value + mask),
-    smin32: Math.max(smin32, value | (mask & S32_MIN)),
-    smax32: Math.min(smax32, value | (mask & S32_MAX)),
-  };
-}
-
-function meet32(known: Bounds32, { umin, umax, smin, smax }: Bounds64): Bounds32 {
-  if (umax - umin > 0xffff_ffffn && smax - smin > 0xffff_ffffn) return known;
-  const unsigned = { ...ANY32, ...lowHalves(umin, umax) };
-  const signed = { ...ANY32, ...lowHalves(smin, smax) };
-  return {
-    umin32: Math.max(known.umin32, unsigned.umin32, signed.umin32),
-    umax32: Math.min(known.umax32, unsigned.umax32, signed.umax32),
-    smin32: Math.max(known.smin32, unsigned.smin32, signed.smin32),
-    smax32: Math.min(known.smax32, unsigned.smax32, signed.smax32),
-  };
-}
-
-function meetHalves(known: Bounds64, { umin32, umax32, smin32, smax32 }: Bounds32): Bounds64 {
-  if (umin32 === 0 && umax32 === U32_MAX && smin32 === S32_MIN && smax32 === S32_MAX) return known;
-  let { umin, umax, smin, smax } = known;
-  umin = raise(raise(umin, umin32, umax32, unsignedHalf), smin32, smax32, signedHalf);
-  umax = lower(lower(umax, umin32, umax32, unsignedHalf), smin32, smax32, signedHalf);
-  smin = raise(raise(smin, umin32, umax32, unsignedHalf), smin32, smax32, signedHalf);
-  smax = lower(lower(smax, umin32, umax32, unsignedHalf), smin32, smax32, signedHalf);
-  return { umin, umax, smin, smax };
-}
-
-function bitsFromBounds(known: Tnum, { umin, umax }: Bounds64, { umin32, umax32 }: Bounds32): Tnum | undefined {
-  if (umin < 0n || umax > U64_MAX) return undefined;
-  const whole = tnum.intersect(known, tnum.range(umin, umax));
-  if (whole === undefined) return undefined;
-  const half = tnum.intersect(tnum.low32(whole), tnum.range(BigInt(umin32), BigInt(umax32)));
-  return half && tnum.withLow32(whole, half);
+  return { bits, umin, umax, smin, smax, umin32, umax32, smin32, smax32 };
 }
 
 /** What is known if both are true; undefined if they contradict each other. */
-export function meet(a: Scalar, b: Partial<Scalar>): Scalar | undefined {
-  const bits = b.bits === undefined ? a.bits : tnum.intersect(a.bits, b.bits);
+export function meet(a: Scalar, b: Scalar): Scalar | undefined {
+  const bits = b.bits.mask === U64_MAX ? a.bits : tnum.intersect(a.bits, b.bits);
   if (bits === undefined) return undefined;
   if (bits.mask === a.bits.mask && !tightens(a, b)) return a;
   return deduce({
     bits,
-    umin: b.umin === undefined ? a.umin : maxOf(a.umin, b.umin),
-    umax: b.umax === undefined ? a.umax : minOf(a.umax, b.umax),
-    smin: b.smin === undefined ? a.smin : maxOf(a.smin, b.smin),
-    smax: b.smax === undefined ? a.smax : minOf(a.smax, b.smax),
-    umin32: b.umin32 === undefined ? a.umin32 : Math.max(a.umin32, b.umin32),
-    umax32: b.umax32 === undefined ? a.umax32 : Math.min(a.umax32, b.umax32),
-    smin32: b.smin32 === undefined ? a.smin32 : Math.max(a.smin32, b.smin32),
-    smax32: b.smax32 === undefined ? a.smax32 : Math.min(a.smax32, b.smax32),
+    umin: maxOf(a.umin, b.umin),
+    umax: minOf(a.umax, b.umax),
+    smin: maxOf(a.smin, b.smin),
+    smax: minOf(a.smax, b.smax),
+    umin32: Math.max(a.umin32, b.umin32),
+    umax32: Math.min(a.umax32, b.umax32),
+    smin32: Math.max(a.smin32, b.smin32),
+    smax32: Math.min(a.smax32, b.smax32),
   });
 }
 
-function tightens(a: Scalar, b: Partial<Scalar>): boolean {
+function tightens(a: Scalar, b: Scalar): boolean {
   return (
-    (b.umin !== undefined && b.umin > a.umin) ||
-    (b.umax !== undefined && b.umax < a.umax) ||
-    (b.smin !== undefined && b.smin > a.smin) ||
-    (b.smax !== undefined && b.smax < a.smax) ||
-    (b.umin32 !== undefined && b.umin32 > a.umin32) ||
-    (b.umax32 !== undefined && b.umax32 < a.umax32) ||
-    (b.smin32 !== undefined && b.smin32 > a.smin32) ||
-    (b.smax32 !== undefined && b.smax32 < a.smax32)
+    b.umin > a.umin ||
+    b.umax < a.umax ||
+    b.smin > a.smin ||
+    b.smax < a.smax ||
+    b.umin32 > a.umin32 ||
+    b.umax32 < a.umax32 ||
+    b.smin32 > a.smin32 ||
+    b.smax32 < a.smax32
   );
 }
 

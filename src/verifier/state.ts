@@ -61,10 +61,10 @@ export function currentFrame(state: State): Frame {
 }
 
 /** A copy that can be changed without changing the original. */
-export function copyState({ frames, ...state }: State): State {
-  return { ...state, frames: frames.map(copyFrame) };
+export function copyState({ insn, frames, references, passes }: State): State {
+  return { insn, frames: frames.map(copyFrame), references, passes };
 }
 
-function copyFrame({ registers, stack, ...frame }: Frame): Frame {
-  return { ...frame, registers: registers.slice(), stack: stack.slice() };
+function copyFrame({ subprogram, call, registers, stack, callback, callbacks }: Frame): Frame {
+  return { subprogram, call, registers: registers.slice(), stack: stack.slice(), callback, callbacks };
 }

@@ -86,8 +86,8 @@ export function exactly(value: RegisterValue): bigint | undefined {
 }
 
 /** A number computed from others, which may be pointers: of those nothing is known. */
-export function number(scalar: Scalar, ...from: readonly RegisterValue[]): ScalarValue {
-  return derived(scalar, ...from.filter((value) => value.kind === 'scalar'));
+export function number(scalar: Scalar, a?: RegisterValue, b?: RegisterValue): ScalarValue {
+  return derived(scalar, a?.kind === 'scalar' ? a : undefined, b?.kind === 'scalar' ? b : undefined);
 }
 
 /** The map of an object by its name. */

@@ -134,7 +134,7 @@ export class StoredStates {
   }
 
   #isCovered(old: Stored, state: State, mode: Comparison): boolean {
-    const found = covers(old.state, state, mode, (insn) => this.#places.live[insn]!);
+    const found = covers(old.state, state, mode, this.#places.live);
     if (found === undefined) return false;
     old.hits++;
     if (mode === 'demanded') passOnDemands(found);
@@ -143,7 +143,7 @@ export class StoredStates {
   }
 
   #isSame(old: State, state: State): boolean {
-    return old.passes === state.passes && covers(old, state, 'exact', (insn) => this.#places.live[insn]!) !== undefined;
+    return old.passes === state.passes && covers(old, state, 'exact', this.#places.live) !== undefined;
   }
 }
 

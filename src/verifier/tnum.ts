@@ -127,6 +127,30 @@ export function bitLength(number: bigint): number {
   return high === 0 ? 32 - Math.clz32(Number(number & U32_MAX)) : 64 - Math.clz32(high);
 }
 
+/** By how many of the lowest bits are unknown. */
+const LOWEST = Array.from({ length: 65 }, (_, count) => (1n << BigInt(count)) - 1n);
+
+/** What is known besides of a number from `min` to `max`, unsigned: the high bits that these have in common. */
+export function withRange(known: Tnum, min: bigint, max: bigint): Tnum | undefined {
+  const differ = min ^ max;
+  if (differ > 0x7fff_ffff_ffff_ffffn) return known;
+  return withMask(known, min, LOWEST[bitLength(differ)]!);
+}
+
+/** As `withRange`, of a number whose low half lies from `min` to `max`; undefined if nothing is left, or was. */
+export function withLowRange(known: Tnum | undefined, min: number, max: number): Tnum | undefined {
+  const differ = (min ^ max) >>> 0;
+  if (known === undefined || differ > 0x7fff_ffff) return known;
+  return withMask(known, BigInt(min), LOWEST[32 - Math.clz32(differ)]! | ~U32_MAX);
+}
+
+/** `known`, and the bits of `value` outside of `mask`, which may be negative. */
+function withMask(known: Tnum, value: bigint, mask: bigint): Tnum | undefined {
+  const unknown = known.mask & mask;
+  if (((known.value ^ value) & ~(known.mask | mask)) !== 0n) return undefined;
+  return unknown === known.mask ? known : { value: (known.value | (value & ~mask)) & ~unknown, mask: unknown };
+}
+
 function truncate64(value: bigint, mask: bigint): Tnum {
   const unknown = BigInt.asUintN(64, mask);
   return { value: BigInt.asUintN(64, value) & ~unknown, mask: unknown };

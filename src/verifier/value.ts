@@ -16,13 +16,18 @@ export class ScalarValue {
   precise = false;
   /** True once a stored state holds it: only those are ever compared. */
   stored = false;
-  /** What it was computed from, as far as a stored state may hold it: precise with it. Emptied when it is precise. */
-  sources: ScalarValue[];
+  /** What it was computed from, as far as a stored state may hold it: precise with it. undefined: nothing, or no longer needed. */
+  sources: ScalarValue[] | undefined;
   /** Stands for a number, whatever is known of it; this one is `distance` more. */
   readonly root: object;
   readonly distance: bigint;
 
-  constructor(scalar: Scalar, sources: ScalarValue[] = [], root: object | undefined = undefined, distance = 0n) {
+  constructor(
+    scalar: Scalar,
+    sources: ScalarValue[] | undefined = undefined,
+    root: object | undefined = undefined,
+    distance = 0n,
+  ) {
     this.scalar = scalar;
     this.sources = sources;
     this.root = root ?? this;
@@ -31,29 +36,29 @@ export class ScalarValue {
 }
 
 /** The same number, of which something else is known; that rests on what was known of others. */
-export function refined(value: ScalarValue, scalar: Scalar, ...from: readonly ScalarValue[]): ScalarValue {
-  return new ScalarValue(scalar, sourcesOf([value, ...from]), value.root, value.distance);
+export function refined(value: ScalarValue, scalar: Scalar, a: ScalarValue, b?: ScalarValue): ScalarValue {
+  const sources = withSource(withSource(withSource(undefined, value), a), b);
+  return new ScalarValue(scalar, sources, value.root, value.distance);
 }
 
 /** A number that is a constant more than another. The sum of such a one is a number of its own, so that loops converge. */
 export function increased(value: ScalarValue, by: bigint, scalar: Scalar): ScalarValue {
   if (value.distance !== 0n) return derived(scalar, value);
-  return new ScalarValue(scalar, sourcesOf([value]), value.root, value.distance + by);
+  return new ScalarValue(scalar, withSource(undefined, value), value.root, value.distance + by);
 }
 
 /** A value computed from others. */
-export function derived(scalar: Scalar, ...from: readonly ScalarValue[]): ScalarValue {
-  return new ScalarValue(scalar, sourcesOf(from));
+export function derived(scalar: Scalar, a?: ScalarValue, b?: ScalarValue): ScalarValue {
+  return new ScalarValue(scalar, withSource(withSource(undefined, a), b));
 }
 
-function sourcesOf(from: readonly ScalarValue[]): ScalarValue[] {
-  const sources: ScalarValue[] = [];
-  for (const value of from) {
-    if (value.precise) continue;
-    // What no stored state holds is never compared: what it was made of is in its place.
-    if (value.stored || value.sources.length > 1) sources.push(value);
-    else if (value.sources.length === 1) sources.push(value.sources[0]!);
-  }
+function withSource(sources: ScalarValue[] | undefined, value: ScalarValue | undefined): ScalarValue[] | undefined {
+  if (value === undefined || value.precise) return sources;
+  // What no stored state holds is never compared: what it was made of is in its place.
+  const source = value.stored || (value.sources?.length ?? 0) > 1 ? value : value.sources?.[0];
+  if (source === undefined) return sources;
+  if (sources === undefined) return [source];
+  sources.push(source);
   return sources;
 }
 
@@ -64,8 +69,8 @@ export function markPrecise(value: RegisterValue): void {
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     if (next.precise) continue;
     next.precise = true;
-    pending.push(...next.sources);
-    next.sources = [];
+    if (next.sources !== undefined) pending.push(...next.sources);
+    next.sources = undefined;
   }
 }
 

@@ -39,7 +39,7 @@ const LOG_STATISTICS = 4;
 /** With a line for each instruction. */
 const LOG_EVERYTHING = 2;
 const LOG_SIZE = 1 << 20;
-const MAX_CODE = 1 << 20;
+const MAX_CODE = 1 << 23;
 /** The verifier gives up when a signal is pending, and Node's threads signal each other. */
 const ATTEMPTS = 20;
 
