@@ -6,7 +6,7 @@
  *   node dist/benchmarks/main.js [--rounds N] [--only PATTERN] [--out FILE]
  *
  * PATTERN is a regular expression for names of rows ('entry and return, empty, push, 2 threads') and of tables ('sites', 'system calls',
- * 'attach', 'memory', 'start-up'); with it, JSON is written only where --out says.
+ * 'attach', 'memory', 'start-up', 'verifier'); with it, JSON is written only where --out says.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
@@ -24,6 +24,7 @@ import type { Side } from './side.ts';
 import { measureSites } from './site-cost.ts';
 import { measureStartUp } from './start-up.ts';
 import { measureSystemCalls } from './system-call-cost.ts';
+import { measureVerifier } from './verifier-cost.ts';
 import { FUNCTIONS, OBJECT_PATH, WORKLOADS } from './workloads.ts';
 
 const MEASUREMENT_MS = 60;
@@ -53,6 +54,7 @@ const machine = {
   loadAverage: Number(loadavg()[0]!.toFixed(1)),
   date: new Date().toISOString().slice(0, 10),
 };
+const verifier = wants('verifier') ? measureVerifier(rounds) : [];
 const startUp = wants('start-up') ? measureStartUp(START_UPS) : [];
 using binary = new TargetBinary();
 using target = await BenchTarget.start(binary.path);
@@ -61,6 +63,7 @@ const results: Results = {
   machine,
   rounds,
   startUp,
+  verifier,
   clockNs: await measureClock(),
   calls: await measureCalls(target, sides, cases, {
     rounds,

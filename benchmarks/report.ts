@@ -5,6 +5,7 @@ import { SITE_GOALS, type SiteCost } from './site-cost.ts';
 import type { StartUp } from './start-up.ts';
 import type { Spread } from './stats.ts';
 import type { SystemCallCost } from './system-call-cost.ts';
+import type { VerifierCost } from './verifier-cost.ts';
 import { GOAL_SCALING, PUSH } from './workloads.ts';
 
 export interface Results {
@@ -18,6 +19,7 @@ export interface Results {
   readonly systemCalls: readonly SystemCallCost[];
   readonly memory: readonly MemoryCost[];
   readonly startUp: readonly StartUp[];
+  readonly verifier: readonly VerifierCost[];
 }
 
 /** What the figures depend on. */
@@ -46,6 +48,7 @@ export function report(results: Results): string {
     section('ns added to system calls (min / median)', systemCallRows(results.systemCalls)),
     section('bytes the target has more (mapped, resident)', memoryRows(results.memory)),
     section('start-up of the command, ms (min / median)', startUpRows(results.startUp)),
+    section('verdicts, ms (min / median)', verifierRows(results.verifier)),
   ]
     .filter((part) => part !== '')
     .join('\n\n');
@@ -183,4 +186,19 @@ function table(rows: readonly Row[]): string {
       .trimEnd();
   const [heading, ...body] = rows;
   return [line(heading!), widths.map((width) => '-'.repeat(width)).join('  '), ...body.map(line)].join('\n');
+}
+
+function verifierRows(costs: readonly VerifierCost[]): Row[] {
+  return [
+    ['programs', 'instructions', 'looked at', 'remora', 'kernel', 'ratio', 'goal'],
+    ...costs.map(({ label, insns, processed, ms, kernelMs, goalMs }) => [
+      label,
+      String(insns),
+      String(processed),
+      pair(ms, 1),
+      kernelMs ? pair(kernelMs, 1) : '-',
+      kernelMs ? `${(ms.min / kernelMs.min).toFixed(1)} x` : '-',
+      `${ms.min <= goalMs ? 'ok' : 'MISSED'} <= ${goalMs} ms`,
+    ]),
+  ];
 }
