@@ -16,10 +16,12 @@ export interface InterpreterMemory {
 /** What a helper may touch when the interpreter runs it; tests give a fake one. */
 export interface HelperWorld {
   readonly memory: InterpreterMemory;
-  /** CLOCK_MONOTONIC in nanoseconds. */
-  nowNs(): bigint;
+  /** A clock of clock_gettime(2), in nanoseconds. */
+  nowNs(clock: number): bigint;
   random32(): number;
   readonly pidTgid: bigint;
+  /** Group id << 32 | user id. */
+  readonly uidGid: bigint;
   readonly comm: string;
   readonly cpu: number;
   readonly functionIp: bigint;
@@ -58,6 +60,16 @@ export interface TargetFacts {
   readonly printkRing: bigint;
   /** A u64 in shared memory that bpf_get_prandom_u32 steps. */
   readonly randomState: bigint;
+  /** What the controller found out about the process when it came; undefined where code is made for none. */
+  readonly outside?: OutsideFacts;
+}
+
+/** What a process is told by the kernel from outside only. */
+export interface OutsideFacts {
+  /** Of the control group (version 2) that the process was in; 0 if it is not known. */
+  readonly cgroupId: bigint;
+  /** What stat(2) says of the pid namespace that its threads are numbered in; undefined if it is not known. */
+  readonly pidNamespace: { readonly device: bigint; readonly inode: bigint } | undefined;
 }
 
 /** What a program can learn and decide about the call it was attached to. Offsets count from its context. */

@@ -6,9 +6,12 @@ import { Errno } from '../maps/map-type.ts';
 import { getSmpProcessorId } from './cpu.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
 import { tracePrintk } from './printk.ts';
-import { probeRead, probeReadUser } from './probe-read.ts';
-import { getCurrentComm, getCurrentPidTgid } from './task.ts';
-import { ktimeGetNs } from './time.ts';
+import { copyFromUser, probeRead, probeReadUser } from './probe-read.ts';
+import { probeReadKernelStr, probeReadStr, probeReadUserStr } from './probe-read-str.ts';
+import { strncmp } from './strings.ts';
+import { getCurrentComm, getCurrentPidTgid, getCurrentUidGid, getNsCurrentPidTgid } from './task.ts';
+import { ktimeGetBootNs, ktimeGetCoarseNs, ktimeGetNs, ktimeGetTaiNs } from './time.ts';
+import { probeWriteUser } from './write-user.ts';
 
 const EFAULT = -BigInt(Errno.EFAULT);
 const EINVAL = -BigInt(Errno.EINVAL);
@@ -18,10 +21,18 @@ const OWN_STACK = 0x7ffd_0000_0000n;
 const UNMAPPED = 0xdead_0000n;
 const text = (string: string): Uint8Array => new TextEncoder().encode(string);
 
-const time = THREAD.nowNs;
+const time = THREAD.nowNs + 1n;
 describeHelper(ktimeGetNs, [
   { title: 'asks the vDSO', args: [], result: time },
   { title: 'asks the kernel where there is no vDSO', args: [], result: time, facts: { clockGettime: undefined } },
+]);
+
+describeHelper(ktimeGetBootNs, [{ title: 'asks for its own clock', args: [], result: THREAD.nowNs + 7n }]);
+describeHelper(ktimeGetCoarseNs, [{ title: 'asks for its own clock', args: [], result: THREAD.nowNs + 6n }]);
+describeHelper(ktimeGetTaiNs, [{ title: 'asks for its own clock', args: [], result: THREAD.nowNs + 11n }]);
+
+describeHelper(getCurrentUidGid, [
+  { title: 'joins group and user', args: [], result: (BigInt(THREAD.gid) << 32n) | BigInt(THREAD.uid) },
 ]);
 
 const pidTgid = (BigInt(THREAD.pid) << 32n) | BigInt(THREAD.tid);
@@ -109,6 +120,99 @@ const reads: readonly HelperCase[] = [
 ];
 describeHelper(probeRead, reads);
 describeHelper(probeReadUser, reads);
+
+describeHelper(copyFromUser, reads);
+
+const LONG = 'abcdefghij'.repeat(20);
+const strings: readonly HelperCase[] = [
+  {
+    title: 'copies up to the NUL and leaves what is behind it',
+    before: text('________abc\0def'),
+    args: [DATA, 8n, DATA + 8n],
+    result: 4n,
+    after: hex('abc\0____abc\0def'),
+  },
+  {
+    title: 'cuts what is too long',
+    before: text('________abcdef\0'),
+    args: [DATA, 4n, DATA + 8n],
+    result: 4n,
+    after: hex('abc\0____abcdef\0'),
+  },
+  {
+    title: 'copies what fits exactly',
+    before: text('________abc\0'),
+    args: [DATA, 4n, DATA + 8n],
+    result: 4n,
+    after: hex('abc\0____abc\0'),
+  },
+  {
+    title: 'copies an empty string',
+    before: text('____\0'),
+    args: [DATA, 4n, DATA + 4n],
+    result: 1n,
+    after: hex('\0___\0'),
+  },
+  {
+    title: 'copies a long one',
+    before: text(`${'_'.repeat(256)}${LONG}\0`),
+    args: [DATA, 256n, DATA + 256n],
+    result: 201n,
+    after: hex(`${LONG}\0${'_'.repeat(55)}${LONG}\0`),
+  },
+  { title: 'writes nothing where there is no room', args: [DATA, 0n, UNMAPPED], result: 0n },
+  { title: 'gives EFAULT and zeros for NULL', args: [DATA, 5n, 0n], result: EFAULT, after: '0'.repeat(10) },
+  {
+    title: 'gives EFAULT and zeros where memory ends before the string',
+    args: [DATA, 70n, PAGE_END - 60n],
+    result: EFAULT,
+    after: '0'.repeat(140),
+  },
+  {
+    title: 'looks at 32 bits of the size',
+    before: text('____abc\0'),
+    args: [DATA, (1n << 32n) | 2n, DATA + 4n],
+    result: 2n,
+    after: hex('a\0__abc\0'),
+  },
+];
+for (const helper of [probeReadStr, probeReadUserStr, probeReadKernelStr]) describeHelper(helper, strings);
+
+describeHelper(probeWriteUser, [
+  {
+    title: 'writes',
+    before: text('____abcd'),
+    args: [DATA, DATA + 4n, 3n],
+    result: 0n,
+    after: hex('abc_abcd'),
+  },
+  { title: 'gives EFAULT where nothing can be written', args: [UNMAPPED, DATA, 3n], result: EFAULT },
+]);
+
+describeHelper(strncmp, [
+  { title: 'finds strings equal', before: text('abc\0abc\0'), args: [DATA, 4n, DATA + 4n], result: 0n },
+  { title: 'looks no further than the NUL', before: text('ab\0xab\0y'), args: [DATA, 4n, DATA + 4n], result: 0n },
+  { title: 'looks no further than the size', before: text('abcxabcy'), args: [DATA, 3n, DATA + 4n], result: 0n },
+  { title: 'tells the smaller', before: text('abb\0abc\0'), args: [DATA, 4n, DATA + 4n], result: -1n },
+  { title: 'tells the larger', before: text('abd\0abc\0'), args: [DATA, 4n, DATA + 4n], result: 1n },
+  { title: 'takes the shorter for smaller', before: text('ab\0_abc\0'), args: [DATA, 4n, DATA + 4n], result: -1n },
+  {
+    title: 'takes bytes for unsigned',
+    before: new Uint8Array([0xff, 0, 1, 0]),
+    args: [DATA, 2n, DATA + 2n],
+    result: 1n,
+  },
+]);
+
+describeHelper(getNsCurrentPidTgid, [
+  {
+    title: 'refuses another namespace',
+    args: [1n, 2n, DATA, 8n],
+    result: EINVAL,
+    after: '0'.repeat(16),
+    facts: { outside: { cgroupId: 0n, pidNamespace: { device: 1n, inode: 3n } } },
+  },
+]);
 
 describeHelper(tracePrintk, [
   { title: 'returns the length of the format', before: text('n=%d\0'), args: [DATA, 5n, 7n], result: 4n },

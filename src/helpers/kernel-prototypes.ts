@@ -22,7 +22,6 @@ type Row = readonly [
 
 const ROWS: readonly Row[] = [
   [12, 'bpf_tail_call', ['context', 'map', 'scalar'], 'void', { maps: [PROG_ARRAY], leaves: true }],
-  [15, 'bpf_get_current_uid_gid', [], 'scalar'],
   [22, 'bpf_perf_event_read', ['map', 'scalar'], 'scalar', { maps: [PERF_EVENT_ARRAY] }],
   [
     25,
@@ -33,27 +32,17 @@ const ROWS: readonly Row[] = [
   ],
   [27, 'bpf_get_stackid', ['context', 'map', 'scalar'], 'scalar', { maps: [STACK_TRACE] }],
   [35, 'bpf_get_current_task', [], 'scalar'],
-  [36, 'bpf_probe_write_user', ['scalar', 'memRead', 'memSize'], 'scalar', { requires: ['write-user'] }],
   [42, 'bpf_get_numa_node_id', [], 'scalar'],
-  [45, 'bpf_probe_read_str', ['memWrite', 'memSizeOrZero', 'any'], 'sizeOrError'],
   [67, 'bpf_get_stack', ['context', 'memWrite', 'memSizeOrZero', 'scalar'], 'sizeOrError'],
-  [80, 'bpf_get_current_cgroup_id', [], 'scalar'],
   [105, 'bpf_strtol', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
   [106, 'bpf_strtoul', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
-  [109, 'bpf_send_signal', ['scalar'], 'scalar', { requires: ['signal'] }],
-  [114, 'bpf_probe_read_user_str', ['memWrite', 'memSizeOrZero', 'any'], 'sizeOrError'],
-  [115, 'bpf_probe_read_kernel_str', ['memWrite', 'memSizeOrZero', 'any'], 'sizeOrError'],
-  [117, 'bpf_send_signal_thread', ['scalar'], 'scalar', { requires: ['signal'] }],
   [118, 'bpf_jiffies64', [], 'scalar'],
-  [120, 'bpf_get_ns_current_pid_tgid', ['scalar', 'scalar', 'memWrite', 'memSize'], 'scalar'],
-  [125, 'bpf_ktime_get_boot_ns', [], 'scalar'],
   [130, 'bpf_ringbuf_output', ['map', 'memRead', 'memSizeOrZero', 'scalar'], 'scalar', { maps: [RINGBUF] }],
   [131, 'bpf_ringbuf_reserve', ['map', 'allocationSize', 'scalar'], 'ringbufMemoryOrNull', { maps: [RINGBUF] }],
   [132, 'bpf_ringbuf_submit', ['ringbufMemory', 'scalar'], 'void'],
   [133, 'bpf_ringbuf_discard', ['ringbufMemory', 'scalar'], 'void'],
   [134, 'bpf_ringbuf_query', ['map', 'scalar'], 'scalar', { maps: [RINGBUF] }],
   [141, 'bpf_get_task_stack', ['task', 'memWrite', 'memSizeOrZero', 'scalar'], 'sizeOrError'],
-  [148, 'bpf_copy_from_user', ['memWrite', 'memSizeOrZero', 'any'], 'scalar'],
   [158, 'bpf_get_current_task_btf', [], 'task'],
   [
     164,
@@ -66,7 +55,7 @@ const ROWS: readonly Row[] = [
     },
   ],
   [165, 'bpf_snprintf', ['memWrite', 'memSizeOrZero', 'constantString', 'memReadOrNull', 'memSizeOrZero'], 'scalar'],
-  [176, 'bpf_trace_vprintk', ['memRead', 'memSize', 'memReadOrNull', 'memSizeOrZero'], 'scalar'],
+  [177, 'bpf_trace_vprintk', ['memRead', 'memSize', 'memReadOrNull', 'memSizeOrZero'], 'scalar'],
   [
     181,
     'bpf_loop',
@@ -74,10 +63,8 @@ const ROWS: readonly Row[] = [
     'scalar',
     { callback: { args: ['scalar', 'callbackContext'], returns: [0n, 1n], counted: true } },
   ],
-  [182, 'bpf_strncmp', ['memRead', 'memSize', 'constantString'], 'scalar'],
   [191, 'bpf_copy_from_user_task', ['memWrite', 'memSizeOrZero', 'any', 'task', 'scalar'], 'scalar'],
   [195, 'bpf_map_lookup_percpu_elem', ['map', 'mapKey', 'scalar'], 'mapValueOrNull', { maps: [5, 6, 10] }],
-  [208, 'bpf_ktime_get_tai_ns', [], 'scalar'],
 ];
 
 /** By the kernel's number: helpers that are here, and those of which only the prototype is. */

@@ -1,7 +1,18 @@
 /** Linux numbers that emitted helpers use, x86-64: arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/linux. */
 
-export const Syscall = { getpid: 39, prctl: 157, gettid: 186, clock_gettime: 228, process_vm_readv: 310 } as const;
-export const CLOCK_MONOTONIC = 1;
+export const Syscall = {
+  getpid: 39,
+  kill: 62,
+  getuid: 102,
+  getgid: 104,
+  prctl: 157,
+  gettid: 186,
+  clock_gettime: 228,
+  tgkill: 234,
+  process_vm_readv: 310,
+  process_vm_writev: 311,
+} as const;
+export const Clock = { MONOTONIC: 1, MONOTONIC_COARSE: 6, BOOTTIME: 7, TAI: 11 } as const;
 export const PR_GET_NAME = 16;
 /** Bytes of a thread's name with its NUL. */
 export const TASK_COMM_LEN = 16;

@@ -11,8 +11,11 @@ import { Errno } from '../maps/map-type.ts';
 import { getSmpProcessorId } from './cpu.ts';
 import type { Helper } from './helper.ts';
 import { probeReadUser } from './probe-read.ts';
-import { getCurrentComm, getCurrentPidTgid } from './task.ts';
-import { ktimeGetNs } from './time.ts';
+import { probeReadUserStr } from './probe-read-str.ts';
+import { sendSignal, sendSignalThread } from './signal.ts';
+import { getCurrentComm, getCurrentPidTgid, getCurrentUidGid } from './task.ts';
+import { ktimeGetBootNs, ktimeGetCoarseNs, ktimeGetNs, ktimeGetTaiNs } from './time.ts';
+import { probeWriteUser } from './write-user.ts';
 
 /** Two pages that the test maps at a place of its own: one to use, the next without any access. */
 const PAGES = 0x2000_0000_0000n;
@@ -56,6 +59,71 @@ describe('helpers in a real process', () => {
       assert.deepEqual(memory, new Uint8Array(64).fill(0xee).fill(0, 0, size));
     });
   }
+
+  for (const [where, address, size, expected] of [
+    ['in a page', PAGES + 100n, 16, 'string\0'],
+    ['up to the end of a page', PAGES + BigInt(PAGE) - 7n, 16, 'string\0'],
+    ['cut where there is no more room', PAGES + 100n, 4, 'str\0'],
+    ['that goes on in a page without access', PAGES + BigInt(PAGE) - 6n, 16, undefined],
+    ['at NULL', 0n, 16, undefined],
+  ] as const) {
+    it(`reads a string ${where}`, async () => {
+      const { result, memory } = await run((b, to) => {
+        for (const at of expected === undefined ? [PAGE - 6] : [100, PAGE - 7]) {
+          for (const [index, byte] of [...Buffer.from('string\0')].slice(0, PAGE - at).entries()) {
+            b.store(1, b.const(PAGES + BigInt(at + index)), 0, byte);
+          }
+        }
+        return emit(b, probeReadUserStr, [to, b.const(size), b.const(address)]);
+      });
+      const text = new Uint8Array(64).fill(0xee);
+      text.set(expected === undefined ? new Uint8Array(size) : Buffer.from(expected));
+      assert.equal(result, expected === undefined ? -BigInt(Errno.EFAULT) : BigInt(expected.length));
+      assert.deepEqual(memory, text);
+    });
+  }
+
+  it('writes to pages that may be written, and to no others', async () => {
+    const { result, memory } = await run((b, to) => {
+      const word = b.stack(8);
+      b.store(8, word, 0, 0x1122n);
+      b.store(8, to, 0, emit(b, probeWriteUser, [b.const(PAGES + 512n), word, b.const(8)]));
+      b.store(8, to, 8, b.load(8, b.const(PAGES + 512n)));
+      return emit(b, probeWriteUser, [b.const(PAGES + BigInt(PAGE)), word, b.const(8)]);
+    });
+    assert.deepEqual([...new BigInt64Array(memory.slice(0, 16).buffer)], [0n, 0x1122n]);
+    assert.equal(result, -BigInt(Errno.EFAULT));
+  });
+
+  it('sends signals to itself', async () => {
+    // SIGCONT does nothing to a process that runs; there is no signal 65.
+    const { result, memory } = await run((b, to) => {
+      b.store(8, to, 0, emit(b, sendSignal, [b.const(18)]));
+      b.store(8, to, 8, emit(b, sendSignalThread, [b.const(18)]));
+      return emit(b, sendSignal, [b.const(65)]);
+    });
+    assert.deepEqual([...new BigInt64Array(memory.slice(0, 16).buffer)], [0n, 0n]);
+    assert.equal(result, -BigInt(Errno.EINVAL));
+  });
+
+  it('knows user and group', async () => {
+    const { result } = await run((b) => emit(b, getCurrentUidGid, []));
+    assert.equal(result, (BigInt(process.getgid!()) << 32n) | BigInt(process.getuid!()));
+  });
+
+  it('knows the clocks', async () => {
+    const { result, memory } = await run((b, to) => {
+      b.store(8, to, 0, emit(b, ktimeGetBootNs, []));
+      b.store(8, to, 8, emit(b, ktimeGetTaiNs, []));
+      return emit(b, ktimeGetCoarseNs, []);
+    });
+    const [boot, tai] = new BigInt64Array(memory.slice(0, 16).buffer);
+    const now = process.hrtime.bigint();
+    assert.ok(result <= now && result > now - 10_000_000_000n);
+    assert.ok(boot! >= result);
+    // Leap seconds so far are 37, where the kernel has been told of them.
+    assert.ok(tai! / 1_000_000_000n - BigInt(Math.floor(Date.now() / 1000)) < 60n);
+  });
 
   it('reads its own stack', async () => {
     const { result, memory } = await run((b, to) => {

@@ -6,10 +6,20 @@ import { getAttachCookie, getFuncIp } from './ip.ts';
 import { mapDeleteElem, mapLookupElem, mapUpdateElem } from './map-elem.ts';
 import { mapPeekElem, mapPopElem, mapPushElem } from './map-keyless.ts';
 import { tracePrintk } from './printk.ts';
-import { probeRead, probeReadKernel, probeReadUser } from './probe-read.ts';
+import { copyFromUser, probeRead, probeReadKernel, probeReadUser } from './probe-read.ts';
+import { probeReadKernelStr, probeReadStr, probeReadUserStr } from './probe-read-str.ts';
 import { getPrandomU32 } from './random.ts';
-import { getCurrentComm, getCurrentPidTgid } from './task.ts';
-import { ktimeGetNs } from './time.ts';
+import { sendSignal, sendSignalThread } from './signal.ts';
+import { strncmp } from './strings.ts';
+import {
+  getCurrentCgroupId,
+  getCurrentComm,
+  getCurrentPidTgid,
+  getCurrentUidGid,
+  getNsCurrentPidTgid,
+} from './task.ts';
+import { ktimeGetBootNs, ktimeGetCoarseNs, ktimeGetNs, ktimeGetTaiNs } from './time.ts';
+import { probeWriteUser } from './write-user.ts';
 
 const ROWS: readonly Helper[] = [
   mapLookupElem,
@@ -20,13 +30,27 @@ const ROWS: readonly Helper[] = [
   mapPeekElem,
   probeRead,
   ktimeGetNs,
+  ktimeGetBootNs,
+  ktimeGetCoarseNs,
+  ktimeGetTaiNs,
   tracePrintk,
   getPrandomU32,
   getSmpProcessorId,
   getCurrentPidTgid,
   getCurrentComm,
+  getCurrentUidGid,
+  getCurrentCgroupId,
+  getNsCurrentPidTgid,
+  sendSignal,
+  sendSignalThread,
   probeReadUser,
   probeReadKernel,
+  copyFromUser,
+  probeReadStr,
+  probeReadUserStr,
+  probeReadKernelStr,
+  probeWriteUser,
+  strncmp,
   getFuncIp,
   getAttachCookie,
   overrideReturn,

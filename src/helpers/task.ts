@@ -16,8 +16,7 @@ export const getCurrentPidTgid: Helper = {
   requires: ['syscall'],
   run: (world) => world.pidTgid,
   emit(b, _args, context) {
-    const { tidOffset } = context.facts;
-    const tid = tidOffset === undefined ? b.syscall(Syscall.gettid, []) : b.threadLoad(4, tidOffset);
+    const tid = emitThreadId(b, context);
     return b.or(b.shl(emitProcessId(b, context), 32), tid);
   },
 };
@@ -40,6 +39,77 @@ export const getCurrentComm: Helper = {
     return b.call(context.shared('current_comm', 2, writeComm), [buffer!, b.unary('zext32', size!)]);
   },
 };
+
+/** u64 bpf_get_current_uid_gid(void): group id << 32 | user id, as the process itself is told */
+export const getCurrentUidGid: Helper = {
+  id: 15,
+  name: 'bpf_get_current_uid_gid',
+  args: [],
+  returns: 'scalar',
+  requires: ['syscall'],
+  run: (world) => world.uidGid,
+  emit(b) {
+    const group = b.syscall(Syscall.getgid, []);
+    return b.or(b.shl(group, 32), b.syscall(Syscall.getuid, []));
+  },
+};
+
+/** u64 bpf_get_current_cgroup_id(void): of the group that the process was in when the controller came */
+export const getCurrentCgroupId: Helper = {
+  id: 80,
+  name: 'bpf_get_current_cgroup_id',
+  args: [],
+  returns: 'scalar',
+  requires: [],
+  run: () => 0n,
+  emit: (b, _args, { facts }) => b.const(facts.outside?.cgroupId ?? 0n),
+};
+
+/** struct bpf_pidns_info { u32 pid; u32 tgid; } */
+const PIDNS_INFO_SIZE = 8;
+
+/**
+ * long bpf_get_ns_current_pid_tgid(u64 dev, u64 ino, struct bpf_pidns_info *info, u32 size): 0, or -EINVAL and zeros if the threads are
+ * not numbered in that namespace
+ */
+export const getNsCurrentPidTgid: Helper = {
+  id: 120,
+  name: 'bpf_get_ns_current_pid_tgid',
+  args: ['scalar', 'scalar', 'memWrite', 'memSize'],
+  returns: 'scalar',
+  requires: ['syscall'],
+  run(world, [, , info, size]) {
+    world.memory.view(info!, Number(BigInt.asUintN(32, size!))).fill(0);
+    return result(-Errno.EINVAL);
+  },
+  emit(b, [device, inode, info, size], context) {
+    const { pidNamespace } = context.facts.outside ?? {};
+    const count = b.unary('zext32', size!);
+    const refuse = (): number => {
+      zeroRun(b, info!, count);
+      return -Errno.EINVAL;
+    };
+    if (pidNamespace === undefined) return b.const(refuse());
+    const differs = b.or(
+      b.or(b.xor(device!, pidNamespace.device), b.xor(inode!, pidNamespace.inode)),
+      b.xor(count, PIDNS_INFO_SIZE),
+    );
+    return b.choose(
+      b.compare('eq', differs, 0),
+      () => {
+        b.store(4, info!, 0, emitThreadId(b, context));
+        b.store(4, info!, 4, emitProcessId(b, context));
+        return 0;
+      },
+      refuse,
+    );
+  },
+};
+
+/** Emits the thread id: read where the C library keeps it, else asked of the kernel. */
+export function emitThreadId(b: Builder, { facts: { tidOffset } }: EmitContext): Value {
+  return tidOffset === undefined ? b.syscall(Syscall.gettid, []) : b.threadLoad(4, tidOffset);
+}
 
 /** Emits the process id: asked of the kernel once, then read from the target's own cell. */
 export function emitProcessId(b: Builder, { facts }: EmitContext): Value {

@@ -1,22 +1,32 @@
 /** Clocks. */
 
 import type { Helper } from './helper.ts';
-import { CLOCK_MONOTONIC, Syscall } from './linux.ts';
+import { Clock, Syscall } from './linux.ts';
 
-/** u64 bpf_ktime_get_ns(void): nanoseconds since boot, not counting suspend. */
-export const ktimeGetNs: Helper = {
-  id: 5,
-  name: 'bpf_ktime_get_ns',
-  args: [],
-  returns: 'scalar',
-  // A process has a vDSO unless it was started with vdso=0, so the system call below is as good as never made.
-  requires: [],
-  run: (world) => world.nowNs(),
-  emit(b, _args, { facts }) {
-    const timespec = b.stack(16);
-    const clock = b.const(CLOCK_MONOTONIC);
-    if (facts.clockGettime === undefined) b.syscall(Syscall.clock_gettime, [clock, timespec]);
-    else b.callAddress(facts.clockGettime, [clock, timespec]);
-    return b.add(b.mul(b.load(8, timespec, 0), 1_000_000_000), b.load(8, timespec, 8));
-  },
-};
+/** The row of a clock: nanoseconds of clock_gettime(2). */
+function clockRow(id: number, name: Helper['name'], clock: number): Helper {
+  return {
+    id,
+    name,
+    args: [],
+    returns: 'scalar',
+    // A process has a vDSO unless it was started with vdso=0, so the system call below is as good as never made.
+    requires: [],
+    run: (world) => world.nowNs(clock),
+    emit(b, _args, { facts }) {
+      const timespec = b.stack(16);
+      if (facts.clockGettime === undefined) b.syscall(Syscall.clock_gettime, [clock, timespec]);
+      else b.callAddress(facts.clockGettime, [b.const(clock), timespec]);
+      return b.add(b.mul(b.load(8, timespec, 0), 1_000_000_000), b.load(8, timespec, 8));
+    },
+  };
+}
+
+/** u64 bpf_ktime_get_ns(void): nanoseconds since boot, not counting suspend */
+export const ktimeGetNs = clockRow(5, 'bpf_ktime_get_ns', Clock.MONOTONIC);
+/** u64 bpf_ktime_get_boot_ns(void): nanoseconds since boot */
+export const ktimeGetBootNs = clockRow(125, 'bpf_ktime_get_boot_ns', Clock.BOOTTIME);
+/** u64 bpf_ktime_get_coarse_ns(void): as of the last tick */
+export const ktimeGetCoarseNs = clockRow(160, 'bpf_ktime_get_coarse_ns', Clock.MONOTONIC_COARSE);
+/** u64 bpf_ktime_get_tai_ns(void): of the calendar, without leap seconds */
+export const ktimeGetTaiNs = clockRow(208, 'bpf_ktime_get_tai_ns', Clock.TAI);

@@ -21,6 +21,7 @@ import type { Injection } from '../inject/injection.ts';
 import { mapMemory } from '../maps/memory.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
+import { readCgroupId, readNamespace } from '../sys/process-view.ts';
 import { processorFlags } from '../sys/processor.ts';
 import type { SharedPart } from '../sys/shared-mapping.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
@@ -125,6 +126,10 @@ export class Session implements Disposable {
       tidOffset,
       printkRing: address + BigInt(printkRing.offset),
       randomState: address + BigInt(randomState.offset),
+      outside: {
+        cgroupId: readCgroupId(injection.process.pid),
+        pidNamespace: readNamespace(injection.process.pid, 'pid'),
+      },
     };
     const numbers = {
       processCounter: address + BigInt(processCounter.offset),

@@ -12,13 +12,14 @@ import { AddressSpace, type Region } from './memory.ts';
 /** The facts that are not the world's own making; what is left out is the same number in every run. */
 export type WorldFacts = Pick<
   HelperWorld,
-  'nowNs' | 'random32' | 'pidTgid' | 'comm' | 'cpu' | 'functionIp' | 'attachCookie' | 'print'
+  'nowNs' | 'random32' | 'pidTgid' | 'uidGid' | 'comm' | 'cpu' | 'functionIp' | 'attachCookie' | 'print'
 >;
 
 const FIXED_FACTS: WorldFacts = {
   nowNs: () => 1_000_000_000n,
   random32: () => 4,
   pidTgid: (1000n << 32n) | 1001n,
+  uidGid: (100n << 32n) | 101n,
   comm: 'interpreter',
   cpu: 0,
   functionIp: 0x40_1000n,
@@ -51,9 +52,10 @@ interface Cell {
  */
 export class InterpreterWorld implements HelperWorld {
   readonly memory = new AddressSpace();
-  readonly nowNs: () => bigint;
+  readonly nowNs: (clock: number) => bigint;
   readonly random32: () => number;
   readonly pidTgid: bigint;
+  readonly uidGid: bigint;
   readonly comm: string;
   readonly cpu: number;
   readonly functionIp: bigint;
@@ -70,6 +72,7 @@ export class InterpreterWorld implements HelperWorld {
     this.nowNs = all.nowNs;
     this.random32 = all.random32;
     this.pidTgid = all.pidTgid;
+    this.uidGid = all.uidGid;
     this.comm = all.comm;
     this.cpu = all.cpu;
     this.functionIp = all.functionIp;

@@ -4,22 +4,27 @@ import { Errno } from '../../src/maps/map-type.ts';
 import type { EvaluatorMemory } from '../support/ir-evaluator.ts';
 
 /** The process and thread that all helper tests run in. */
-export const THREAD = { pid: 4242, tid: 4243, comm: 'worker/0', nowNs: 12_000_000_345n } as const;
+export const THREAD = { pid: 4242, tid: 4243, comm: 'worker/0', nowNs: 12_000_000_345n, uid: 1000, gid: 100 } as const;
 
 type Call = (args: readonly bigint[], memory: EvaluatorMemory) => bigint;
 
-/** int clock_gettime(clockid_t, struct timespec *), for CLOCK_MONOTONIC. */
+const CLOCKS: ReadonlySet<bigint> = new Set([1n, 6n, 7n, 11n]);
+
+/** int clock_gettime(clockid_t, struct timespec *): every clock is ahead of the time by its number. */
 export const clockGettime: Call = ([clock, timespec], memory) => {
-  if (clock !== 1n) return -BigInt(Errno.EINVAL);
+  if (!CLOCKS.has(clock!)) return -BigInt(Errno.EINVAL);
   const view = viewOf(memory.view(timespec!, 16));
-  view.setBigUint64(0, THREAD.nowNs / 1_000_000_000n, true);
-  view.setBigUint64(8, THREAD.nowNs % 1_000_000_000n, true);
+  const now = THREAD.nowNs + clock!;
+  view.setBigUint64(0, now / 1_000_000_000n, true);
+  view.setBigUint64(8, now % 1_000_000_000n, true);
   return 0n;
 };
 
 /** By number, x86-64. */
 const CALLS: Readonly<Record<number, Call>> = {
   39: () => BigInt(THREAD.pid),
+  102: () => BigInt(THREAD.uid),
+  104: () => BigInt(THREAD.gid),
   186: () => BigInt(THREAD.tid),
   228: clockGettime,
   157([option, name], memory) {
@@ -31,6 +36,12 @@ const CALLS: Readonly<Record<number, Call>> = {
     if (pid !== BigInt(THREAD.pid)) return -BigInt(Errno.EPERM);
     const [to, size] = iovec(memory, local!);
     const [from] = iovec(memory, remote!);
+    return readable(memory, from, to, Number(size));
+  },
+  311([pid, local, , remote], memory) {
+    if (pid !== BigInt(THREAD.pid)) return -BigInt(Errno.EPERM);
+    const [from, size] = iovec(memory, local!);
+    const [to] = iovec(memory, remote!);
     return readable(memory, from, to, Number(size));
   },
 };

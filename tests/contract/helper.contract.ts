@@ -83,9 +83,10 @@ export function interpreterWorld(data: Uint8Array, print: (text: string) => void
         return data.subarray(at, at + size);
       },
     },
-    nowNs: () => THREAD.nowNs,
+    nowNs: (clock) => THREAD.nowNs + BigInt(clock),
     random32: () => 1,
     pidTgid: (BigInt(THREAD.pid) << 32n) | BigInt(THREAD.tid),
+    uidGid: (BigInt(THREAD.gid) << 32n) | BigInt(THREAD.uid),
     comm: THREAD.comm,
     cpu: 3,
     functionIp: FUNCTION_IP,
