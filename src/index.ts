@@ -86,6 +86,7 @@ export type { TakenOff } from './inject/take-off.ts';
 export { decode } from './insn/decode.ts';
 export { disassemble } from './insn/disassemble.ts';
 export type { Insn } from './insn/insn.ts';
+export type { RecordVisitor } from './maps/event-ring.ts';
 export { mapTypeNumber } from './maps/kernel-types.ts';
 export type { MapSpec } from './maps/map-type.ts';
 export { readObject, surveyObject } from './object/read-object.ts';
@@ -99,6 +100,7 @@ export { checkBareProgram, compileBare, interpretBare } from './runtime/bare-run
 export type { BpfMap, MapBytes, MapEntry } from './runtime/bpf-map.ts';
 export type { AttachOptions, AttachReport, BpfLink, BpfObject, BpfProgram } from './runtime/bpf-object.ts';
 export { compileForListing } from './runtime/code-listing.ts';
+export type { EventStream, EventStreamOptions } from './runtime/event-stream.ts';
 export type { FoundLink, FoundSession } from './runtime/found-session.ts';
 export { type Handler, HandlerTable } from './runtime/handlers.ts';
 export {

@@ -1,5 +1,5 @@
 /** The JSON lines of `load`: a contract, every name and type of it. */
-import type { BpfLink, BpfMap } from '../index.ts';
+import type { BpfLink, BpfMap, JsonValue } from '../index.ts';
 import type { Detached, LoadReport } from './load-report.ts';
 import type { Output } from './output.ts';
 
@@ -30,6 +30,10 @@ export class JsonReport implements LoadReport {
 
   printk(text: string): void {
     this.#line({ type: 'printk', data: text });
+  }
+
+  event(map: string, event: JsonValue): void {
+    this.#line({ type: 'event', map, data: event });
   }
 
   map(map: BpfMap): void {

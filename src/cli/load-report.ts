@@ -1,5 +1,5 @@
 /** What `load` tells, in two languages: JSON lines for programs, text for people. */
-import type { BpfLink, BpfMap } from '../index.ts';
+import type { BpfLink, BpfMap, JsonValue } from '../index.ts';
 
 /** What became of the target's code at the end. */
 export interface Detached {
@@ -9,10 +9,12 @@ export interface Detached {
   readonly restored: boolean;
 }
 
-/** Gets told, in this order: attached, printk any number of times, each map, stats, detached. */
+/** Gets told, in this order: attached, printk and events any number of times, each map, stats, detached. */
 export interface LoadReport {
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void;
   printk(text: string): void;
+  /** What a program sent through the map of that name. */
+  event(map: string, event: JsonValue): void;
   map(map: BpfMap): void;
   stats(links: readonly BpfLink[], lostEvents: bigint): void;
   detached(detached: Detached): void;

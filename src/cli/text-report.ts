@@ -38,6 +38,11 @@ export class TextReport implements LoadReport {
     this.#options.output.line(printable(text.replace(/\n$/, '')));
   }
 
+  event(map: string, event: JsonValue): void {
+    const cells = cellsOf('', event).map(([name, text]) => (name === '' ? text : `${name}=${text}`));
+    this.#options.output.line(`${printable(map)}: ${cells.join(' ')}`);
+  }
+
   map(map: BpfMap): void {
     const { output, palette } = this.#options;
     const lines = map.isDataSection ? variableLines(map) : this.#entryLines(map);

@@ -1,11 +1,15 @@
 /** An attached object until something ends it: what programs print as they do, then what the maps hold, then off it comes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BpfLink, BpfObject, TargetProcess } from '../index.ts';
+import type { BpfLink, BpfMap, BpfObject, TargetProcess } from '../index.ts';
 import type { LoadReport } from './load-report.ts';
 import type { Output } from './output.ts';
 
-/** How often the target is asked for news, in milliseconds. */
-const POLL_INTERVAL = 50;
+/** How often the target is asked for news, in milliseconds; where events may come, and while they do. */
+const POLL_INTERVAL = { usual: 50, events: 10, busy: 1 } as const;
+/** Events of a map that are told before anything else is looked at. */
+const BATCH = 4096;
+/** How often a ring is looked at when all is over: a target that goes on adding must not keep us. */
+const LAST_LAPS = 64;
 
 /** What is attached to one process. */
 export interface Attached {
@@ -25,15 +29,20 @@ export interface Watched {
 
 /** Returns once everything is told. @throws what detaching throws, and writing */
 export async function watch({ object, attached, report, output, lasts }: Watched, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted && lasts()) {
-    await sleep(POLL_INTERVAL, undefined, { signal }).catch(() => {});
-    // A reader that does not keep up makes us wait; what the ring cannot hold meanwhile is counted as lost.
-    if (!output.isFull) for (const text of object.readPrintk()) report.printk(text);
+  const rings = object.maps.filter(({ events }) => events !== undefined);
+  const quiet = rings.length === 0 ? POLL_INTERVAL.usual : POLL_INTERVAL.events;
+  for (let told = 0; !signal.aborted && lasts(); ) {
+    await sleep(told > 0 ? POLL_INTERVAL.busy : quiet, undefined, { signal }).catch(() => {});
+    // A reader that does not keep up makes us wait; what a ring cannot hold meanwhile is counted as lost.
+    if (output.isFull) continue;
+    for (const text of object.readPrintk()) report.printk(text);
+    told = tellEvents(rings, report, BATCH);
   }
 
   const problem = problemOf(() => object.detachAll());
   for (const text of object.readPrintk()) report.printk(text);
-  for (const map of object.maps) report.map(map);
+  tellLastEvents(rings, report);
+  for (const map of object.maps) if (map.events === undefined) report.map(map);
   const links = attached.flatMap((one) => one.links);
   report.stats(links, object.lostEvents);
   if (problem === undefined) object[Symbol.dispose]();
@@ -42,6 +51,21 @@ export async function watch({ object, attached, report, output, lasts }: Watched
   }
   await output.flush();
   if (problem !== undefined) throw problem;
+}
+
+/** @returns how many there were */
+function tellEvents(rings: readonly BpfMap[], report: LoadReport, limit?: number): number {
+  const told = rings.map(({ name, events }) => events!.each((event) => report.event(name, event), limit));
+  return told.reduce((sum, count) => sum + count, 0);
+}
+
+/** All that are there, and those behind what was begun and never finished. */
+function tellLastEvents(rings: readonly BpfMap[], report: LoadReport): void {
+  for (const ring of rings) {
+    for (let lap = 0; lap < LAST_LAPS; lap++) {
+      if (tellEvents([ring], report) === 0 && !ring.events!.passOver()) break;
+    }
+  }
 }
 
 /** What `body` throws: the reader is to get what was counted all the same. */

@@ -60,6 +60,8 @@ export interface TargetFacts {
   readonly printkRing: bigint;
   /** A u64 in shared memory that bpf_get_prandom_u32 steps. */
   readonly randomState: bigint;
+  /** False under a seccomp filter: whoever waits for records looks by itself then. */
+  readonly wakesConsumers: boolean;
   /** What the controller found out about the process when it came; undefined where code is made for none. */
   readonly outside?: OutsideFacts;
 }

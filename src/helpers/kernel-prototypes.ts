@@ -9,7 +9,6 @@ import { HELPERS } from './table.ts';
 const PROG_ARRAY = 3;
 const PERF_EVENT_ARRAY = 4;
 const STACK_TRACE = 7;
-const RINGBUF = 27;
 const ITERABLE = [1, 2, 5, 6, 9, 10];
 
 type Row = readonly [
@@ -23,13 +22,6 @@ type Row = readonly [
 const ROWS: readonly Row[] = [
   [12, 'bpf_tail_call', ['context', 'map', 'scalar'], 'void', { maps: [PROG_ARRAY], leaves: true }],
   [22, 'bpf_perf_event_read', ['map', 'scalar'], 'scalar', { maps: [PERF_EVENT_ARRAY] }],
-  [
-    25,
-    'bpf_perf_event_output',
-    ['context', 'map', 'scalar', 'memRead', 'memSizeOrZero'],
-    'scalar',
-    { maps: [PERF_EVENT_ARRAY] },
-  ],
   [27, 'bpf_get_stackid', ['context', 'map', 'scalar'], 'scalar', { maps: [STACK_TRACE] }],
   [35, 'bpf_get_current_task', [], 'scalar'],
   [42, 'bpf_get_numa_node_id', [], 'scalar'],
@@ -37,11 +29,6 @@ const ROWS: readonly Row[] = [
   [105, 'bpf_strtol', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
   [106, 'bpf_strtoul', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
   [118, 'bpf_jiffies64', [], 'scalar'],
-  [130, 'bpf_ringbuf_output', ['map', 'memRead', 'memSizeOrZero', 'scalar'], 'scalar', { maps: [RINGBUF] }],
-  [131, 'bpf_ringbuf_reserve', ['map', 'allocationSize', 'scalar'], 'ringbufMemoryOrNull', { maps: [RINGBUF] }],
-  [132, 'bpf_ringbuf_submit', ['ringbufMemory', 'scalar'], 'void'],
-  [133, 'bpf_ringbuf_discard', ['ringbufMemory', 'scalar'], 'void'],
-  [134, 'bpf_ringbuf_query', ['map', 'scalar'], 'scalar', { maps: [RINGBUF] }],
   [141, 'bpf_get_task_stack', ['task', 'memWrite', 'memSizeOrZero', 'scalar'], 'sizeOrError'],
   [158, 'bpf_get_current_task_btf', [], 'task'],
   [

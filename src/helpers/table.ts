@@ -5,10 +5,12 @@ import type { Helper } from './helper.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
 import { mapDeleteElem, mapLookupElem, mapUpdateElem } from './map-elem.ts';
 import { mapPeekElem, mapPopElem, mapPushElem } from './map-keyless.ts';
+import { perfEventOutput } from './perf-event-output.ts';
 import { tracePrintk } from './printk.ts';
 import { copyFromUser, probeRead, probeReadKernel, probeReadUser } from './probe-read.ts';
 import { probeReadKernelStr, probeReadStr, probeReadUserStr } from './probe-read-str.ts';
 import { getPrandomU32 } from './random.ts';
+import { ringbufDiscard, ringbufOutput, ringbufQuery, ringbufReserve, ringbufSubmit } from './ringbuf.ts';
 import { sendSignal, sendSignalThread } from './signal.ts';
 import { strncmp } from './strings.ts';
 import {
@@ -59,6 +61,12 @@ const ROWS: readonly Helper[] = [
   getFuncArgCnt,
   getRetval,
   setRetval,
+  perfEventOutput,
+  ringbufOutput,
+  ringbufReserve,
+  ringbufSubmit,
+  ringbufDiscard,
+  ringbufQuery,
 ];
 
 /** By the kernel's number. */

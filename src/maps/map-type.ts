@@ -5,6 +5,7 @@
  */
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, Value } from '../ir/value.ts';
+import type { EventRing } from './event-ring.ts';
 
 /** The numbers of a map definition: `struct { __uint(type, ...); __type(key, ...); ... } SEC(".maps")`. */
 export interface MapSpec {
@@ -67,6 +68,8 @@ export interface HostMap {
   delete(key: Uint8Array): number;
   /** Of a map without keys, takes the next value out: BPF_MAP_LOOKUP_AND_DELETE_ELEM. undefined if there is none. */
   pop?(): Uint8Array | undefined;
+  /** Of a map that is no table but a ring of records. */
+  readonly ring?: EventRing;
   /**
    * Every entry once, copied, with what slot 0 holds; entries that come or go meanwhile may or may not be seen. Bounded by maxEntries whatever
    * the target wrote.

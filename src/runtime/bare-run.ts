@@ -19,6 +19,7 @@ const NO_FACTS: TargetFacts = {
   pidCell: 0n,
   tidOffset: undefined,
   randomState: 0n,
+  wakesConsumers: true,
   printkRing: 0n,
 };
 

@@ -4,6 +4,8 @@ import { decodeValue, type JsonValue } from '../btf/decode-value.ts';
 import type { HostMap, MapSpec, MapType } from '../maps/map-type.ts';
 import { mapMemory } from '../maps/memory.ts';
 import { mapTypeOf } from '../maps/table.ts';
+import { EventSource, type RingHome } from './event-source.ts';
+import { EventStream, type EventStreamOptions } from './event-stream.ts';
 
 /** A key or value: its bytes, or a number that fills all of them, little-endian. */
 export type MapBytes = Uint8Array | number | bigint;
@@ -23,6 +25,7 @@ export class BpfMap {
   #bytes: Uint8Array;
   #host: HostMap;
   #slotsInUse: () => number = () => 1;
+  readonly #events: EventSource | undefined;
 
   /** @throws {MapError} MAP_UNKNOWN_TYPE, MAP_BAD_SPEC, MAP_TOO_LARGE */
   constructor(spec: MapSpec, btf: Btf | undefined) {
@@ -33,6 +36,7 @@ export class BpfMap {
     this.#bytes = new Uint8Array(this.#type.size(spec));
     this.#type.init(mapMemory(this.#bytes), spec);
     this.#host = this.#type.host(mapMemory(this.#bytes), spec);
+    this.#events = this.#host.ring && new EventSource(spec, btf, this.#host.ring);
   }
 
   /** A map that holds what `bytes` do. @internal */
@@ -106,6 +110,30 @@ export class BpfMap {
     return this.#host.pop();
   }
 
+  /**
+   * What programs send through a ring buffer, as it comes: typed by BTF where it is known what it is, else lower-case hexadecimal.
+   *
+   * @throws TypeError if this map is none
+   */
+  ringBuffer(options: EventStreamOptions = {}): EventStream {
+    return this.#stream('ringbuf', options);
+  }
+
+  /** The same of a perf event array. @throws TypeError if this map is none */
+  perfBuffer(options: EventStreamOptions = {}): EventStream {
+    return this.#stream('perf_event_array', options);
+  }
+
+  /** Of a ring buffer or perf event array, what programs send; undefined of other maps. */
+  get events(): EventStream | undefined {
+    return this.#events && new EventStream(this.#events, undefined);
+  }
+
+  #stream(wanted: string, { signal }: EventStreamOptions): EventStream {
+    if (this.#events !== undefined && this.typeName === wanted) return new EventStream(this.#events, signal);
+    throw new TypeError(`cannot read events of map ${this.name}: it is a ${this.typeName}, wanted a ${wanted}`);
+  }
+
   /** Every entry, typed. Entries that come or go meanwhile may or may not be among them. */
   entries(): MapEntry[] {
     const { keyTypeId, valueTypeId } = this.spec;
@@ -133,13 +161,15 @@ export class BpfMap {
    * Goes on in `bytes`, which are all zero, with what it holds now.
    *
    * @param slotsInUse tells how many slots of per-CPU maps were given out there
+   * @param home of the records of a ring; nobody adds to it any more if not given
    * @internal
    */
-  moveTo(bytes: Uint8Array, slotsInUse = this.#slotsInUse): void {
+  moveTo(bytes: Uint8Array, slotsInUse = this.#slotsInUse, home: RingHome = LEFT): void {
     copyWhatIsThere(this.#bytes, bytes);
     this.#slotsInUse = slotsInUse;
     this.#bytes = bytes;
     this.#host = this.#type.host(mapMemory(bytes), this.spec);
+    if (this.#host.ring !== undefined) this.#events?.moveTo(this.#host.ring, home);
   }
 
   /** Goes on in a copy of its own, with what it holds now: the shared memory is about to go. @internal */
@@ -150,6 +180,7 @@ export class BpfMap {
 }
 
 const PAGE = 4096;
+const LEFT: RingHome = { isOver: () => true, hasEnded: () => true };
 
 /** Copies pages that are not all zero: most of a large map was never touched, and stays so. */
 function copyWhatIsThere(from: Uint8Array, to: Uint8Array): void {

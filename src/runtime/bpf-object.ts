@@ -17,6 +17,7 @@ import { verify } from '../verifier/verify.ts';
 import type { LiveEntry } from './attach-context.ts';
 import { BpfMap } from './bpf-map.ts';
 import { RuntimeError } from './errors.ts';
+import type { RingHome } from './event-source.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
 
 /** What an object needs of whoever puts the house together. */
@@ -148,9 +149,13 @@ export class BpfObject implements Disposable {
     return [...left, ...[...this.#sessions.values()].flatMap(({ session }) => session.readPrintk())];
   }
 
-  /** Printed lines that found no room, so far. */
+  /** Events and printed lines that found no room, or were never finished, so far. */
   get lostEvents(): bigint {
-    return [...this.#sessions.values()].reduce((sum, { session }) => sum + session.lostPrintk, this.#leftEvents);
+    const printed = [...this.#sessions.values()].reduce(
+      (sum, { session }) => sum + session.lostPrintk,
+      this.#leftEvents,
+    );
+    return this.maps.reduce((sum, { events }) => sum + (events?.lost ?? 0n), printed);
   }
 
   /** Detaches every link, of each target in one stop, and leaves them; what the maps hold stays readable. */
@@ -171,12 +176,21 @@ export class BpfObject implements Disposable {
     const session = this.#openSession(this.#options.inject(target));
     if (this.#common === undefined) {
       this.#common = session.common;
-      for (const map of this.maps) map.moveTo(session.mapMemory(map.name), () => session.slotsInUse);
+      for (const map of this.maps) map.moveTo(session.mapMemory(map.name), () => session.slotsInUse, this.#home);
     }
     const tenant = { [Symbol.dispose]: () => this.leave(target) };
     this.#sessions.set(target, { session, tenant });
     target.moveIn(tenant);
     return session;
+  }
+
+  /** Rings are everybody's who is attached. */
+  get #home(): RingHome {
+    const sessions = (): Session[] => [...this.#sessions.values()].map(({ session }) => session);
+    return {
+      isOver: () => sessions().every(({ isClosed, injection }) => isClosed || injection.process.isGone()),
+      hasEnded: (thread) => sessions().every((session) => session.hasThreadEnded(thread)),
+    };
   }
 
   /** A session that cannot begin leaves nothing in the target. */

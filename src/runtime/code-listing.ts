@@ -25,6 +25,7 @@ const FACTS: TargetFacts = {
   pidCell: CELLS,
   tidOffset: undefined,
   randomState: CELLS + 8n,
+  wakesConsumers: true,
   printkRing: CELLS + 64n,
 };
 

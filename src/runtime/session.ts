@@ -21,6 +21,7 @@ import type { Injection } from '../inject/injection.ts';
 import { mapMemory } from '../maps/memory.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
+import { hasThreadEnded } from '../process/ended-thread.ts';
 import { readCgroupId, readNamespace } from '../sys/process-view.ts';
 import { processorFlags } from '../sys/processor.ts';
 import type { SharedPart } from '../sys/shared-mapping.ts';
@@ -126,6 +127,7 @@ export class Session implements Disposable {
       tidOffset,
       printkRing: address + BigInt(printkRing.offset),
       randomState: address + BigInt(randomState.offset),
+      wakesConsumers: injection.process.facts.seccomp === 'none',
       outside: {
         cgroupId: readCgroupId(injection.process.pid),
         pidNamespace: readNamespace(injection.process.pid, 'pid'),
@@ -229,6 +231,12 @@ export class Session implements Disposable {
   /** Printed lines that will never be seen, so far. */
   get lostPrintk(): bigint {
     return this.#printk.lost;
+  }
+
+  /** Whether a thread that a record in shared memory names has ended, and will not finish it. */
+  hasThreadEnded(tid: number): boolean {
+    const processes = viewOf(this.#memory(this.#layout.hits)).getBigUint64(0, true);
+    return hasThreadEnded(this.injection.process, tid, processes > 1n || !this.#hitPlace.threadPointers);
   }
 
   /** True once another remora has taken the session off: nothing runs any more. */

@@ -1,6 +1,6 @@
 /**
  * The calls into the C library, by FFI: the only place that knows koffi.
- * koffi is loaded, and each function bound, when it is first called. All calls are synchronous: ptrace belongs to one OS
+ * koffi is loaded, and each function bound, when it is first called. All calls but one are synchronous: ptrace belongs to one OS
  * thread, and koffi's asynchronous calls run on others.
  */
 import { createRequire } from 'node:module';
@@ -47,10 +47,14 @@ const SIGNATURES = {
 
 export type FunctionName = keyof typeof SIGNATURES;
 
+const SYS_FUTEX = 202;
+const FUTEX_WAIT = 0;
+
 type Bound = (...args: readonly Argument[]) => number;
 
 let koffi: Koffi | undefined;
 let library: ReturnType<Koffi['load']> | undefined;
+let futexCall: ReturnType<ReturnType<Koffi['load']>['func']> | undefined;
 let bareProgram: ReturnType<Koffi['proto']> | undefined;
 const bound = new Map<FunctionName, Bound>();
 
@@ -76,6 +80,18 @@ export function libc(what: string, name: FunctionName, ...args: readonly Argumen
   return result;
 }
 
+/**
+ * Waits, on a thread of its own, until the word is woken or time is up; at once if it is not `value` any more. futex(2).
+ *
+ * @param word one word of memory that two processes share
+ */
+export function waitOnWord(word: Int32Array, value: number, milliseconds: number): Promise<void> {
+  const time = BigInt64Array.of(0n, BigInt(milliseconds) * 1_000_000n);
+  futexCall ??= loadLibrary().func('syscall', 'int64', ['int64', 'void *', 'int', 'int', 'void *']);
+  // What comes of it, the caller sees in the memory.
+  return new Promise((resolve) => futexCall!.async(SYS_FUTEX, word, FUTEX_WAIT, value, time, () => resolve()));
+}
+
 /** An ArrayBuffer over `size` bytes of this process's own memory. Dear: make it once and keep it. */
 export function viewOfMemory(address: number, size: number): ArrayBuffer {
   return loadKoffi().view(BigInt(address), size);
@@ -88,11 +104,15 @@ export function callAt(address: bigint, memory: Uint8Array): bigint {
 }
 
 function bind(name: FunctionName): Bound {
-  library ??= loadKoffi().load(null);
   const [result, parameters] = SIGNATURES[name];
-  const call = library.func(name, result, [...parameters]) as Bound;
+  const call = loadLibrary().func(name, result, [...parameters]) as Bound;
   bound.set(name, call);
   return call;
+}
+
+function loadLibrary(): ReturnType<Koffi['load']> {
+  library ??= loadKoffi().load(null);
+  return library;
 }
 
 function loadKoffi(): Koffi {

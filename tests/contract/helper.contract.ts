@@ -39,6 +39,7 @@ export const FACTS: TargetFacts = {
   tidOffset: 16,
   printkRing: 0x30_0000n,
   randomState: CELLS + 8n,
+  wakesConsumers: true,
 };
 const THREAD_POINTER = 0x40_0000n;
 const FUNCTION_IP = 0x40_1000n;

@@ -16,6 +16,7 @@ export const NO_FACTS: TargetFacts = {
   tidOffset: undefined,
   printkRing: 0n,
   randomState: 0n,
+  wakesConsumers: true,
 };
 
 /** Options without maps; any helper goes. */
