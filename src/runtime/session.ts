@@ -235,7 +235,7 @@ export class Session implements Disposable {
 
   /** Whether a thread that a record in shared memory names has ended, and will not finish it. */
   hasThreadEnded(tid: number): boolean {
-    const processes = viewOf(this.#memory(this.#layout.hits)).getBigUint64(0, true);
+    const processes = viewOf(this.#memory(this.#layout.processCounter)).getBigUint64(0, true);
     return hasThreadEnded(this.injection.process, tid, processes > 1n || !this.#hitPlace.threadPointers);
   }
 
