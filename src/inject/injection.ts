@@ -4,6 +4,7 @@
  */
 import { alignUp, alignUpAddress } from '../bytes/align.ts';
 import type { TargetProcess } from '../process/target-process.ts';
+import type { SampleThread } from '../process/thread-pointer.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
 import type { FilePart, SharedMapping, SharedPart } from '../sys/shared-mapping.ts';
@@ -28,7 +29,6 @@ import {
   mapSession,
   type NoteRegion,
   type Region,
-  type SampleThread,
   type SessionMemory,
   type SessionPlan,
   unmap,

@@ -7,8 +7,8 @@ import type { CallArgument, RemoteCall } from '../process/call-stub.ts';
 import { ProcessError } from '../process/errors.ts';
 import type { RemoteCalls } from '../process/remote-calls.ts';
 import type { TargetProcess } from '../process/target-process.ts';
+import { readSampleThread, type SampleThread } from '../process/thread-pointer.ts';
 import { isSysError } from '../sys/errors.ts';
-import { readStatus } from '../sys/proc.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
 import { type FilePart, mapSharedFile, type SharedMapping, type SharedPart } from '../sys/shared-mapping.ts';
 import { InjectError } from './errors.ts';
@@ -19,14 +19,6 @@ import { joinPart } from './join.ts';
 export interface Region {
   readonly address: bigint;
   readonly size: number;
-}
-
-/** A thread as the session found it: what emitted code may learn from it about all others. */
-export interface SampleThread {
-  /** Its thread pointer. */
-  readonly fsBase: bigint;
-  /** Its id in its own pid namespace. */
-  readonly tid: number;
 }
 
 /** What a session begins with: one range of addresses, which was taken in one step. */
@@ -121,7 +113,7 @@ export function mapSession(
         CLOSE_FILE,
       ]);
       if (joined !== undefined) joinOrUndo(process, calls, whole, mapping, joined);
-      const thread = { fsBase: calls.registers.fsBase, tid: readStatus(calls.tid).namespacePids.at(-1) ?? calls.tid };
+      const thread = readSampleThread(process.memory, calls.tid, calls.registers.fsBase);
       return { whole, sharedRegion, privateRegion, codeRegion, mapping, thread };
     },
     expect: ({ codeRegion, privateRegion, sharedRegion, mapping }) => [

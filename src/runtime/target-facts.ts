@@ -1,10 +1,8 @@
 /** What emitted code may rely on in one target: found out once, when the session begins. */
-import { viewOf } from '../bytes/struct.ts';
 import { readElf } from '../elf/elf-file.ts';
 import { BpfError } from '../errors.ts';
-import type { SampleThread } from '../inject/regions.ts';
 import type { TargetProcess } from '../process/target-process.ts';
-import { GLIBC_TID_OFFSET, keepsThreadPointer } from '../process/thread-pointer.ts';
+import { GLIBC_TID_OFFSET, keepsThreadId, keepsThreadPointer, type SampleThread } from '../process/thread-pointer.ts';
 
 export interface ThreadFacts {
   /** True if fs:0 holds the thread pointer itself, as the ELF TLS ABI has it, so that it tells threads apart. */
@@ -14,12 +12,9 @@ export interface ThreadFacts {
 }
 
 /** Checks a thread against the ABI. */
-export function readThreadFacts(process: TargetProcess, { fsBase, tid }: SampleThread): ThreadFacts {
-  const threadPointers = keepsThreadPointer(process, fsBase);
-  if (!threadPointers || process.facts.libc !== 'glibc') return { threadPointers, tidOffset: undefined };
-  const block = process.memory.readUpTo(fsBase, GLIBC_TID_OFFSET + 4);
-  const hasTid = block.length >= GLIBC_TID_OFFSET + 4 && viewOf(block).getUint32(GLIBC_TID_OFFSET, true) === tid;
-  return { threadPointers, tidOffset: hasTid ? GLIBC_TID_OFFSET : undefined };
+export function readThreadFacts({ facts }: TargetProcess, thread: SampleThread): ThreadFacts {
+  const threadPointers = keepsThreadPointer(facts, thread);
+  return { threadPointers, tidOffset: threadPointers && keepsThreadId(facts, thread) ? GLIBC_TID_OFFSET : undefined };
 }
 
 /** The address of the vDSO's clock_gettime, undefined if the process has none that can be read. */

@@ -7,6 +7,8 @@
  *   breed  one thread that creates others, one at a time, and never sleeps; each adds one to `churned`, and runs once
  *   signal as spin, with a 1 ms timer whose handler counts
  *   leaderless  as spin, but the first thread ends before the others
+ *   fleeting  the first thread spins, another sleeps on memory of its own until `go`: then it ends, the memory is unmapped,
+ *          and `churned` counts it
  *   vfork  as spin, and one more thread waits in vfork for a child that sleeps three seconds, then counts `churned`
  */
 #define _GNU_SOURCE
@@ -16,9 +18,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 
 volatile uint64_t rounds, damaged, churned, signals;
+volatile int go;
 
 static uint64_t check_registers(void) {
   uint64_t bad;
@@ -99,6 +103,30 @@ static void breed(const pthread_attr_t *attributes) {
   }
 }
 
+static int wake[2];
+
+static void *sleep_until_woken(void *unused) {
+  char byte;
+  if (read(wake[0], &byte, 1) != 1) __atomic_add_fetch(&damaged, 1, __ATOMIC_RELAXED);
+  return unused;
+}
+
+static void lend_and_end(void) {
+  pthread_attr_t attributes;
+  pthread_t thread;
+  size_t size = 65536;
+  char *stack = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  pthread_attr_init(&attributes);
+  pthread_attr_setstack(&attributes, stack, size);
+  if (pipe(wake) || pthread_create(&thread, &attributes, sleep_until_woken, 0)) damaged++;
+  ready();
+  while (!go) continue;
+  if (write(wake[1], "", 1) != 1) damaged++;
+  pthread_join(thread, 0);
+  munmap(stack, size);
+  churned++;
+}
+
 static void *wait_in_vfork(void *unused) {
   if (vfork() == 0) {
     close(3);
@@ -129,6 +157,10 @@ int main(int argc, char **argv) {
   if (!strcmp(mode, "churn")) {
     pthread_create(&thread, &attributes, churn, 0);
     pthread_create(&thread, &attributes, churn, 0);
+  }
+  if (!strcmp(mode, "fleeting")) {
+    lend_and_end();
+    spin(0);
   }
   if (!strcmp(mode, "signal")) {
     signal(SIGALRM, on_signal);

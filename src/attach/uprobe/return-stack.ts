@@ -82,7 +82,7 @@ export class ReturnStack {
    * @throws {InjectError}
    */
   constructor(injection: Injection, name: string) {
-    if (!keepsThreadPointer(injection.process, injection.sampleThread.fsBase)) refuseWithoutThreadPointers(name);
+    if (!keepsThreadPointer(injection.process.facts, injection.sampleThread)) refuseWithoutThreadPointers(name);
     this.#injection = injection;
     const index = injection.mapInherited(SIZE, () => releaseReturns(injection.process, index));
     const place = { index, rows: index + BigInt(ROWS_OFFSET), taken: index + BigInt(INDEX_SIZE) };
