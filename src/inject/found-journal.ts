@@ -2,7 +2,8 @@
  * Journals as another controller finds them: read out of a process's memory, every number checked before it is used, since
  * the process may have written there what it likes.
  */
-
+import { NEAR_JUMP_SIZE } from '../arch/x64/near-jump.ts';
+import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
@@ -14,10 +15,12 @@ import {
   JOURNAL_SIZE,
   JOURNAL_VERSION,
   JournalHeader,
+  JournalOnward,
   JournalRegion,
   JournalSite,
   JournalState,
   MAX_REGIONS,
+  type OnwardNote,
   REGIONS_OFFSET,
   RegionKind,
   SIGNATURE_SIZE,
@@ -41,6 +44,8 @@ export interface FoundSite {
   /** What may stand there in its place. */
   readonly ours: readonly Uint8Array[];
   readonly isGuard: boolean;
+  /** Bytes from `address` on whose instructions may run elsewhere. */
+  readonly extent: number;
 }
 
 /** One session in a process, as its journal tells. A snapshot: reading again may tell other things. */
@@ -154,18 +159,42 @@ export class FoundJournal {
 
   /** Sites in the order they were first changed. */
   get sites(): readonly FoundSite[] {
-    const { siteCount } = this.#header;
-    const bytes = this.memory.read(this.address + BigInt(SITES_OFFSET), siteCount * JournalSite.size);
+    const bytes = this.#entries();
     const sites: FoundSite[] = [];
     for (let at = 0; at < bytes.length; at += JournalSite.size) {
-      const { address, length, flags } = JournalSite.read(bytes, at);
-      if (length < 1 || length > LONGEST_PATCH) continue;
+      const { address, length, flags, extent } = JournalSite.read(bytes, at);
+      if ((flags & SiteFlag.ONWARD) !== 0 || length < 1 || length > LONGEST_PATCH) continue;
       const part = (field: number): Uint8Array => bytes.subarray(at + field, at + field + length);
       const { originalLow, presentLow, nextLow } = JournalSite.offsetOf;
       const isGuard = (flags & SiteFlag.GUARD) !== 0;
-      sites.push({ address, original: part(originalLow), ours: [part(presentLow), part(nextLow)], isGuard });
+      const ours = [part(presentLow), part(nextLow)];
+      sites.push({ address, original: part(originalLow), ours, isGuard, extent: Math.max(extent, length) });
     }
     return sites;
+  }
+
+  /** Where its trampolines may lead on to those of other sessions: places in its own code. */
+  get onwards(): readonly OnwardNote[] {
+    const bytes = this.#entries();
+    const code = this.codeRegions(this.#mappings);
+    const onwards: OnwardNote[] = [];
+    for (let at = 0; at < bytes.length; at += JournalOnward.size) {
+      const { address, trampoline, flags } = JournalOnward.read(bytes, at);
+      const last = address + BigInt(NEAR_JUMP_SIZE - 1);
+      if ((flags & SiteFlag.ONWARD) === 0 || !isInside(code, address) || !isInside(code, last)) continue;
+      onwards.push({ address, trampoline });
+    }
+    return onwards;
+  }
+
+  /** Where its code lies. */
+  codeRegions(mappings: readonly Mapping[]): readonly AddressRange[] {
+    const regions = this.regions.filter((region) => region.kind === RegionKind.CODE && this.holds(region, mappings));
+    return [this.firstCode, ...regions].map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
+  }
+
+  #entries(): Uint8Array {
+    return this.memory.read(this.address + BigInt(SITES_OFFSET), this.#header.siteCount * JournalSite.size);
   }
 
   /** A copy of what the session's client keeps, `size` bytes from `offset` on. @throws {RangeError} if it has no such place */

@@ -2,12 +2,15 @@
  * What we have in one target: code within reach of what it probes, memory shared with us, and the sites that lead there.
  * Everything is synchronous, since threads are stopped meanwhile. Disposing of it takes all out again.
  */
+import { nearJumpTarget } from '../arch/x64/near-jump.ts';
 import { alignUp, alignUpAddress } from '../bytes/align.ts';
+import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import type { SampleThread } from '../process/thread-pointer.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
 import type { FilePart, SharedMapping, SharedPart } from '../sys/shared-mapping.ts';
+import { Chain } from './chain.ts';
 import { Claims } from './claims.ts';
 import { InjectError } from './errors.ts';
 import { isInReach, PAGE_SIZE } from './gaps.ts';
@@ -55,6 +58,10 @@ export interface SitePatch {
   readonly leaving?: ReadonlyMap<bigint, bigint>;
   /** It keeps threads safe that are still on their way through the other sites: undone when they have left. */
   readonly isGuard?: boolean;
+  /** Where the trampoline that `wanted` leads to can be made to lead on to another session's; see chain.ts. */
+  readonly onward?: bigint | undefined;
+  /** Bytes from `address` on whose instructions run elsewhere, if they are more than `original`. */
+  readonly extent?: number;
 }
 
 /** Code made for the address it is laid at, and what else its maker wants back. */
@@ -71,6 +78,8 @@ interface Batch {
   /** By address. */
   readonly patches: Map<bigint, SitePatch>;
   readonly undos: (() => void)[];
+  /** The sessions beside this one, asked for at most once. */
+  chain?: Chain | undefined;
 }
 
 /** Code regions are append-only: a thread may be anywhere in them. */
@@ -188,9 +197,10 @@ export class Injection implements Disposable {
    * Lays code where `near` reaches it. No thread runs it before a site leads there.
    *
    * @param emit makes the code for the address it will have; may be asked again for another address
-   * @throws {InjectError} INJECT_NO_GAP, INJECT_CODE_TOO_LARGE, INJECT_BAD_ANSWER
+   * @throws {InjectError} INJECT_CLOSED, INJECT_NO_GAP, INJECT_CODE_TOO_LARGE, INJECT_BAD_ANSWER
    */
   layCode<T>(near: bigint, emit: (address: bigint) => Emitted<T>): { readonly origin: bigint; readonly result: T } {
+    if (this.isClosed) throw this.#closed();
     for (const region of this.#codeRegions.toReversed()) {
       if (!isInReach(near, region.address, region.size)) continue;
       const laid = this.#layInto(region, emit);
@@ -231,6 +241,22 @@ export class Injection implements Disposable {
     }
   }
 
+  /**
+   * Where threads go on from a site behind a trampoline that is laid for it now: to the trampoline of another session that is
+   * there. `undefined` if there is none, and it runs the displaced instructions itself.
+   *
+   * @throws {InjectError} INJECT_CLOSED
+   */
+  behindSite(site: Pick<SitePatch, 'address' | 'original'>): bigint | undefined {
+    if (this.isClosed) throw this.#closed();
+    return this.#knownChain()?.belowSite(site, this.#sites.get(site.address)?.wanted);
+  }
+
+  /** True if what was found at a site is the jump of another session, which can be led on to. */
+  isOthers(site: Pick<SitePatch, 'address' | 'original'>, found: Uint8Array): boolean {
+    return this.#knownChain()?.isOthers(site, found) ?? false;
+  }
+
   /** Has `undo` called, before those that came earlier, if the batch fails: what is known of sites is then as it was. */
   onFailure(undo: () => void): void {
     this.#batch?.undos.push(undo);
@@ -253,11 +279,12 @@ export class Injection implements Disposable {
    *   someone else and may still lead there
    */
   release(): boolean {
+    using _lock = this.process.isGone() ? undefined : this.process.lock();
     const isGuarded = [...this.#sites.values()].some(({ isGuard }) => isGuard);
     this.#undo((site) => !site.isGuard);
     const isSafe = !isGuarded || this.process.isGone() || this.#isLeft();
     if (isSafe) this.#undo(() => true);
-    const isUnused = this.process.isGone() || (this.#sites.size === 0 && this.#isLeft());
+    const isUnused = this.process.isGone() || (this.#sites.size === 0 && !this.#isLedTo() && this.#isLeft());
     if (isUnused) this.#unmapAll();
     else this.#journal?.close();
     this.#lease?.[Symbol.dispose]();
@@ -277,17 +304,20 @@ export class Injection implements Disposable {
   }
 
   #undo(isMeant: (site: SitePatch) => boolean): void {
-    const sites = [...this.#sites.values()].filter((site) => isMeant(site) && this.#isAsWeLeftIt(site));
+    const chain = this.#findChain();
+    const sites = [...this.#sites.values()].filter((site) => isMeant(site) && this.#isAsWeLeftIt(site, chain));
     this.#apply(sites.map((site) => ({ ...site, wanted: site.original, moves: new Map() })));
   }
 
   #apply(patches: readonly SitePatch[]): void {
+    using _lock = this.process.isGone() ? undefined : this.process.lock();
     if (this.isClosed) this.#leaveClosed(patches);
     // What goes makes room for what comes.
     const [undone, made]: [SitePatch[], SitePatch[]] = [[], []];
     for (const patch of patches) (isUndo(patch) ? undone : made).push(patch);
+    const chain = patches.length === 0 ? undefined : this.#findChain();
     const changes = [...undone, ...made]
-      .map((patch) => this.#toPatch(patch))
+      .flatMap((patch) => this.#toPatches(patch, chain))
       .filter(({ expected, replacement }) => !areSame(expected, replacement));
     const noteDone = this.#journal?.willPatch(made);
     try {
@@ -296,19 +326,60 @@ export class Injection implements Disposable {
       noteDone?.();
     } catch (error) {
       // A target that is gone needs nothing undone, nor does what somebody else has just put back.
-      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOriginal(patch)))) throw error;
+      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOff(patch, chain)))) throw error;
     }
     for (const { address } of undone) this.#sites.delete(address);
     for (const patch of made) this.#sites.set(patch.address, patch);
   }
 
-  #isOriginal({ address, original }: SitePatch): boolean {
-    return Buffer.compare(this.process.memory.read(address, original.length), original) === 0;
+  /** True if nothing leads to us from there any more. */
+  #isOff(site: SitePatch, chain: Chain | undefined): boolean {
+    const { address, original } = site;
+    const found = this.process.memory.read(address, original.length);
+    if (Buffer.compare(found, original) === 0) return true;
+    return chain?.isOthers(site, found) === true && !this.#isLedOnTo(site, chain);
   }
 
-  #isAsWeLeftIt({ address, original }: SitePatch): boolean {
+  #isAsWeLeftIt(site: SitePatch, chain: Chain | undefined): boolean {
+    if (this.process.isGone()) return true;
+    const { address, original } = site;
     const bytes = this.#sites.get(address)?.wanted ?? original;
-    return this.process.isGone() || isRemains(this.process.memory.read(address, bytes.length), bytes, original);
+    const found = this.process.memory.read(address, bytes.length);
+    if (chain?.isOthers(site, found) === true) return this.#isLedOnTo(site, chain);
+    return isRemains(found, bytes, original);
+  }
+
+  /** True if another session's trampoline leads to what we have at a site. */
+  #isLedOnTo({ address }: SitePatch, chain: Chain): boolean {
+    const wanted = this.#sites.get(address)?.wanted;
+    const trampoline = wanted === undefined ? undefined : nearJumpTarget(address, wanted);
+    return trampoline !== undefined && chain.leadingTo((target) => target === trampoline).length > 0;
+  }
+
+  /** True if threads may still come to our code by way of another session's. */
+  #isLedTo(): boolean {
+    const chain = this.#findChain();
+    return chain !== undefined && (chain.isObscure || chain.leadingTo((at) => isInside(this.#code, at)).length > 0);
+  }
+
+  #findChain(): Chain | undefined {
+    if (this.#session === undefined || this.process.isGone()) return undefined;
+    return Chain.of(this.process, this.#session.whole.address);
+  }
+
+  /** What was found when the batch began to ask: where it is wrong by now, the batch fails. */
+  #knownChain(): Chain | undefined {
+    const batch = this.#batch;
+    if (batch === undefined) return this.#findChain();
+    if (!('chain' in batch)) batch.chain = this.#findChain();
+    return batch.chain;
+  }
+
+  #toPatches(patch: SitePatch, chain: Chain | undefined): readonly Patch[] {
+    const relinking = chain?.relink(patch, this.#sites.get(patch.address)?.wanted);
+    if (relinking === undefined) return [this.#toPatch(patch)];
+    if (relinking.note !== undefined) this.#journal?.willLeadOn(relinking.note);
+    return relinking.patches;
   }
 
   #toPatch({ address, original, wanted, moves, leaving = new Map() }: SitePatch): Patch {
@@ -368,19 +439,26 @@ export class Injection implements Disposable {
   #isLeft(): boolean {
     const used = this.#codeRegions.filter((region) => region.used > 0);
     if (used.length === 0) return true;
-    const ranges = this.#codeRegions.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
-    return leaveTogether(this.process, ranges, () => {
+    return leaveTogether(this.process, this.#code, () => {
       for (const letGo of this.#letGo) letGo();
     });
   }
 
+  get #code(): readonly AddressRange[] {
+    return this.#codeRegions.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
+  }
+
   /** What was taken off by somebody else is no longer ours to put back. @throws {InjectError} INJECT_CLOSED */
   #leaveClosed(patches: readonly SitePatch[]): void {
+    const chain = this.#findChain();
     for (const site of [...this.#sites.values()]) {
-      if (!this.process.isGone() && this.#isOriginal(site)) this.#sites.delete(site.address);
+      if (!this.process.isGone() && this.#isOff(site, chain)) this.#sites.delete(site.address);
     }
-    if (patches.every(isUndo)) return;
-    throw new InjectError('INJECT_CLOSED', `cannot probe process ${this.process.pid}: this session was taken off`, {
+    if (!patches.every(isUndo)) throw this.#closed();
+  }
+
+  #closed(): InjectError {
+    return new InjectError('INJECT_CLOSED', `cannot probe process ${this.process.pid}: this session was taken off`, {
       why: 'another remora has detached it',
       fix: 'open the object once more',
     });
@@ -391,7 +469,17 @@ export class Injection implements Disposable {
     // Last what says what all the others are.
     const regions = [...this.#inherited, ...codeRegions, this.#session?.whole ?? first];
     const mapped = regions.filter((region) => region !== undefined);
-    if (mapped.length > 0 && !this.process.isGone()) unmap(this.process, mapped);
+    if (mapped.length > 0 && this.#isMapped()) unmap(this.process, mapped);
+  }
+
+  /** False if the target is gone, or somebody else has unmapped what was taken off: other things may lie there now. */
+  #isMapped(): boolean {
+    if (this.process.isGone()) return false;
+    const session = this.#session;
+    if (session === undefined || !this.isClosed) return true;
+    return this.process
+      .mappings()
+      .some(({ start, inode }) => start === session.whole.address && inode === session.mapping.inode);
   }
 
   #noteOf(kind: RegionKindNumber): NoteRegion {

@@ -14,7 +14,7 @@ import { InjectError } from './errors.ts';
 /** 'remora' and two bytes that no text has. */
 export const JOURNAL_MAGIC = 0x0200_6172_6f6d_6572n;
 /** Grows with every change of what lies in the memory, whoever's it is: table, counters and maps too. */
-export const JOURNAL_VERSION = 2;
+export const JOURNAL_VERSION = 3;
 
 export const JournalHeader = struct('remora_journal', 112, {
   magic: 'u64',
@@ -79,11 +79,28 @@ export const JournalSite = struct('remora_site', 64, {
   nextLow: 'u64',
   nextHigh: 'u64',
   length: 'u32',
-  flags: 'u32',
+  flags: 'u16',
+  /** Bytes from `address` on whose instructions run elsewhere: at least `length`. */
+  extent: 'u16',
 });
 
-/** Of a site. */
-export const SiteFlag = { GUARD: 1 } as const;
+/** Among the sites: where a trampoline leads on to another session's, if it does. See chain.ts. */
+export const JournalOnward = struct('remora_onward', 64, {
+  address: 'u64',
+  /** Of the trampoline that it belongs to. */
+  trampoline: 'u64',
+  reserved0: 'u64',
+  reserved1: 'u64',
+  reserved2: 'u64',
+  reserved3: 'u64',
+  reserved4: 'u64',
+  length: 'u32',
+  flags: 'u16',
+  extent: 'u16',
+});
+
+/** Of a site. ONWARD: it is a JournalOnward. */
+export const SiteFlag = { GUARD: 1, ONWARD: 2 } as const;
 
 /** Each region begins with the session's id; code lies behind it. */
 export const SIGNATURE_SIZE = 16;
@@ -117,6 +134,14 @@ export interface SiteChange {
   readonly wanted: Uint8Array;
   /** It keeps threads safe that are on their way through other sites. */
   readonly isGuard?: boolean;
+  /** Bytes from `address` on whose instructions run elsewhere, if more than `original`. */
+  readonly extent?: number;
+}
+
+/** Where a trampoline leads on to another session's. */
+export interface OnwardNote {
+  readonly address: bigint;
+  readonly trampoline: bigint;
 }
 
 /** Written by the controller that made it. */
@@ -185,31 +210,53 @@ export class Journal {
     };
   }
 
-  #noteNext({ address, original, wanted, isGuard }: SiteChange): number {
-    const { originalLow, presentLow, nextLow, length, flags } = JournalSite.offsetOf;
-    const key = (address << 8n) | BigInt(original.length);
+  /** Notes that a trampoline is about to lead on to another session's. @throws {InjectError} INJECT_JOURNAL_FULL */
+  willLeadOn({ address, trampoline }: OnwardNote): void {
+    const key = keyOf(address, 0);
+    if (this.#sites.has(key)) return;
+    this.#newEntry(key, (at) => {
+      const reserved = { reserved0: 0n, reserved1: 0n, reserved2: 0n, reserved3: 0n, reserved4: 0n };
+      const own = { address, trampoline, length: 0, flags: SiteFlag.ONWARD, extent: 0 };
+      JournalOnward.write(this.#bytes, at, { ...own, ...reserved });
+    });
+  }
+
+  #noteNext({ address, original, wanted, isGuard, extent = original.length }: SiteChange): number {
+    const { originalLow, presentLow, nextLow, length, flags, extent: extentAt } = JournalSite.offsetOf;
+    const key = keyOf(address, original.length);
     const known = this.#sites.get(key);
     const flag = isGuard ? SiteFlag.GUARD : 0;
     if (known !== undefined && original.every((byte, n) => byte === this.#bytes[known + originalLow + n])) {
       this.#bytes.set(wanted, known + nextLow);
-      this.#view.setUint32(known + flags, flag, true);
+      this.#view.setUint16(known + flags, flag, true);
       return known;
     }
+    return this.#newEntry(key, (at) => {
+      this.#view.setBigUint64(at, address, true);
+      this.#bytes.set(original, at + originalLow);
+      this.#bytes.set(original, at + presentLow);
+      this.#bytes.set(wanted, at + nextLow);
+      this.#view.setUint32(at + length, original.length, true);
+      this.#view.setUint16(at + flags, flag, true);
+      this.#view.setUint16(at + extentAt, extent, true);
+    });
+  }
+
+  #newEntry(key: bigint, fill: (at: number) => void): number {
     const { siteCount } = JournalHeader.offsetOf;
     const index = this.#view.getUint32(siteCount, true);
     if (index >= SITE_CAPACITY) throw journalFull(`${SITE_CAPACITY} sites`);
     const at = SITES_OFFSET + index * JournalSite.size;
-    this.#view.setBigUint64(at, address, true);
-    this.#bytes.set(original, at + originalLow);
-    this.#bytes.set(original, at + presentLow);
-    this.#bytes.set(wanted, at + nextLow);
-    this.#view.setUint32(at + length, original.length, true);
-    this.#view.setUint32(at + flags, flag, true);
+    fill(at);
     // Last: until then nobody reads the entry.
     this.#view.setUint32(siteCount, index + 1, true);
     this.#sites.set(key, at);
     return at;
   }
+}
+
+function keyOf(address: bigint, length: number): bigint {
+  return (address << 8n) | BigInt(length);
 }
 
 function journalFull(what: string): InjectError {

@@ -4,8 +4,10 @@
  * and with it the code that it may lead to.
  */
 
+import { NEAR_JUMP_SIZE, nearJumpTarget } from '../arch/x64/near-jump.ts';
 import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
+import { Chain } from './chain.ts';
 import type { FoundJournal, FoundSite } from './found-journal.ts';
 import { PAGE_SIZE } from './gaps.ts';
 import { RegionKind } from './journal.ts';
@@ -26,20 +28,16 @@ export interface TakenOff {
   readonly memory: 'released' | 'its controller’s' | 'in use';
 }
 
-/** jmp rel32 */
-const JUMP = 0xe9;
-const JUMP_SIZE = 5;
-
 /**
  * @throws {ProcessError} as `TargetProcess.stopThreads` does
  * @throws {InjectError} INJECT_SITE_CHANGED if somebody changes a site at the same time, INJECT_SITE_BUSY
  */
 export function takeOff(process: TargetProcess, journal: FoundJournal, releaseReturns: ReleaseReturns): TakenOff {
+  using _lock = process.lock();
   const isLed = journal.hasController === true && !journal.isClosed;
   const mappings = process.mappings();
   const regions = journal.regions.filter((region) => journal.holds(region, mappings));
-  const codeRegions = [journal.firstCode, ...regions.filter(({ kind }) => kind === RegionKind.CODE)];
-  const code = codeRegions.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
+  const code = journal.codeRegions(mappings);
   const sites = new Sites(process, journal, code);
   let restored = sites.restore(({ isGuard }) => !isGuard);
   journal.close();
@@ -53,7 +51,7 @@ export function takeOff(process: TargetProcess, journal: FoundJournal, releaseRe
   // While a thread is on its way back through our code, unwinders must find their guards.
   if (sites.hasGuards && !leaveTogether(process, code, letGo)) return stay();
   restored += sites.restore(() => true);
-  if (sites.foreign().length > 0) return stay();
+  if (sites.foreign().length > 0 || sites.isLedTo()) return stay();
   // Last what says what all the others are.
   const mapped: readonly Region[] = [...regions, journal.whole];
   const isGone = leaveTogether(process, code, (calls) => {
@@ -72,12 +70,14 @@ function isStillThere(process: TargetProcess, journal: FoundJournal): boolean {
 class Sites {
   readonly #process: TargetProcess;
   readonly #code: readonly AddressRange[];
+  readonly #own: bigint;
   /** Newest first: what was laid last is taken down first. */
   readonly #sites: readonly FoundSite[];
 
   constructor(process: TargetProcess, journal: FoundJournal, code: readonly AddressRange[]) {
     this.#process = process;
     this.#code = code;
+    this.#own = journal.address;
     this.#sites = journal.sites.filter(({ address }) => journal.isTargetCode(address)).toReversed();
   }
 
@@ -89,24 +89,49 @@ class Sites {
   restore(isMeant: (site: FoundSite) => boolean): number {
     let restored = 0;
     for (;;) {
-      const patches = this.#patches(isMeant);
+      const chain = this.#chain();
+      const patches = [...this.#bypasses(chain, isMeant), ...this.#patches(chain, isMeant)];
       if (patches.length === 0) return restored;
       applyPatches(this.#process, patches);
       restored += patches.length;
     }
   }
 
-  /** Sites that are neither as they were nor as this session made them. */
+  /** Sites that are neither as they were, nor as this session or another one that led to it made them. */
   foreign(): readonly bigint[] {
+    const chain = this.#chain();
     return this.#sites
       .filter((site) => {
         const found = this.#read(site);
-        return found !== undefined && !isSame(found, site.original);
+        return found !== undefined && !isSame(found, site.original) && chain?.isOthers(site, found) !== true;
       })
       .map(({ address }) => address);
   }
 
-  #patches(isMeant: (site: FoundSite) => boolean): Patch[] {
+  /** True if threads may still come to its code by way of another session's. */
+  isLedTo(): boolean {
+    const chain = this.#chain();
+    return chain !== undefined && (chain.isObscure || this.#leads(chain).length > 0);
+  }
+
+  #chain(): Chain | undefined {
+    return Chain.of(this.#process, this.#own);
+  }
+
+  #leads(chain: Chain) {
+    return chain.leadingTo((target) => isInside(this.#code, target));
+  }
+
+  /** Where trampolines of others lead to its own. Guards are not told from other sites there: they go last. */
+  #bypasses(chain: Chain | undefined, isMeant: (site: FoundSite) => boolean): Patch[] {
+    if (chain === undefined) return [];
+    const kept = new Set(this.#sites.filter((site) => !isMeant(site)).flatMap((site) => targetsOf(site)));
+    return this.#leads(chain)
+      .filter(({ target }) => !kept.has(target))
+      .map((lead) => chain.bypassing(lead));
+  }
+
+  #patches(chain: Chain | undefined, isMeant: (site: FoundSite) => boolean): Patch[] {
     const patches: Patch[] = [];
     const taken = new Set<bigint>();
     for (const site of this.#sites) {
@@ -115,22 +140,26 @@ class Sites {
       const bytes = Array.from(found, (_, n) => site.address + BigInt(n));
       if (bytes.some((byte) => taken.has(byte))) continue;
       for (const byte of bytes) taken.add(byte);
-      patches.push({ address: site.address, expected: found, replacement: site.original, moves: new Map() });
+      patches.push(this.#undo(chain, site, found));
     }
     return patches;
+  }
+
+  /** What stood there before, or the jump to the session that it led on to. */
+  #undo(chain: Chain | undefined, { address, original }: FoundSite, found: Uint8Array): Patch {
+    const target = nearJumpTarget(address, found);
+    if (chain === undefined || target === undefined) {
+      return { address, expected: found, replacement: original, moves: new Map() };
+    }
+    return chain.bypassing({ address, bytes: found, target, unled: original });
   }
 
   /** As noted; or, in a child forked before a change that only its parent got, a jump to this session's code. */
   #isOurs({ address, original, ours }: FoundSite, found: Uint8Array): boolean {
     if (ours.some((bytes) => isSame(bytes, found))) return true;
-    if (
-      found.length < JUMP_SIZE ||
-      found[0] !== JUMP ||
-      !isSame(found.subarray(JUMP_SIZE), original.subarray(JUMP_SIZE))
-    )
-      return false;
-    const distance = new DataView(found.buffer, found.byteOffset).getInt32(1, true);
-    return isInside(this.#code, address + BigInt(JUMP_SIZE + distance));
+    if (!isSame(found.subarray(NEAR_JUMP_SIZE), original.subarray(NEAR_JUMP_SIZE))) return false;
+    const target = nearJumpTarget(address, found.subarray(0, NEAR_JUMP_SIZE));
+    return target !== undefined && isInside(this.#code, target);
   }
 
   /** undefined where nothing is mapped any more. */
@@ -138,6 +167,11 @@ class Sites {
     const found = this.#process.memory.readUpTo(address, original.length);
     return found.length === original.length ? found : undefined;
   }
+}
+
+/** The trampolines that a site leads to, or is about to. */
+function targetsOf({ address, ours }: FoundSite): readonly bigint[] {
+  return ours.flatMap((bytes) => nearJumpTarget(address, bytes) ?? []);
 }
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {

@@ -33,7 +33,7 @@ export class StoppedThreads implements Disposable {
   private constructor(pid: number) {
     // First: the watchdog gets copies of our descriptors when it is made, and would keep the lock.
     this.#watch = watchHold();
-    this.#lock = lockOf(pid, this.#watch);
+    this.#lock = lockWatched(pid, this.#watch);
     this.#pid = pid;
   }
 
@@ -259,13 +259,22 @@ function ignoreGone(body: () => void): void {
   }
 }
 
-function lockOf(pid: number, watch: Disposable): Disposable {
+/** One controller at a time. @throws {ProcessError} PROCESS_BUSY */
+export function lockTarget(pid: number): Disposable {
   const lock = lockProcess(pid);
   if (lock !== undefined) return lock;
-  watch[Symbol.dispose]();
   throw new ProcessError('PROCESS_BUSY', `cannot stop process ${pid}: another remora is at work there`, {
     fix: 'try again',
   });
+}
+
+function lockWatched(pid: number, watch: Disposable): Disposable {
+  try {
+    return lockTarget(pid);
+  } catch (error) {
+    watch[Symbol.dispose]();
+    throw error;
+  }
 }
 
 function exited(pid: number): ProcessError {

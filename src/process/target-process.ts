@@ -16,7 +16,7 @@ import { RemoteCalls } from './remote-calls.ts';
 import { type ResolvedFunction, resolveFunction } from './resolve-function.ts';
 import { mayReturnInto } from './stack-scan.ts';
 import { type StoppedThread, stopTimeout } from './stopped-thread.ts';
-import { StoppedThreads } from './stopped-threads.ts';
+import { lockTarget, StoppedThreads } from './stopped-threads.ts';
 import { findStaleStubs, findStubPlace } from './stub-place.ts';
 
 /**
@@ -149,6 +149,15 @@ export class TargetProcess implements Disposable {
    */
   resolveFunction(module: Module, symbol: string): ResolvedFunction {
     return resolveFunction(module, symbol, this.modules(), this.memory);
+  }
+
+  /**
+   * Keeps other controllers from changing the process until the result is disposed of. Stops do that too.
+   *
+   * @throws {ProcessError} PROCESS_BUSY
+   */
+  lock(): Disposable {
+    return lockTarget(this.pid);
   }
 
   /**

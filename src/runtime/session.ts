@@ -17,6 +17,7 @@ import { formatPrintk } from '../helpers/printk-format.ts';
 import { PrintkReader } from '../helpers/printk-ring.ts';
 import { PERMISSIONS, type Permission, type Requirement } from '../helpers/prototype.ts';
 import { HELPERS } from '../helpers/table.ts';
+import { InjectError } from '../inject/errors.ts';
 import type { Injection } from '../inject/injection.ts';
 import { mapMemory } from '../maps/memory.ts';
 import { mapTypeOf } from '../maps/table.ts';
@@ -185,7 +186,7 @@ export class Session implements Disposable {
   attach(requests: readonly AttachRequest[]): readonly LiveEntry[] {
     const slots = requests.map((request) => this.#addLink(request));
     try {
-      const ids = new Set(this.context.instantiate(slots));
+      const ids = new Set(amongOthers(() => this.context.instantiate(slots)));
       const entries = this.context.entries.filter(({ id }) => ids.has(id));
       for (const { id, link } of entries) {
         const { index, before } = this.#counters.get(id)!;
@@ -204,7 +205,7 @@ export class Session implements Disposable {
   detach(ids: readonly number[]): void {
     const wanted = new Set(ids);
     const live = this.context.entries.filter(({ id }) => wanted.has(id));
-    this.context.detach(ids);
+    amongOthers(() => this.context.detach(ids));
     for (const { link } of live) this.#table.remove(link);
     this.#freeCounters();
   }
@@ -396,6 +397,21 @@ export class Session implements Disposable {
       this.#finalCounts.set(id, this.#counts(id));
       this.#freeCounterIndexes.push(counter.index);
       this.#counters.delete(id);
+    }
+  }
+}
+
+/** How often a change is begun anew. */
+const ATTEMPTS = 4;
+
+/** Makes a change; anew where another controller has come to one of its places, or gone, since it was prepared. */
+function amongOthers<T>(change: () => T): T {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return change();
+    } catch (error) {
+      const isOutdated = error instanceof InjectError && error.code === 'INJECT_SITE_CHANGED';
+      if (!isOutdated || attempt === ATTEMPTS) throw error;
     }
   }
 }

@@ -7,6 +7,7 @@
  *                        pop <the same, backwards>
  *                        jne bypass                  if it decides whether the function runs
  *     displaced:
+ *     onward: nop                 where another session was there before: a jump to its trampoline, while it stays
  *     the displaced instructions
  *     jmp <behind the window>
  *     bypass: ret
@@ -45,6 +46,7 @@ import { Assembler } from './assembler.ts';
 import type { LoweredProgram } from './lower.ts';
 import { at } from './memory.ts';
 import { moveWindow } from './move-window.ts';
+import { NEAR_NOP } from './near-jump.ts';
 import { SAVED_FLAGS } from './pt-regs.ts';
 import { Reg } from './registers.ts';
 import { emitPrograms, type PlacedProgram } from './shared-saves.ts';
@@ -68,6 +70,8 @@ export interface TrampolinePlace {
   readonly site: bigint;
   /** In ascending order of address. */
   readonly inside?: readonly InnerPoint[];
+  /** 'elsewhere': threads may be led on to another trampoline of the same site, in place of the displaced instructions. */
+  readonly goesOn?: 'behind' | 'elsewhere';
 }
 
 /** What it takes to be there when the function returns. Both ends see the return address where rsp points. */
@@ -85,6 +89,8 @@ export interface Trampoline {
   readonly moves: ReadonlyMap<bigint, bigint>;
   /** What the function returns to, if there is a return hook. */
   readonly back: bigint | undefined;
+  /** Address of the nop that may become a jump to another trampoline; not where programs stand further behind. */
+  readonly onward: bigint | undefined;
 }
 
 /**
@@ -94,7 +100,7 @@ export interface Trampoline {
  */
 export function emitTrampoline(
   programs: readonly LoweredProgram[],
-  { origin, window, site, inside = [] }: TrampolinePlace,
+  { origin, window, site, inside = [], goesOn = 'behind' }: TrampolinePlace,
   returns?: ReturnHook,
 ): Trampoline {
   const a = new Assembler(origin);
@@ -119,7 +125,7 @@ export function emitTrampoline(
     a.ret();
   }
   a.bind(displaced);
-  const moves = emitDisplaced(a, { window, site, inside });
+  const { moves, onward } = emitDisplaced(a, { window, site, inside, goesOn });
   if (returns === undefined) {
     a.bind(bypass);
     if (canBypass) a.ret();
@@ -127,14 +133,14 @@ export function emitTrampoline(
   const ends = returns === undefined ? [] : [returns.push, returns.pop, ...returns.programs];
   const inner = inside.flatMap((point) => point.programs);
   for (const program of [...programs, ...ends, ...inner]) program.emitFunctions(a);
-  return { bytes: a.finish(), moves, back };
+  return { bytes: a.finish(), moves, back, onward };
 }
 
 /** The window's instructions with the programs between them, and the jump behind the window. */
 function emitDisplaced(
   a: Assembler,
-  { window, site, inside }: Required<Omit<TrampolinePlace, 'origin'>>,
-): Map<bigint, bigint> {
+  { window, site, inside, goesOn }: Required<Omit<TrampolinePlace, 'origin'>>,
+): Pick<Trampoline, 'moves' | 'onward'> {
   const moves = new Map<bigint, bigint>();
   let done = site;
   let fallsThrough = true;
@@ -152,9 +158,14 @@ function emitDisplaced(
     moves.set(point.at, a.address);
     emitInside(a, point.programs);
   }
+  let onward: bigint | undefined;
+  if (goesOn === 'elsewhere' && done === site) {
+    onward = a.address;
+    a.raw(NEAR_NOP);
+  }
   moveUpTo(site + BigInt(window.length));
   if (fallsThrough) a.jmpTo(done);
-  return moves;
+  return { moves, onward };
 }
 
 const placed = (programs: readonly LoweredProgram[], above: number): PlacedProgram[] =>

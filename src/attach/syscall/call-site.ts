@@ -2,6 +2,7 @@
  * One `syscall` instruction of the target: its programs, the trampolines they run in, and the jumps that lead there. A program that
  * comes or goes changes where the jumps lead, never code that a thread may be in.
  */
+import { nearJump } from '../../arch/x64/near-jump.ts';
 import { SYSCALL_SIZE, type SyscallSite } from '../../arch/x64/syscall-sites.ts';
 import {
   emitAround,
@@ -122,10 +123,17 @@ export class CallSite {
         original: jump.original,
         wanted: laid === undefined ? jump.original : nearJump(jump.at, laid.origin),
         moves: laid?.moves ?? new Map(),
+        extent: this.#extentOf(jump),
         leaving: jump === this.#front ? this.#leavingFor(laid) : new Map(),
       });
       jump.isLaid = laid !== undefined;
     };
+  }
+
+  /** The bytes whose instructions its trampoline has. */
+  #extentOf(jump: Jump): number {
+    if (jump === this.#back) return this.#site.trail;
+    return this.#place.lead.length >= JUMP_SIZE ? this.#place.lead.length : this.bytes.length;
   }
 
   /** Threads that wait in the kernel make the call again from where they would have come from. */
@@ -198,11 +206,4 @@ function jumpAt(at: bigint, original: Uint8Array): Jump {
 
 function isSame(a: CallProbe, b: CallProbe): boolean {
   return a.program.program === b.program.program && a.when === b.when;
-}
-
-/** jmp rel32 */
-function nearJump(from: bigint, to: bigint): Uint8Array {
-  const bytes = Uint8Array.of(0xe9, 0, 0, 0, 0);
-  new DataView(bytes.buffer).setInt32(1, Number(to - from) - JUMP_SIZE, true);
-  return bytes;
 }

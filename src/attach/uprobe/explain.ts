@@ -1,5 +1,6 @@
 /** How a probe would be attached, without attaching it: the same plan, and the process only read. */
 import { type DisassembledLine, disassemble } from '../../arch/x64/disassemble.ts';
+import { Chain } from '../../inject/chain.ts';
 import type { TargetProcess } from '../../process/target-process.ts';
 import { AttachError } from '../errors.ts';
 import { methodOf, planProbe, requireUntouched, type SitePlace, sitePlaceOf } from './plan.ts';
@@ -42,7 +43,9 @@ export function explainUprobe(process: TargetProcess, place: string): UprobeExpl
   let refusal: AttachError | undefined;
   try {
     const place = sitePlaceOf(target, planProbe({ target, offset }), () => true);
-    requireUntouched(process, target, place);
+    requireUntouched(process, target, place, (address, original, found) => {
+      return Chain.of(process, 0n)?.isOthers({ address, original }, found) ?? false;
+    });
     plan = { ...place, method: methodOf(place) };
   } catch (error) {
     if (!(error instanceof AttachError)) throw error;

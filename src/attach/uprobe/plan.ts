@@ -89,24 +89,29 @@ export function sitePlaceOf(
 }
 
 /**
- * Whoever patched the place first would have its patch taken for the original.
+ * Whoever patched the place first would have its patch taken for the original, unless it is known what stood there before.
  *
+ * @param isKnown says of the bytes at an address that they are the jump of another session, over these original ones
  * @throws {AttachError} ATTACH_SITE_PATCHED
  */
 export function requireUntouched(
   { memory }: TargetProcess,
   { module }: ResolvedFunction,
   { name, at, window, island }: SitePlace,
+  isKnown: (at: bigint, original: Uint8Array, found: Uint8Array) => boolean,
 ): void {
   for (const [address, file] of [[at, window] as const, ...(island ? [[island.at, island.original] as const] : [])]) {
     const found = memory.readUpTo(address, file.length);
     const changed = file.findIndex((byte, index) => byte !== found[index]);
     if (changed < 0) continue;
+    const [original, jump] = [file, found].map((bytes) => bytes.subarray(0, JUMP_SIZE)) as [Uint8Array, Uint8Array];
+    const isAsFileBehind = Buffer.compare(file.subarray(JUMP_SIZE), found.subarray(JUMP_SIZE)) === 0;
+    if (island === undefined && isAsFileBehind && isKnown(address, original, jump)) continue;
     throw new AttachError(
       'ATTACH_SITE_PATCHED',
       `cannot attach to ${name}: its byte ${changed} is not what the file has`,
       {
-        why: `the code in memory differs from ${module.path}: a debugger, another tracer or another remora has patched it`,
+        why: `the code in memory differs from ${module.path}: a debugger or another tracer has patched it, or another remora in a way that cannot be shared`,
         fix: 'take the other probe off first',
       },
     );

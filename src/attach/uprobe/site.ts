@@ -2,6 +2,7 @@
  * One patched place: its original bytes, the programs that run there, and the trampoline that the jump leads to. A probe
  * that comes or goes changes where the jump leads, never code that a thread may be in.
  */
+import { NEAR_JUMP_SIZE, nearJump, nearJumpTarget } from '../../arch/x64/near-jump.ts';
 import { emitTrampoline } from '../../arch/x64/trampoline.ts';
 import { JUMP_SIZE, SHORT_JUMP_SIZE } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
@@ -30,6 +31,8 @@ interface LaidTrampoline {
   readonly probes: readonly SiteProbe[];
   readonly origin: bigint;
   readonly moves: ReadonlyMap<bigint, bigint>;
+  /** Where it leads on to the trampoline of another session, if it was made to. */
+  readonly onward: bigint | undefined;
 }
 
 export class UprobeSite {
@@ -94,7 +97,7 @@ export class UprobeSite {
   #set(probes: readonly SiteProbe[]): void {
     const trampoline = probes.length === 0 ? undefined : this.#trampolineFor(probes);
     const isGuard = probes.some((probe) => probe.isGuard);
-    const patches = this.#patches(trampoline?.origin, trampoline?.moves ?? new Map());
+    const patches = this.#patches(trampoline);
     // The way is built from its end, and taken down from its beginning.
     if (trampoline === undefined) patches.reverse();
     const before = this.#probes;
@@ -108,40 +111,49 @@ export class UprobeSite {
   }
 
   /** What leads to `origin`, or nowhere; the last link of the chain first. */
-  #patches(origin: bigint | undefined, moves: ReadonlyMap<bigint, bigint>): SitePatch[] {
+  #patches(trampoline: LaidTrampoline | undefined): SitePatch[] {
     const { at, window, island } = this.place;
-    const link = (address: bigint, bytes: Uint8Array, jump: Uint8Array, moved = moves): SitePatch => {
+    const { origin, onward, moves = NO_MOVES } = trampoline ?? {};
+    const link = (address: bigint, bytes: Uint8Array, jump: Uint8Array) => {
       const original = bytes.subarray(0, jump.length);
-      return { address, original, wanted: origin === undefined ? original : jump, moves: moved };
+      return { address, original, wanted: origin === undefined ? original : jump, extent: bytes.length };
     };
-    if (island === undefined) return [link(at, window, nearJump(at, origin ?? at))];
+    if (island === undefined) return [{ ...link(at, window, nearJump(at, origin ?? at)), moves, onward }];
     return [
-      link(island.at, island.original, nearJump(island.at, origin ?? at), new Map()),
-      link(at, window, Uint8Array.of(0xeb, Number(island.at - at) - SHORT_JUMP_SIZE)),
+      { ...link(island.at, island.original, nearJump(island.at, origin ?? at)), moves: NO_MOVES },
+      { ...link(at, window, Uint8Array.of(0xeb, Number(island.at - at) - SHORT_JUMP_SIZE)), moves },
     ];
   }
 
   #trampolineFor(probes: readonly SiteProbe[]): LaidTrampoline {
-    const made = this.#made;
-    if (made?.probes.length === probes.length && made.probes.every(({ program }, i) => program === probes[i]!.program))
-      return made;
     const { at: site, window, name } = this.place;
+    const behind = this.#injection.behindSite({ address: site, original: window.subarray(0, JUMP_SIZE) });
+    const made = this.#made;
+    // A thread may be in one that was made earlier: where that leads on to must not change.
+    if (made !== undefined && isFor(made, probes) && this.#leadsOnTo(made) === behind) return made;
     const at = (where: SiteProbe['where']) => probes.filter((probe) => probe.where === where);
     const inside = pointsOf(at('inside'));
     const entry = programsOf(at('entry'));
     const hook = this.#hookFor(at('return'), entry);
+    const goesOn = behind === undefined ? 'behind' : 'elsewhere';
     try {
       const { origin, result } = this.#injection.layCode(site, (address) => {
-        const { bytes, ...laid } = emitTrampoline(entry, { origin: address, window, site, inside }, hook);
+        const { bytes, ...laid } = emitTrampoline(entry, { origin: address, window, site, inside, goesOn }, hook);
         return { bytes, result: laid };
       });
+      if (behind !== undefined && result.onward === undefined) throw occupied(name);
       if (result.back !== undefined) hook?.setLabel(result.back);
-      this.#made = { probes, origin, moves: result.moves };
+      this.#made = { probes, origin, moves: result.moves, onward: result.onward };
       return this.#made;
     } catch (cause) {
       if (!(cause instanceof RangeError)) throw cause;
       throw new AttachError('ATTACH_SITE_INSTRUCTION', `cannot attach to ${name}: ${cause.message}`, { cause });
     }
+  }
+
+  #leadsOnTo({ onward }: LaidTrampoline): bigint | undefined {
+    if (onward === undefined) return undefined;
+    return nearJumpTarget(onward, this.#injection.process.memory.read(onward, NEAR_JUMP_SIZE));
   }
 
   #hookFor(returns: readonly SiteProbe[], entry: readonly LoweredProgram[]) {
@@ -152,6 +164,23 @@ export class UprobeSite {
   }
 }
 
+const NO_MOVES: ReadonlyMap<bigint, bigint> = new Map();
+
+function isFor(made: LaidTrampoline, probes: readonly SiteProbe[]): boolean {
+  return made.probes.length === probes.length && made.probes.every(({ program }, i) => program === probes[i]!.program);
+}
+
+function occupied(name: string): AttachError {
+  return new AttachError(
+    'ATTACH_SITE_PATCHED',
+    `cannot attach to ${name}: another session has a probe in front of it`,
+    {
+      why: 'it runs the instructions there in its own code, where they cannot be probed',
+      fix: 'take the other probe off first',
+    },
+  );
+}
+
 const programsOf = (probes: readonly SiteProbe[]) => probes.map(({ program }) => program);
 
 /** By address; the programs of each in the order they were attached. */
@@ -159,11 +188,4 @@ function pointsOf(probes: readonly SiteProbe[]) {
   const points = new Map<bigint, LoweredProgram[]>();
   for (const { at, program } of probes) points.set(at, [...(points.get(at) ?? []), program]);
   return [...points].map(([at, programs]) => ({ at, programs })).sort((a, b) => Number(a.at - b.at));
-}
-
-/** jmp rel32 */
-function nearJump(from: bigint, to: bigint): Uint8Array {
-  const bytes = Uint8Array.of(0xe9, 0, 0, 0, 0);
-  new DataView(bytes.buffer).setInt32(1, Number(to - from) - JUMP_SIZE, true);
-  return bytes;
 }

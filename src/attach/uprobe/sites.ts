@@ -48,9 +48,10 @@ export class UprobeSites {
   /**
    * Finds out how a place can be probed; nothing is changed.
    *
+   * @param company whether another session may be there
    * @throws {AttachError} ATTACH_SITE_*
    */
-  locate(wanted: ProbePlace): LocatedProbe {
+  locate(wanted: ProbePlace, company: 'others' | 'nobody' = 'others'): LocatedProbe {
     const { target } = wanted;
     const plan = planProbe(wanted);
     const { at, where, window } = plan;
@@ -72,7 +73,7 @@ export class UprobeSites {
         },
       );
     }
-    this.#requireUntouched(target, site.place);
+    this.#requireUntouched(target, site.place, company);
     return { site, absorbed, at, where };
   }
 
@@ -91,7 +92,7 @@ export class UprobeSites {
   }
 
   #guard(unwinder: ResolvedFunction, program: LoweredProgram): void {
-    const located = this.locate({ target: unwinder, offset: 0 });
+    const located = this.locate({ target: unwinder, offset: 0 }, 'nobody');
     this.#join(located, { at: located.at, where: located.where, program, isGuard: true });
     this.#guarded.add(unwinder.address);
     this.#injection.onFailure(() => this.#guarded.delete(unwinder.address));
@@ -130,13 +131,17 @@ export class UprobeSites {
   }
 
   /** A session that ended with a thread in its code may have left the guard of an unwinder there. */
-  #requireUntouched(target: ResolvedFunction, place: SitePlace): void {
+  #requireUntouched(target: ResolvedFunction, place: SitePlace, company: 'others' | 'nobody'): void {
     const { process } = this.#injection;
+    const check = (): void =>
+      requireUntouched(process, target, place, (address, original, found) => {
+        return company === 'others' && this.#injection.isOthers({ address, original }, found);
+      });
     try {
-      requireUntouched(process, target, place);
+      check();
     } catch (error) {
       if (!(error instanceof AttachError) || error.code !== 'ATTACH_SITE_PATCHED' || !takeOffLeft(process)) throw error;
-      requireUntouched(process, target, place);
+      check();
     }
   }
 
