@@ -8,6 +8,7 @@ export const getSmpProcessorId: Helper = {
   args: [],
   returns: 'cpuNumber',
   requires: [],
+  fastcall: true,
   run: (world) => BigInt(world.cpu),
   emit: (b) => b.cpuNumber(),
 };

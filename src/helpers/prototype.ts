@@ -77,4 +77,6 @@ export interface Prototype {
   readonly callback?: Callback;
   /** The programs that come after it are another program's: it does not return unless it fails. */
   readonly leaves?: true;
+  /** It changes r0 alone: slots in which compilers keep r1 to r5 around it do not count as stack, as in the kernel. */
+  readonly fastcall?: true;
 }

@@ -20,7 +20,7 @@ export interface VerifiedProgram extends LinkedProgram {
   readonly flow: readonly SubprogramFlow[];
   /** How many bytes below the frame pointer each subprogram may touch: a multiple of 8, at most 512. */
   readonly frameSizes: readonly number[];
-  /** Deepest stack that a chain of calls names, in bytes: a multiple of 16, at most 512. */
+  /** Deepest stack that a chain of calls names, in bytes: a multiple of 16, at most 512; without spills around fast calls. */
   readonly stackSize: number;
   /** How many bytes of its context, from the beginning, it may touch, as far as that was followed. */
   readonly contextSize: number;

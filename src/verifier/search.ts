@@ -10,6 +10,7 @@ import { stepAlu, stepEndian, stepNegate, stepSignExtend } from './alu.ts';
 import { stepBranch } from './branch.ts';
 import { Reached } from './dead-branches.ts';
 import { refusal } from './errors.ts';
+import { findFastcallSpills } from './fastcall.ts';
 import { stepHelper } from './helper-call.ts';
 import { stepExit, stepLocalCall } from './local-call.ts';
 import { stepAtomic, stepLoad, stepLoadImmediate, stepStore } from './memory-insns.ts';
@@ -81,6 +82,8 @@ export class Search implements Step {
   readonly reached: Uint8Array;
   /** Bytes below the frame pointer that each subprogram uses. */
   readonly stackUse: number[];
+  /** The same, without slots around calls that need none. */
+  readonly countedStack: number[];
   /** Bytes of the context, from its beginning, that are used. */
   contextUse = 0;
   state!: State;
@@ -93,6 +96,7 @@ export class Search implements Step {
   readonly #targets: Int32Array;
   readonly #places: Places;
   readonly #stored: StoredStates;
+  readonly #fastcallSpills: Uint8Array;
   readonly #pending: State[] = [];
   #references = 0;
 
@@ -105,6 +109,8 @@ export class Search implements Step {
     this.#stored = new StoredStates(places);
     this.reached = new Uint8Array(program.insns.length);
     this.stackUse = program.subprograms.map(() => 0);
+    this.countedStack = program.subprograms.map(() => 0);
+    this.#fastcallSpills = findFastcallSpills(program, options.helpers);
     const slots = new SlotMap(program.insns);
     this.#operations = program.insns.map(operationOf);
     this.#targets = Int32Array.from(program.insns, (insn) => slots.target(insn) ?? END);
@@ -153,6 +159,9 @@ export class Search implements Step {
 
   useStack(subprogram: number, bytes: number): void {
     if (bytes > this.stackUse[subprogram]!) this.stackUse[subprogram] = bytes;
+    if (bytes > this.countedStack[subprogram]! && this.#fastcallSpills[this.index] === 0) {
+      this.countedStack[subprogram] = bytes;
+    }
   }
 
   widen(state: State): void {

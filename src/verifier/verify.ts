@@ -72,7 +72,7 @@ function prove(
     effort.peakStates = search.peakStates;
   }
   const frameSizes = search.stackUse.map((bytes) => Math.ceil(bytes / 8) * 8);
-  const stackSize = checkStack(program, graph, frameSizes);
+  const stackSize = checkStack(program, graph, search.countedStack);
   const insns = withoutDeadBranches(program.insns, search.reached);
   const flow = insns === program.insns ? flows : controlFlow(insns, starts);
   return {
