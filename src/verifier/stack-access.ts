@@ -89,13 +89,13 @@ function areZero(frame: Frame, first: number, end: number): boolean {
   return true;
 }
 
-/** The number that `size` bytes hold, if that is known: at the beginning of a slot, or zeros. Safety rests on it then. */
+/** The number that `size` bytes hold, if that is known: spilled as just these bytes, or zeros. Safety rests on it then. */
 export function constantBytes(frame: Frame, offset: number, size: AccessSize): number | undefined {
   const slot = frame.stack[slotOf(offset)];
   const at = byteOf(offset);
   if (slot === undefined || offset < -STACK_SIZE) return undefined;
   const { spilled, bytes } = slot;
-  if (at === 0 && spilled?.kind === 'scalar' && bytes[size - 1] === 'spilled') {
+  if (at === 0 && spilled?.kind === 'scalar' && bytes[size - 1] === 'spilled' && bytes[size] !== 'spilled') {
     const number = constantOf(truncated(spilled.scalar, size));
     if (number === undefined) return undefined;
     markPrecise(spilled);

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { surveyObject } from '../../src/object/read-object.ts';
-import { policyDifference } from '../verifier/policy-differences.ts';
+import { IMPOSSIBLE_PATH, policyDifference } from '../verifier/policy-differences.ts';
+import { believedStates, watchRuns } from './believed-states.ts';
 import type { KernelOracle, KernelVerdict } from './kernel-oracle.ts';
 import { minimise } from './minimise.ts';
 import { COMPILERS, objectFile, objectNames } from './objects.ts';
@@ -45,7 +46,7 @@ export class SubjectSource {
 export function compare(seed: number, subject: VerifierSubject, oracle: KernelOracle): Comparison {
   const kernel = oracle.verdict(subject);
   const ours = verdictOrBug(subject);
-  return { seed, subject, ours, kernel, outcome: outcomeOf(subject, ours, kernel) };
+  return { seed, subject, ours, kernel, outcome: outcomeOf(seed, subject, ours, kernel, oracle) };
 }
 
 /** The same disagreement in as few instructions as possible. */
@@ -80,12 +81,33 @@ function verdictOrBug(subject: VerifierSubject): OurVerdict {
   }
 }
 
-function outcomeOf({ program }: VerifierSubject, ours: OurVerdict, kernel: KernelVerdict): Comparison['outcome'] {
+function outcomeOf(
+  seed: number,
+  subject: VerifierSubject,
+  ours: OurVerdict,
+  kernel: KernelVerdict,
+  oracle: KernelOracle,
+): Comparison['outcome'] {
   if (ours.message.startsWith(BUG)) return 'bug';
   if (ours.accepted === kernel.accepted) return ours.accepted ? 'accepted' : 'refused';
-  const policy = policyDifference(program.insns, ours, kernel);
+  const policy = policyDifference(subject.program.insns, ours, kernel);
   if (policy !== undefined) return { policy: policy.name };
-  return ours.accepted ? 'unsafe' : 'strict';
+  if (!ours.accepted) return 'strict';
+  return isNeverReached(seed, subject, oracle) ? { policy: IMPOSSIBLE_PATH.name } : 'unsafe';
+}
+
+/** True if on the path that the kernel refuses is an instruction that we never come to, and that no run comes to either. */
+function isNeverReached(seed: number, subject: VerifierSubject, oracle: KernelOracle): boolean {
+  const log = oracle.verdict(subject, 'full').message;
+  const [lastPath] = log.split(/^from \d+ to \d+.*$/m).slice(-1);
+  const slots = [...lastPath!.matchAll(/^(\d+): \(/gm)].map(([, slot]) => Number(slot));
+  const believed = believedStates(subject);
+  if (believed === undefined) return false;
+  const reached = new Set([...believed.keys()].map((key) => subject.program.insns[Number(key.split(' ')[0])]!.slot));
+  if (slots.every((slot) => reached.has(slot))) return false;
+  // Throws where a run comes to what was not looked at.
+  watchRuns(seed, subject, believed, IMPOSSIBLE_PATH.runs);
+  return true;
 }
 
 /** Objects that are refused before anybody looks at their programs. */

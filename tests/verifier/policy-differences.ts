@@ -21,6 +21,8 @@ export interface PolicyDifference {
   readonly only?: 'we accept' | 'we refuse';
 }
 
+const GET_SMP_PROCESSOR_ID = 8;
+
 export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
   {
     name: 'helper not there yet',
@@ -51,12 +53,39 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
     },
   },
   {
+    name: 'a bug of the kernel',
+    why: 'the kernel says itself that its verifier came upon a state that cannot be',
+    kernel: /verifier bug/,
+    only: 'we accept',
+  },
+  {
+    name: 'in front of the record',
+    why: "a negative offset passes the kernel's check of tracepoint contexts; nothing of the record is there",
+    ours: /^invalid bpf_context access off=-/,
+    only: 'we refuse',
+  },
+  {
+    name: 'how many processors there are',
+    why: 'the kernel knows how many its machine may have; we take any number that Linux can have',
+    insn: (insn) => {
+      const operation = operationOf(insn);
+      return operation.kind === 'call' && operation.callee === 'helper' && insn.imm === GET_SMP_PROCESSOR_ID;
+    },
+    only: 'we refuse',
+  },
+  {
     name: 'stacks of their own',
     why: 'newer kernels give functions of tracing programs stacks of their own; ours share 512 bytes of a thread',
     ours: /^combined stack size/,
     only: 'we refuse',
   },
 ];
+
+/**
+ * Where the kernel refuses what happens on a path that we know nobody takes: it draws fewer conclusions from what it
+ * knows. Whether nobody takes it is tried: the path is never taken in so many runs.
+ */
+export const IMPOSSIBLE_PATH = { name: 'a path that nobody takes', runs: 200 } as const;
 
 /** The difference in policy that explains two verdicts, if one does. */
 export function policyDifference(
