@@ -1,10 +1,11 @@
 /**
  * What decides whether a process can be entered, read without touching it. The kernel has the last word; these are the
- * reasons it does not give. Source: ptrace(2), "Ptrace access mode checking"; Documentation/admin-guide/LSM/Yama.rst.
+ * reasons it does not give (refusal.ts). Source: proc(5), user_namespaces(7).
  */
 import { closeSync, openSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
+import { isFrozen } from '../sys/control-groups.ts';
 import { isSysError } from '../sys/errors.ts';
-import { Capability, type ProcessStatus, readStatus } from '../sys/proc.ts';
+import { Capability, type ProcessStatus, readSeccompModes, readStatus } from '../sys/proc.ts';
 import { readMaps } from '../sys/proc-maps.ts';
 import { ProcessError } from './errors.ts';
 
@@ -16,26 +17,39 @@ export interface AttachFacts {
   readonly threadCount: number;
   /** Effective user of the process, and ours. */
   readonly user: number;
+  /** Who started it: another one if it is a set-user-id program. */
+  readonly realUser: number;
   readonly ownUser: number;
   /** Whether we may trace processes of other users. */
   readonly hasPtraceCapability: boolean;
+  /** Where our capabilities hold: those of a user namespace's root end with it. */
+  readonly capabilityScope: 'system' | 'user namespace';
   /** kernel.yama.ptrace_scope, undefined where the kernel has no Yama. */
   readonly ptraceScope: number | undefined;
   /** False for processes that changed their user, and those that asked for it: only root may trace them. */
   readonly dumpable: boolean;
   /** Who traces it already. */
   readonly tracer: { readonly pid: number; readonly name: string } | undefined;
+  /** It is the debugger that we run under. */
+  readonly tracesUs: boolean;
+  /** The strictest mode of its threads: each has its own. */
   readonly seccomp: 'none' | 'strict' | 'filter';
   /** Whether we may put its filters to sleep meanwhile. */
   readonly canSuspendSeccomp: boolean;
   /** undefined if it may not be read, or there is no program file. */
   readonly architecture: 'x86-64' | 'x32' | 'i386' | 'other' | undefined;
   readonly libc: 'glibc' | 'musl' | 'none' | undefined;
+  /** Its control group does not let it execute anything. */
+  readonly frozen: boolean;
   /** Its number in its own pid namespace; the same as `pid` if that is ours. */
   readonly namespacePid: number;
 }
 
 const SECCOMP_MODES = ['none', 'strict', 'filter'] as const;
+const STRICTEST_FIRST = ['strict', 'filter'] as const;
+
+/** The first user namespace has this number on every system. Source: PROC_USER_INIT_INO in include/linux/proc_ns.h. */
+const FIRST_USER_NAMESPACE = 'user:[4026531837]';
 
 /** Bytes of /proc/PID/exe that tell the architecture: EI_CLASS at 4, e_machine at 18. */
 const IDENT_SIZE = 20;
@@ -53,85 +67,28 @@ export function readAttachFacts(pid: number): AttachFacts {
   const status = statusOf(pid);
   const own = readStatus(process.pid);
   const has = (capability: bigint): boolean => (own.effectiveCapabilities & capability) !== 0n;
-  const hasPtraceCapability = has(Capability.SYS_PTRACE);
+  const capabilityScope = ownCapabilityScope();
   return {
     pid,
     name: status.name,
     state: status.state,
     threadCount: status.threadCount,
     user: status.uids[1] ?? 0,
+    realUser: status.uids[0] ?? 0,
     ownUser: own.uids[1] ?? 0,
-    hasPtraceCapability,
+    hasPtraceCapability: has(Capability.SYS_PTRACE),
+    capabilityScope,
     ptraceScope: ptraceScope(),
     dumpable: isDumpable(pid, status),
     tracer: status.tracer === 0 ? undefined : { pid: status.tracer, name: nameOf(status.tracer) },
-    seccomp: SECCOMP_MODES[status.seccomp] ?? 'filter',
-    canSuspendSeccomp: has(Capability.SYS_ADMIN) && own.seccomp === 0,
+    tracesUs: own.tracer === pid,
+    seccomp: seccompOf(pid),
+    canSuspendSeccomp: has(Capability.SYS_ADMIN) && capabilityScope === 'system' && own.seccomp === 0,
     architecture: architectureOf(pid),
     libc: libcOf(pid),
+    frozen: isFrozen(pid),
     namespacePid: status.namespacePids.at(-1) ?? pid,
   };
-}
-
-/** Why the process cannot be entered, undefined if nothing known stands against it. */
-export function refusalOf(facts: AttachFacts): ProcessError | undefined {
-  const who = `process ${facts.pid} (${facts.name})`;
-  if (facts.pid === process.pid) return new ProcessError('PROCESS_SELF', `cannot enter ${who}: it is this process`);
-  if (facts.state === 'Z' && facts.threadCount <= 1) {
-    return new ProcessError('PROCESS_EXITED', `cannot enter ${who}: it has ended and waits for its parent to notice`);
-  }
-  if (facts.tracer !== undefined) {
-    return new ProcessError('PROCESS_TRACED', `cannot enter ${who}: another program traces it`, {
-      why: `its tracer is process ${facts.tracer.pid} (${facts.tracer.name}), and there can be only one`,
-      fix: 'end that debugger or tracer, or let it detach',
-    });
-  }
-  if (facts.architecture !== undefined && facts.architecture !== 'x86-64') {
-    return new ProcessError(
-      'PROCESS_WRONG_ARCH',
-      `cannot enter ${who}: it is an ${facts.architecture} program, wanted x86-64`,
-    );
-  }
-  if (facts.seccomp !== 'none' && !facts.canSuspendSeccomp) {
-    return new ProcessError('PROCESS_SECCOMP', `cannot enter ${who}: seccomp mode is ${facts.seccomp}`, {
-      why: 'its filter may kill it for the mmap and memfd_create that entering it needs',
-      fix: 'run as root: with CAP_SYS_ADMIN the filter is suspended meanwhile',
-    });
-  }
-  return undefined;
-}
-
-/** The error for a process that the kernel did not let us open or trace. */
-export function permissionError(facts: AttachFacts, cause: unknown): ProcessError {
-  const { why, fix } = permissionReason(facts);
-  return new ProcessError('PROCESS_PERMISSION', `cannot enter process ${facts.pid} (${facts.name}): not permitted`, {
-    cause,
-    why,
-    fix,
-  });
-}
-
-function permissionReason(facts: AttachFacts): { why: string; fix: string } {
-  const asRoot = 'run it with sudo, or as a user with CAP_SYS_PTRACE';
-  if (facts.ptraceScope === 3) {
-    return {
-      why: 'kernel.yama.ptrace_scope is 3: nobody may trace',
-      fix: 'it can be changed only by a restart of the system',
-    };
-  }
-  if (facts.user !== facts.ownUser && !facts.hasPtraceCapability) {
-    return { why: `it runs as uid ${facts.user}, you are uid ${facts.ownUser} and lack CAP_SYS_PTRACE`, fix: asRoot };
-  }
-  if (!facts.dumpable && !facts.hasPtraceCapability) {
-    return { why: 'it is not dumpable: it has changed its user or asked not to be traced', fix: asRoot };
-  }
-  if ((facts.ptraceScope === 1 || facts.ptraceScope === 2) && !facts.hasPtraceCapability) {
-    return {
-      why: `kernel.yama.ptrace_scope is ${facts.ptraceScope} and you lack CAP_SYS_PTRACE`,
-      fix: `${asRoot}, or set the sysctl to 0`,
-    };
-  }
-  return { why: 'it has capabilities that you lack, or a security module forbids it', fix: asRoot };
 }
 
 function statusOf(pid: number): ProcessStatus {
@@ -165,6 +122,15 @@ function isKernelThread(pid: number): boolean {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[6]) & PF_KTHREAD) !== 0;
+}
+
+function ownCapabilityScope(): AttachFacts['capabilityScope'] {
+  return attempt(() => readlinkSync('/proc/self/ns/user')) === FIRST_USER_NAMESPACE ? 'system' : 'user namespace';
+}
+
+function seccompOf(pid: number): AttachFacts['seccomp'] {
+  const modes = readSeccompModes(pid).map((mode) => SECCOMP_MODES[mode] ?? 'filter');
+  return STRICTEST_FIRST.find((mode) => modes.includes(mode)) ?? 'none';
 }
 
 function ptraceScope(): number | undefined {

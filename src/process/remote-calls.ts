@@ -19,6 +19,9 @@ import { NO_SYSTEM_CALL, resumePoint } from './resume-point.ts';
 import { type StoppedThread, StopTimeout, stopTimeout, threadEnded } from './stopped-thread.ts';
 import type { SystemCallName } from './system-calls.ts';
 
+/** A thread that sleeps for this long before it executes anything will not begin. */
+const STANDSTILL_MS = 300;
+
 /** How a run of calls ended. */
 export interface RunOutcome {
   /** How many were made rightly. */
@@ -124,7 +127,7 @@ export class RemoteCalls implements Disposable {
     if (count === 0) throw new RangeError(`no room for a call of ${rest[0]!.name}`);
     this.#write(start, bytes);
     this.#thread.registers = { ...this.#restored, rip: start, rbx: this.#file, origRax: NO_SYSTEM_CALL };
-    this.#awaitWaiting(rest);
+    this.#awaitWaiting(rest, start);
     const outcome = readOutcome(this.#thread.registers);
     this.#file = outcome.file;
     const done = from + outcome.count;
@@ -142,8 +145,9 @@ export class RemoteCalls implements Disposable {
   }
 
   /** Lets the thread run until it waits for us. */
-  #awaitWaiting(calls: readonly RemoteCall[]): void {
-    const deadline = performance.now() + StopTimeout.ONE;
+  #awaitWaiting(calls: readonly RemoteCall[], start: bigint): void {
+    const begin = performance.now();
+    const deadline = begin + StopTimeout.ONE;
     while (performance.now() < deadline) {
       const event = this.#thread.runToSleep();
       if (event.kind === 'exec') {
@@ -153,6 +157,12 @@ export class RemoteCalls implements Disposable {
       const { rip } = this.#thread;
       if (rip === waitingAddress(this.#place)) return;
       if (rip > waitingAddress(this.#place) || !this.#isInStub(rip)) break;
+      // It slept in front of its first instruction: so do frozen threads.
+      if (rip === start && event.kind === 'trap' && performance.now() > begin + STANDSTILL_MS) {
+        throw new ProcessError('PROCESS_FROZEN', `cannot have thread ${this.tid} make system calls: it is frozen`, {
+          why: 'it is let run, and does not execute anything',
+        });
+      }
       if (event.kind === 'signal') this.#giveBackFor(calls);
       // Anything else is a stop on the way, or one of the whole process that takes effect when the thread is let go.
     }
@@ -184,11 +194,21 @@ function takeSignals(thread: StoppedThread): void {
   while (thread.takeSignal().kind === 'signal');
 }
 
+/** What calls of ours fail for in a process that is at one of its limits. Source: mmap(2), memfd_create(2). */
+const REASONS: Readonly<Record<string, string>> = {
+  ENOMEM: 'it may have no more memory or mappings: RLIMIT_AS, or vm.max_map_count',
+  EAGAIN: 'it locks all its memory, and may lock no more: RLIMIT_MEMLOCK',
+  EMFILE: 'it may have no more open files: RLIMIT_NOFILE',
+  ENFILE: 'the system may have no more open files',
+};
+
 function failure({ name, wanted }: RemoteCall, result: bigint): ProcessError {
   if (result < 0n) {
     const errno = Number(-result);
+    const why = REASONS[errnoName(errno)];
     return new ProcessError('PROCESS_CALL_FAILED', `cannot have the process call ${name}: ${errnoName(errno)}`, {
       cause: new SysError(name, errno),
+      ...(why !== undefined && { why }),
     });
   }
   const [returned, expected] = [result, wanted ?? 0n].map((value) => `0x${value.toString(16)}`);

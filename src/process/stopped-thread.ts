@@ -14,6 +14,8 @@ import { withoutSpuriousEintr } from './resume-point.ts';
 export const StopTimeout = {
   /** While all others stand still. */
   ALL: 2000,
+  /** As long as what remains waits where nothing interrupts it: that may be over in a moment, or take minutes. */
+  UNINTERRUPTIBLE: 600,
   /** While they run on: a busy machine may not let the thread run for long. */
   ONE: 10_000,
 } as const;
@@ -126,17 +128,24 @@ export class StoppedThread {
 
 /** Time to wait for threads to stop. Dispose of it when they have. */
 export class Patience implements Disposable {
-  readonly #deadline: number;
+  readonly #begin = performance.now();
+  readonly #timeoutMs: number;
   readonly #ticks = startTicks();
 
   /** @param timeoutMs one of StopTimeout; the time begins now */
   constructor(timeoutMs: number) {
-    this.#deadline = performance.now() + timeoutMs;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** False once the time is up. */
   get remains(): boolean {
-    return performance.now() < this.#deadline;
+    return performance.now() < this.#begin + this.#timeoutMs;
+  }
+
+  /** Whether there is still time for a thread that has not stopped. */
+  remainsFor(tid: number): boolean {
+    const isLong = performance.now() > this.#begin + StopTimeout.UNINTERRUPTIBLE;
+    return this.remains && !(isLong && isUninterruptible(tid));
   }
 
   /**
@@ -164,9 +173,15 @@ const LONGEST_PAUSE_US = 500;
 export function stopTimeout(tids: readonly number[]): ProcessError {
   const names = tids.length > 4 ? `${tids.slice(0, 4).join(', ')} and ${tids.length - 4} more` : tids.join(', ');
   return new ProcessError('PROCESS_STOP_TIMEOUT', `cannot stop thread ${names}: it does not come to a stop`, {
-    why: 'it is in a call that cannot be interrupted, such as vfork, or gets no processor time',
+    why: tids.some(isUninterruptible)
+      ? 'it waits in the kernel where nothing interrupts it: for its child in vfork, for a disk, or to be thawed'
+      : 'it gets no processor time',
     fix: 'try again',
   });
+}
+
+function isUninterruptible(tid: number): boolean {
+  return readThreadState(tid, tid) === 'D';
 }
 
 function awaitStop(tid: number): WaitEvent {

@@ -190,7 +190,7 @@ export class StoppedThreads implements Disposable {
 
   #awaitStop(tid: number, patience: Patience): void {
     while (!this.#take(tid, patience)) {
-      if (patience.remains) continue;
+      if (patience.remainsFor(tid)) continue;
       throw stopTimeout([...this.#threads].filter(([, thread]) => thread === undefined).map(([running]) => running));
     }
   }

@@ -6,12 +6,13 @@ import { type Mapping, readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import { setOptions, TraceOption } from '../sys/ptrace.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
-import { type AttachFacts, permissionError, readAttachFacts, refusalOf } from './attach-facts.ts';
+import { type AttachFacts, readAttachFacts } from './attach-facts.ts';
 import { STUB_WAIT_US } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
 import { findModule } from './find-module.ts';
 import { groupModules, Module } from './module.ts';
 import { readModuleFile } from './module-file.ts';
+import { permissionError, refusalOf } from './refusal.ts';
 import { RemoteCalls } from './remote-calls.ts';
 import { type ResolvedFunction, resolveFunction } from './resolve-function.ts';
 import { mayReturnInto } from './stack-scan.ts';
@@ -66,12 +67,16 @@ function openMemory(facts: AttachFacts): ProcessMemory {
 /** How often threads are stopped until one of them can be lent. */
 const ATTEMPTS = 10;
 
+/** The segment of 64-bit code. Source: __USER_CS in arch/x86/include/asm/segment.h. */
+const CODE_SEGMENT = 0x33n;
+
 /**
  * In the middle of clone a thread's registers are not what it goes on with: who puts them back makes it believe that there is no
- * such call, and it makes a second thread on the first one's stack.
+ * such call, and it makes a second thread on the first one's stack. A thread may execute 32-bit code in between, as in Wine. And
+ * those that the kernel made for io_uring never leave it: they have no address to go on at.
  */
-function isLendable({ isBetweenInstructions }: StoppedThread): boolean {
-  return isBetweenInstructions;
+function isLendable({ isBetweenInstructions, registers }: StoppedThread): boolean {
+  return isBetweenInstructions && registers.cs === CODE_SEGMENT && registers.rip !== 0n;
 }
 
 /** Dispose of it to close its descriptors; the process does not notice. */
@@ -178,7 +183,7 @@ export class TargetProcess implements Disposable {
     // Only now: another controller might have chosen the same place.
     const place = findStubPlace(this.mappings(), this.memory);
     const thread = held.threads.find(isLendable);
-    if (thread === undefined) throw stopTimeout(held.threads.map(({ tid }) => tid));
+    if (thread === undefined) throw this.#noneToLend(held.threads);
     this.#sleepFilters(thread.tid);
     return new RemoteCalls(thread, this.memory, place);
   }
@@ -191,9 +196,12 @@ export class TargetProcess implements Disposable {
    */
   withRemoteCalls<T>(body: (calls: RemoteCalls) => T): T {
     for (let attempt = 1; ; attempt++) {
-      const held = StoppedThreads.some(this.pid, () => this.isAlive());
+      const held =
+        attempt === 1
+          ? StoppedThreads.some(this.pid, () => this.isAlive())
+          : StoppedThreads.all(this.pid, () => this.isAlive());
       try {
-        // The only one may be making another thread just now: a moment later it is not.
+        // Another one may do, or the only one a moment later.
         if (attempt < ATTEMPTS && !held.threads.some(isLendable)) continue;
         using calls = this.borrow(held);
         return body(calls);
@@ -264,8 +272,24 @@ export class TargetProcess implements Disposable {
 
   /** Its seccomp filters might kill a thread for the calls that it makes for us. */
   #sleepFilters(tid: number): void {
-    if (readStatus(tid).seccomp === 0) return;
-    if (!this.facts.canSuspendSeccomp) throw refusalOf({ ...this.facts, seccomp: 'filter' })!;
-    setOptions(tid, TraceOption.SUSPEND_SECCOMP);
+    const { seccomp } = readStatus(tid);
+    if (seccomp === 0) return;
+    const refusal = refusalOf({ ...this.facts, seccomp: seccomp === 1 ? 'strict' : 'filter' });
+    if (refusal !== undefined) throw refusal;
+    try {
+      setOptions(tid, TraceOption.SUSPEND_SECCOMP);
+    } catch (error) {
+      if (!isSysError(error, 'SYS_EPERM', 'SYS_EINVAL')) throw error;
+      throw refusalOf({ ...this.facts, seccomp: 'filter', canSuspendSeccomp: false })!;
+    }
+  }
+
+  #noneToLend(threads: readonly StoppedThread[]): ProcessError {
+    if (!threads.every(({ registers }) => registers.cs !== CODE_SEGMENT))
+      return stopTimeout(threads.map(({ tid }) => tid));
+    return new ProcessError(
+      'PROCESS_WRONG_ARCH',
+      `cannot enter process ${this.pid} (${this.facts.name}): it executes 32-bit code, wanted x86-64`,
+    );
   }
 }

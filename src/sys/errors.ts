@@ -23,8 +23,11 @@ export const SYS_ERRORS = {
 
 export type SysErrorCode = keyof typeof SYS_ERRORS;
 
+/** Of two names of one number the first: EAGAIN, not EWOULDBLOCK. */
 const ERRNO_NAMES: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants.errno).map(([name, number]) => [number, name]),
+  Object.entries(constants.errno)
+    .map(([name, number]) => [number, name] as const)
+    .reverse(),
 );
 
 /** 1 becomes 'EPERM'; numbers without a name stay numbers. */

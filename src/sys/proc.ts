@@ -66,6 +66,28 @@ export function parseStatus(text: string): ProcessStatus {
   };
 }
 
+/** The seccomp mode of each thread of a process: each has its own. None if it is gone. */
+export function readSeccompModes(pid: number): readonly number[] {
+  const modes: number[] = [];
+  for (const tid of threadIdsOf(pid)) {
+    try {
+      const status = readProcText(`/proc/${pid}/task/${tid}/status`);
+      modes.push(Number(/^Seccomp:\s*(\d+)/m.exec(status)?.[1] ?? 0));
+    } catch {
+      // The thread has ended meanwhile.
+    }
+  }
+  return modes;
+}
+
+function threadIdsOf(pid: number): readonly number[] {
+  try {
+    return readThreadIds(pid);
+  } catch {
+    return [];
+  }
+}
+
 /** The letter of a thread's state, undefined once it is gone. Cheaper than its status. */
 export function readThreadState(pid: number, tid: number): string | undefined {
   try {

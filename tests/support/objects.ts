@@ -10,9 +10,14 @@ import { ROOT } from './root.ts';
 export const COMPILERS = ['clang-14', 'clang-19'] as const;
 export type Compiler = (typeof COMPILERS)[number];
 
-/** A fresh copy of one object: 'count' is tests/objects/clang-19/count.bpf.o. */
+/** Where one object lies: 'count' is tests/objects/clang-19/count.bpf.o. */
+export function objectPath(name: string, compiler: Compiler = 'clang-19'): string {
+  return join(ROOT, 'tests/objects', compiler, `${name}.bpf.o`);
+}
+
+/** A fresh copy of one object. */
 export function objectFile(name: string, compiler: Compiler = 'clang-19'): Uint8Array {
-  return new Uint8Array(readFileSync(join(ROOT, 'tests/objects', compiler, `${name}.bpf.o`)));
+  return new Uint8Array(readFileSync(objectPath(name, compiler)));
 }
 
 /** The names of all objects of one compiler. */

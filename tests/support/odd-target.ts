@@ -1,0 +1,59 @@
+/**
+ * tests/targets/odd.c: a process that is not as others, entered or not. What it calls and how often is driven through its
+ * memory, so that it can be looked at where it cannot be entered.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { readElf } from '../../src/elf/elf-file.ts';
+import { readMaps } from '../../src/sys/proc-maps.ts';
+import { ProcessMemory } from '../../src/sys/process-memory.ts';
+import { codeHashes } from './code-hash.ts';
+import { compileTarget, type RunningTarget, startTarget, waitUntil } from './targets.ts';
+
+export class OddTarget implements Disposable {
+  readonly running: RunningTarget;
+  /** The process that is meant: one that the program has started, or the program itself. */
+  readonly pid: number;
+  readonly #memory: ProcessMemory;
+  readonly #addressOf: (symbol: string) => bigint;
+  readonly #before: unknown;
+
+  constructor(args: readonly string[], { command = [compileTarget('odd')], pidOf = (pid: number) => pid } = {}) {
+    const [path, ...first] = command as [string, ...string[]];
+    this.running = startTarget(path, [...first, ...args]);
+    this.pid = pidOf(this.running.pid);
+    this.#memory = new ProcessMemory(this.pid);
+    const program = readMaps(this.pid).find(({ path: mapped }) => mapped.endsWith('/odd'))!;
+    const elf = readElf(new Uint8Array(readFileSync(compileTarget('odd'))));
+    this.#addressOf = (symbol) => program.start + elf.findSymbol(symbol)!.value;
+    this.#before = this.footprint();
+  }
+
+  /** Has it make that many calls, and waits until they are made. */
+  call(count: number): void {
+    const limit = this.get('calls') + BigInt(count);
+    this.#memory.write(this.#addressOf('limit'), new Uint8Array(BigUint64Array.of(limit).buffer));
+    waitUntil(`it makes ${count} calls`, () => this.get('calls') === limit, 20_000);
+  }
+
+  get(variable: string): bigint {
+    return new DataView(this.#memory.read(this.#addressOf(variable), 8).buffer).getBigUint64(0, true);
+  }
+
+  /** What an attach may change: mappings, the bytes of code, descriptors. */
+  footprint(): unknown {
+    const mappings = readMaps(this.pid).map(
+      ({ start, end, permissions, path }) => `${start}-${end} ${permissions} ${path}`,
+    );
+    return { mappings, code: codeHashes(this.pid), descriptors: readdirSync(`/proc/${this.pid}/fd`) };
+  }
+
+  /** What `footprint` was at the beginning. */
+  get before(): unknown {
+    return this.#before;
+  }
+
+  [Symbol.dispose](): void {
+    this.#memory[Symbol.dispose]();
+    this.running.stop();
+  }
+}
