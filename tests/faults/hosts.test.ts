@@ -226,11 +226,11 @@ describe('a target that is no ordinary process', { skip: CANNOT_TRACE }, () => {
 });
 
 describe('a target whose rights are not ours', { skip: CANNOT_TRACE }, () => {
-  for (const [id, what, args] of [
-    ['I7', 'another user’s', ['user', '65534']],
-    ['I9', 'one that is not dumpable', ['nodump']],
+  for (const [what, args] of [
+    ['I7: another user’s', ['user', '65534']],
+    ['I9: one that is not dumpable', ['nodump']],
   ] as const) {
-    it(`${id}: ${what} works for root`, () => {
+    it(`${what} works for root`, () => {
       using odd = new OddTarget(args);
       isCounted(odd);
     });
@@ -259,11 +259,21 @@ describe('a controller without rights', { skip: CANNOT_TRACE }, () => {
     return { code, why };
   };
 
-  for (const [id, what, args, code, why] of [
-    ['I7', 'another user’s', ['user', '65534'], 'PROCESS_PERMISSION', /^it runs as uid 65534, you are uid 0 and lack/],
-    ['L1', 'one that has capabilities', ['plain'], 'PROCESS_PERMISSION', /^it has capabilities that you lack/],
+  for (const [what, args, code, why] of [
+    [
+      'I7: is refused at another user’s',
+      ['user', '65534'],
+      'PROCESS_PERMISSION',
+      /^it runs as uid 65534, you are uid 0 and lack/,
+    ],
+    [
+      'L1: is refused at one that has capabilities',
+      ['plain'],
+      'PROCESS_PERMISSION',
+      /^it has capabilities that you lack/,
+    ],
   ] as const) {
-    it(`${id}: is refused at ${what}, and told which rule says so`, () => {
+    it(`${what}, and told which rule says so`, () => {
       using odd = new OddTarget(args);
       const refusal = refusedFor(odd);
       assert.equal(refusal.code, code);
@@ -271,12 +281,27 @@ describe('a controller without rights', { skip: CANNOT_TRACE }, () => {
     });
   }
 
-  for (const [id, what, args, code, why] of [
-    ['I9', 'that is not dumpable', ['nodump'], 'PROCESS_PERMISSION', /^it (is not dumpable|has capabilities)/],
-    ['I14', 'under a filter that kills', ['filter', 'kill'], 'PROCESS_SECCOMP', /^its filter may kill it/],
-    ['I15', 'under a filter', ['filter', 'errno'], 'PROCESS_SECCOMP', /^its filter may kill it/],
+  for (const [what, args, code, why] of [
+    [
+      'I9: is refused at one of its own that is not dumpable',
+      ['nodump'],
+      'PROCESS_PERMISSION',
+      /^it (is not dumpable|has capabilities)/,
+    ],
+    [
+      'I14: is refused at one of its own under a filter that kills',
+      ['filter', 'kill'],
+      'PROCESS_SECCOMP',
+      /^its filter may kill it/,
+    ],
+    [
+      'I15: is refused at one of its own under a filter',
+      ['filter', 'errno'],
+      'PROCESS_SECCOMP',
+      /^its filter may kill it/,
+    ],
   ] as const) {
-    it(`${id}: is refused at one of its own ${what}`, () => {
+    it(what, () => {
       const command = ['setpriv', '--bounding-set=-all', '--inh-caps=-all', compileTarget('odd')];
       using odd = new OddTarget(args, { command });
       const refusal = refusedFor(odd);
@@ -315,14 +340,14 @@ describe('a target under seccomp', { skip: CANNOT_TRACE }, () => {
     assert.match(message, /seccomp mode is strict/);
   });
 
-  for (const [id, action] of [
-    ['I14', 'kill'],
-    ['I15', 'errno'],
-    ['I15', 'trap'],
-    ['I15', 'trace'],
-    ['I16', 'notify'],
+  for (const [what, action] of [
+    ['I14: whose filter kills', 'kill'],
+    ['I15: whose filter answers with an error', 'errno'],
+    ['I15: whose filter answers with a signal', 'trap'],
+    ['I15: whose filter asks a tracer', 'trace'],
+    ['I16: whose filter asks a supervisor', 'notify'],
   ] as const) {
-    it(`${id}: whose filter answers all but waiting with ${action} works, and goes on under it`, () => {
+    it(`${what} works, and goes on under it`, () => {
       using odd = new OddTarget(['filter', action]);
       isCounted(odd);
       assert.match(readFileSync(`/proc/${odd.pid}/status`, 'latin1'), /^Seccomp:\t2$/m);
