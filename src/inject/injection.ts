@@ -4,6 +4,7 @@
  */
 import { nearJumpTarget } from '../arch/x64/near-jump.ts';
 import { alignUp, alignUpAddress } from '../bytes/align.ts';
+import { isProcessError } from '../process/errors.ts';
 import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import type { SampleThread } from '../process/thread-pointer.ts';
@@ -275,8 +276,8 @@ export class Injection implements Disposable {
   /**
    * Puts every site back and unmaps all that is ours. Does nothing for a target that is gone.
    *
-   * @returns false if memory had to stay in the target, because a thread does not leave it or because a site was changed by
-   *   someone else and may still lead there
+   * @returns false if memory had to stay in the target, because a thread does not leave it, because a site was changed by
+   *   someone else and may still lead there, or because the target cannot be made to unmap it any more
    */
   release(): boolean {
     using _lock = this.process.isGone() ? undefined : this.process.lock();
@@ -285,8 +286,8 @@ export class Injection implements Disposable {
     const isSafe = !isGuarded || this.process.isGone() || this.#isLeft();
     if (isSafe) this.#undo(() => true);
     const isUnused = this.process.isGone() || (this.#sites.size === 0 && !this.#isLedTo() && this.#isLeft());
-    if (isUnused) this.#unmapAll();
-    else this.#journal?.close();
+    const isUnmapped = isUnused && this.#unmapAll();
+    if (!isUnmapped) this.#journal?.close();
     this.#lease?.[Symbol.dispose]();
     this.#lease = undefined;
     this.#session?.mapping[Symbol.dispose]();
@@ -296,7 +297,7 @@ export class Injection implements Disposable {
     this.#codeRegions.length = 0;
     this.#inherited.length = 0;
     this.#letGo.length = 0;
-    return isUnused;
+    return isUnmapped;
   }
 
   [Symbol.dispose](): void {
@@ -464,12 +465,20 @@ export class Injection implements Disposable {
     });
   }
 
-  #unmapAll(): void {
+  /** False if the target may make no system calls for us any more: it has confined itself, or is frozen. */
+  #unmapAll(): boolean {
     const [first, ...codeRegions] = this.#codeRegions;
     // Last what says what all the others are.
     const regions = [...this.#inherited, ...codeRegions, this.#session?.whole ?? first];
     const mapped = regions.filter((region) => region !== undefined);
-    if (mapped.length > 0 && this.#isMapped()) unmap(this.process, mapped);
+    if (mapped.length === 0 || !this.#isMapped()) return true;
+    try {
+      unmap(this.process, mapped);
+      return true;
+    } catch (error) {
+      if (!isProcessError(error, 'PROCESS_SECCOMP', 'PROCESS_FROZEN', 'PROCESS_CALL_FAILED')) throw error;
+      return false;
+    }
   }
 
   /** False if the target is gone, or somebody else has unmapped what was taken off: other things may lie there now. */

@@ -39,3 +39,8 @@ export class ProcessError extends BpfError {
     this.code = code;
   }
 }
+
+/** True for a ProcessError with one of `codes`. */
+export function isProcessError(error: unknown, ...codes: readonly ProcessErrorCode[]): error is ProcessError {
+  return error instanceof ProcessError && codes.includes(error.code);
+}

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { BpfError, openObject, openProcess, spawnProcess } from '../../src/index.ts';
+import { BpfError, openObject, openProcess, ProcessSessions, spawnProcess } from '../../src/index.ts';
 import { isFrozen } from '../../src/sys/control-groups.ts';
 import { CLI, jsonLines, remora } from '../support/cli.ts';
 import { CANNOT_TRACE, EnteredTarget } from '../support/entered.ts';
@@ -336,6 +336,7 @@ describe('a controller without rights', { skip: CANNOT_TRACE }, () => {
 describe('a target under seccomp', { skip: CANNOT_TRACE }, () => {
   it('I13: in strict mode is refused', async () => {
     using odd = new OddTarget(['strict']);
+    waitUntil('it has entered it', () => /^Seccomp:\t1$/m.test(readFileSync(`/proc/${odd.pid}/status`, 'latin1')));
     const { message } = await isRefused(odd, 'PROCESS_SECCOMP', 3);
     assert.match(message, /seccomp mode is strict/);
   });
@@ -359,6 +360,27 @@ describe('a target under seccomp', { skip: CANNOT_TRACE }, () => {
     using target = openProcess(odd.pid);
     assert.equal(target.facts.seccomp, 'filter');
     isCounted(odd);
+  });
+
+  it('I13: that enters strict mode while it is probed is left as it was, but for memory that nobody may unmap', () => {
+    using odd = new OddTarget(['strict', 'later']);
+    using target = openProcess(odd.pid);
+    const object = openObject(objectFile('count'));
+    const link = object.program('on_call').attachUprobe(target, 'odd:work');
+    odd.call(1000);
+    odd.set('confined', 1n);
+    waitUntil('it has entered it', () => /^Seccomp:\t1$/m.test(readFileSync(`/proc/${odd.pid}/status`, 'latin1')));
+    odd.call(1000);
+    assert.equal(link.hits, 2000n);
+    object[Symbol.dispose]();
+    odd.call(1000);
+    assert.deepEqual(odd.changedCode(), []);
+    assert.equal(odd.get('wrong'), 0n);
+    using found = new ProcessSessions(odd.pid);
+    assert.deepEqual(
+      found.sessions.map(({ state }) => state),
+      ['closed'],
+    );
   });
 
   it('I14: is given no program that makes system calls', () => {

@@ -16,6 +16,7 @@ export class OddTarget implements Disposable {
   readonly #memory: ProcessMemory;
   readonly #addressOf: (symbol: string) => bigint;
   readonly #before: unknown;
+  readonly #code: Record<string, string>;
 
   constructor(args: readonly string[], { command = [compileTarget('odd')], pidOf = (pid: number) => pid } = {}) {
     const [path, ...first] = command as [string, ...string[]];
@@ -26,17 +27,28 @@ export class OddTarget implements Disposable {
     const elf = readElf(new Uint8Array(readFileSync(compileTarget('odd'))));
     this.#addressOf = (symbol) => program.start + elf.findSymbol(symbol)!.value;
     this.#before = this.footprint();
+    this.#code = codeHashes(this.pid);
   }
 
   /** Has it make that many calls, and waits until they are made. */
   call(count: number): void {
     const limit = this.get('calls') + BigInt(count);
-    this.#memory.write(this.#addressOf('limit'), new Uint8Array(BigUint64Array.of(limit).buffer));
+    this.set('limit', limit);
     waitUntil(`it makes ${count} calls`, () => this.get('calls') === limit, 20_000);
   }
 
   get(variable: string): bigint {
     return new DataView(this.#memory.read(this.#addressOf(variable), 8).buffer).getBigUint64(0, true);
+  }
+
+  set(variable: string, value: bigint): void {
+    this.#memory.write(this.#addressOf(variable), new Uint8Array(BigUint64Array.of(value).buffer));
+  }
+
+  /** Executable mappings of the beginning that are not as they were, by name. */
+  changedCode(): string[] {
+    const now = codeHashes(this.pid);
+    return Object.keys(this.#code).filter((key) => now[key] !== this.#code[key]);
   }
 
   /** What an attach may change: mappings, the bytes of code, descriptors. */

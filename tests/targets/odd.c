@@ -4,7 +4,7 @@
  *   plain
  *   filter ACTION  a seccomp filter that allows what waiting takes and answers all else: errno, kill, trap, trace, notify
  *   thread         another thread has such a filter, that kills; the first has none
- *   strict         seccomp mode 1
+ *   strict [later] seccomp mode 1; when `confined` is set
  *   nodump         not dumpable
  *   user UID       has become another user
  *   locked         locks all its memory, and has locked as much as it may
@@ -36,7 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-volatile uint64_t calls, wrong, limit;
+volatile uint64_t calls, wrong, limit, confined;
 static int sleeps = 1;
 
 __attribute__((noipa)) long work(long a, long b) { return a * 2 + b; }
@@ -116,6 +116,8 @@ int main(int argc, char **argv) {
   if (!strcmp(mode, "strict")) {
     sleeps = 0;
     ready();
+    while (argc > 2 && !confined)
+      if (calls < limit) work(calls++, 0);
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0)) return 1;
     go_on();
   }
