@@ -86,7 +86,7 @@ export function findCorePath(path: CorePath, btf: Btf, root: number): CorePath |
   let isOpen = false;
   for (const [place, step] of path.steps.entries()) {
     if (step.kind === 'member') {
-      const found = findMember(path.btf, step.member, btf, id, 0);
+      const found = findMember(path.btf, step.member, btf, id);
       if (found === undefined) return undefined;
       bitOffset += found.bitOffset;
       id = found.member.type;
@@ -106,24 +106,40 @@ export function findCorePath(path: CorePath, btf: Btf, root: number): CorePath |
   return bitOffset > MAX_BITS ? undefined : { btf, root, steps, bitOffset };
 }
 
+/** The offset of a field in bytes, named from the structure inwards; of arrays, in their first element. undefined if there is none. */
+export function fieldOffset(btf: Btf, root: number, path: readonly string[]): number | undefined {
+  let offset = 0;
+  let id = root;
+  for (const name of path) {
+    for (let type = btf.resolve(id); type.kind === 'array'; type = btf.resolve(id)) id = type.type;
+    const found = memberNamed(btf, id, name, 0);
+    if (found === undefined || found.member.bitSize !== undefined) return undefined;
+    offset += found.bitOffset / 8;
+    id = found.member.type;
+  }
+  return offset;
+}
+
 interface FoundMember {
   readonly member: Member;
   readonly bitOffset: number;
   readonly isLast: boolean;
 }
 
+function findMember(localBtf: Btf, local: Member, btf: Btf, id: number): FoundMember | undefined {
+  const found = memberNamed(btf, id, local.name, 0);
+  return found && areFieldsCompatible(localBtf, local.type, btf, found.member.type) ? found : undefined;
+}
+
 /** Looks through members that have no name. */
-function findMember(localBtf: Btf, local: Member, btf: Btf, id: number, depth: number): FoundMember | undefined {
+function memberNamed(btf: Btf, id: number, name: string, depth: number): FoundMember | undefined {
   const type = btf.resolve(id);
   if (depth > MAX_DEPTH || (type.kind !== 'struct' && type.kind !== 'union')) return undefined;
   for (const [index, member] of type.members.entries()) {
     const isLast = index === type.members.length - 1;
-    if (member.name === local.name) {
-      const isFit = areFieldsCompatible(localBtf, local.type, btf, member.type);
-      return isFit ? { member, bitOffset: member.bitOffset, isLast } : undefined;
-    }
+    if (member.name === name) return { member, bitOffset: member.bitOffset, isLast };
     if (member.name !== '') continue;
-    const inner = findMember(localBtf, local, btf, member.type, depth + 1);
+    const inner = memberNamed(btf, member.type, name, depth + 1);
     if (inner !== undefined) {
       return { ...inner, bitOffset: member.bitOffset + inner.bitOffset };
     }

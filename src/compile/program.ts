@@ -38,13 +38,25 @@ export interface ProgramRun {
   readonly end?: (b: Builder) => void;
 }
 
-/** Whether a program names a map that has several slots. */
-export function usesSlots({ references }: VerifiedProgram, { maps }: Pick<CompileOptions, 'maps'>): boolean {
+/** Whether a program names a map that has several slots, or calls a helper that needs one. */
+export function usesSlots(
+  { references, insns }: VerifiedProgram,
+  { maps, helpers }: Pick<CompileOptions, 'maps' | 'helpers'>,
+): boolean {
+  if (callsAny(insns, (id) => helpers.get(id)?.needsSlot === true)) return true;
   for (const reference of references.values()) {
     const spec = reference.kind === 'map' ? maps.get(reference.map)?.spec : undefined;
     if (spec !== undefined && mapTypeOf(spec).slots !== undefined) return true;
   }
   return false;
+}
+
+/** Whether one of these instructions is a call of a helper that is meant. */
+export function callsAny(insns: readonly Insn[], isMeant: (id: number) => boolean): boolean {
+  return insns.some((insn) => {
+    const operation = operationOf(insn);
+    return operation.kind === 'call' && operation.callee === 'helper' && isMeant(insn.imm);
+  });
 }
 
 /** What a program begins with. */

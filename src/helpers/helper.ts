@@ -5,6 +5,7 @@
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, SiteSource, Value } from '../ir/value.ts';
 import type { HostMap, MapSpec } from '../maps/map-type.ts';
+import type { FakedTasks } from './faked-task.ts';
 import type { Prototype } from './prototype.ts';
 
 /** An eBPF address space as the interpreter sees it: every access is checked. */
@@ -62,6 +63,8 @@ export interface TargetFacts {
   readonly randomState: bigint;
   /** False under a seccomp filter: whoever waits for records looks by itself then. */
   readonly wakesConsumers: boolean;
+  /** Images of task_struct; undefined where no program asks for one. */
+  readonly tasks?: FakedTasks;
   /** What the controller found out about the process when it came; undefined where code is made for none. */
   readonly outside?: OutsideFacts;
 }
@@ -104,6 +107,8 @@ export interface EmitContext {
 export interface Helper extends Prototype {
   /** The kernel's number (`enum bpf_func_id`), so that clang's output calls the right one. */
   readonly id: number;
+  /** It wants what belongs to a run alone: the number of a slot. */
+  readonly needsSlot?: true;
   /** Interpreter: r1-r5 in, r0 out, each an unsigned 64-bit bigint. Errors are negative errnos, wrapped. */
   run(world: HelperWorld, args: readonly bigint[]): bigint;
   /** Compiler: writes the helper where it is called; r1-r5 in, r0 out. */

@@ -5,6 +5,7 @@ export const Syscall = {
   kill: 62,
   getuid: 102,
   getgid: 104,
+  getppid: 110,
   prctl: 157,
   gettid: 186,
   clock_gettime: 228,

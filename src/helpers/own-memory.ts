@@ -5,6 +5,7 @@
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, Value } from '../ir/value.ts';
 import { Errno } from '../maps/map-type.ts';
+import { readFaked } from './faked-task.ts';
 import type { EmitContext } from './helper.ts';
 import { Syscall } from './linux.ts';
 import { copyRun, zeroRun } from './runs.ts';
@@ -18,6 +19,13 @@ const IOVEC = { base: 0, length: 8, size: 16 } as const;
 export function safeRead(context: EmitContext): IrFunction {
   return context.shared('probe_read', 3, (b, [to, size, from]) => {
     b.when(b.compare('eq', size!, 0), () => b.return(0), 'cold');
+    const { tasks } = context.facts;
+    if (tasks !== undefined) {
+      const offset = b.sub(from!, b.const(tasks.address));
+      b.when(b.compare('ult', offset, tasks.size), () =>
+        b.return(b.call(readFaked(tasks, context), [to!, size!, offset])),
+      );
+    }
     const local = b.stack(2 * IOVEC.size);
     const end = b.add(from!, b.sub(size!, 1));
     const pagesApart = b.or(b.xor(from!, local), b.xor(end, local));

@@ -1,5 +1,6 @@
 /** Every helper there is: a new one is a row in its family's file and a name here. */
 import { getSmpProcessorId } from './cpu.ts';
+import { getCurrentTask, getCurrentTaskBtf } from './faked-task.ts';
 import { getFuncArg, getFuncArgCnt, getFuncRet, getRetval, overrideReturn, setRetval } from './function-call.ts';
 import type { Helper } from './helper.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
@@ -40,6 +41,8 @@ const ROWS: readonly Helper[] = [
   getSmpProcessorId,
   getCurrentPidTgid,
   getCurrentComm,
+  getCurrentTask,
+  getCurrentTaskBtf,
   getCurrentUidGid,
   getCurrentCgroupId,
   getNsCurrentPidTgid,

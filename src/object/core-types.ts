@@ -1,6 +1,6 @@
 /** The types that CO-RE relocations are resolved against: the running kernel's where they can be read, else our own few. */
 import { type Btf, readBtf } from '../btf/btf.ts';
-import { essentialName } from '../btf/core-path.ts';
+import { essentialName, fieldOffset } from '../btf/core-path.ts';
 import type { CoreTypes } from '../btf/core-resolve.ts';
 import type { KernelFacts } from './kernel-facts.ts';
 import { CONTEXT_STRUCTURES, kernelStructures } from './kernel-structures.ts';
@@ -20,6 +20,22 @@ export function coreTypes(kernel: KernelFacts): CoreTypes {
       return { btf, ids };
     },
   };
+}
+
+/** A structure of the kernel, as programs find it relocated. */
+export interface KernelStructure {
+  /** Bytes; 0 if the kernel has no such structure. */
+  readonly size: number;
+  /** Where a field lies, through structures and arrays that it is in; undefined if there is none. */
+  offsetOf(...path: readonly string[]): number | undefined;
+}
+
+/** @throws {BtfError} if its types are malformed */
+export function kernelStructure(kernel: KernelFacts, name: string): KernelStructure {
+  const { btf, ids } = coreTypes(kernel).candidates(name);
+  const id = ids.find((candidate) => btf.type(candidate).kind === 'struct');
+  if (id === undefined) return { size: 0, offsetOf: () => undefined };
+  return { size: btf.sizeOf(id), offsetOf: (...path) => fieldOffset(btf, id, path) };
 }
 
 /** All types of the running kernel; undefined if nobody may read them. @throws {BtfError} if they are malformed */

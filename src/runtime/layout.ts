@@ -1,7 +1,7 @@
 /**
  * Where everything of a session lies in the memory it shares with its target, behind the journal.
  *
- *     | handler table | state | printk ring | hit counters (pages) | missed | BTF | common: process counter, thread slots, maps |
+ *     | handler table | state | printk ring | hit counters (pages) | missed | BTF | tasks | common: process counter, thread slots, maps |
  *
  * What is common is the same memory in all processes that an object is loaded into.
  */
@@ -36,6 +36,8 @@ export interface SessionLayout {
   readonly hits: Range;
   /** A u64 for each link: how often its program should have run and did not. */
   readonly missed: Range;
+  /** Images of task_struct; empty if no program asks for one. */
+  readonly tasks: Range;
   /** For whoever looks at the maps when the object is not at hand. */
   readonly btf: Range;
   /** Whole pages, to the end: what follows. */
@@ -50,8 +52,13 @@ export interface SessionLayout {
   readonly size: number;
 }
 
-/** Plans the memory of a session of this object. @throws {MapError} MAP_UNKNOWN_TYPE */
-export function layoutOf({ programs, maps, btfBytes }: ObjectSpec): SessionLayout {
+/**
+ * Plans the memory of a session of this object.
+ *
+ * @param taskAreaSize what images of task_struct take: 0 if no program asks for one
+ * @throws {MapError} MAP_UNKNOWN_TYPE
+ */
+export function layoutOf({ programs, maps, btfBytes }: ObjectSpec, taskAreaSize: number): SessionLayout {
   let end = 0;
   const take = (size: number, alignment: number): Range => {
     const offset = alignUp(end, alignment);
@@ -67,8 +74,10 @@ export function layoutOf({ programs, maps, btfBytes }: ObjectSpec): SessionLayou
   const hits = take(hitCountersSize(MAX_LINKS), PAGE);
   const missed = take(8 * MAX_LINKS, LINE);
   const btf = take(btfBytes?.length ?? 0, LINE);
+  const tasks = take(taskAreaSize, PAGE);
   const processCounter = take(8, PAGE);
-  const threadSlots = take(maps.some((map) => mapTypeOf(map).slots !== undefined) ? THREAD_SLOTS_SIZE : 0, PAGE);
+  const needsSlots = taskAreaSize > 0 || maps.some((map) => mapTypeOf(map).slots !== undefined);
+  const threadSlots = take(needsSlots ? THREAD_SLOTS_SIZE : 0, PAGE);
   const places = maps.map((spec) => [spec.name, take(mapTypeOf(spec).size(spec), LINE)] as const);
   return {
     slots,
@@ -78,6 +87,7 @@ export function layoutOf({ programs, maps, btfBytes }: ObjectSpec): SessionLayou
     hits,
     missed,
     btf,
+    tasks,
     common: { offset: processCounter.offset, size: alignUp(end, PAGE) - processCounter.offset },
     processCounter,
     threadSlots,

@@ -11,7 +11,9 @@ import { cString } from '../bytes/c-string.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { compileProgram, type LoweredProgram } from '../compile/compile.ts';
 import type { ContextModel } from '../compile/context-model.ts';
+import { callsAny } from '../compile/program.ts';
 import { BpfError } from '../errors.ts';
+import { type FakedTasks, isTaskHelper } from '../helpers/faked-task.ts';
 import type { EmitMap, TargetFacts } from '../helpers/helper.ts';
 import { formatPrintk } from '../helpers/printk-format.ts';
 import { PrintkReader } from '../helpers/printk-ring.ts';
@@ -23,6 +25,7 @@ import { mapMemory } from '../maps/memory.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
 import { hasThreadEnded } from '../process/ended-thread.ts';
+import { readKernel } from '../sys/kernel.ts';
 import { readCgroupId, readNamespace } from '../sys/process-view.ts';
 import { processorFlags } from '../sys/processor.ts';
 import type { SharedPart } from '../sys/shared-mapping.ts';
@@ -33,6 +36,7 @@ import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
 import { layoutOf, MAX_LINKS, type Range, type SessionLayout } from './layout.ts';
 import { emitLeaseTest } from './lease.ts';
 import { findClockGettime, readThreadFacts } from './target-facts.ts';
+import { TaskArea } from './task-area.ts';
 import { emitTakeSlot, slotsInUse, type ThreadSlotsPlace } from './thread-slots.ts';
 
 /** What a %s may print at most, in bytes. */
@@ -108,7 +112,8 @@ export class Session implements Disposable {
     this.injection = injection;
     this.#allowed = allowed;
     this.#btf = spec.btf;
-    this.#layout = layoutOf(spec);
+    const tasks = programs.some(({ insns }) => callsAny(insns, isTaskHelper)) ? new TaskArea(readKernel()) : undefined;
+    this.#layout = layoutOf(spec, tasks?.size ?? 0);
     const { table, randomState, printkRing, hits, missed, btf, maps, slots, processCounter } = this.#layout;
     const { address, thread } = injection.share(this.#layout.size, common ?? this.#layout.common);
     const { processNumber, pid } = injection.privateCells;
@@ -133,6 +138,7 @@ export class Session implements Disposable {
         cgroupId: readCgroupId(injection.process.pid),
         pidNamespace: readNamespace(injection.process.pid, 'pid'),
       },
+      ...(tasks !== undefined && { tasks: this.#fillTasks(tasks, address) }),
     };
     const numbers = {
       processCounter: address + BigInt(processCounter.offset),
@@ -254,6 +260,11 @@ export class Session implements Disposable {
   [Symbol.dispose](): void {
     this.detachAll();
     this.injection[Symbol.dispose]();
+  }
+
+  #fillTasks(area: TaskArea, address: bigint): FakedTasks {
+    const range = this.#layout.tasks;
+    return area.fill(this.#memory(range), address + BigInt(range.offset), this.injection.process.pid);
   }
 
   #memory({ offset, size }: Range): Uint8Array {
