@@ -1,17 +1,19 @@
 /**
  * A controller killed with SIGKILL at its n-th call to the operating system while it attaches, updates and detaches: the target
- * goes on in order, and the next command restores it byte for byte, mappings included. Calls are taken evenly from all there
- * are; SWEEP=all takes every one.
+ * goes on in order, and the next command restores it byte for byte, mappings included; or stopped there with SIGSTOP. Calls are
+ * taken evenly from all there are; SWEEP=all takes every one.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { detachSessions } from '../../src/index.ts';
+import { detachSessions, openObject } from '../../src/index.ts';
 import { openProcess, type TargetProcess } from '../../src/process/target-process.ts';
 import { readStatus, readThreadIds } from '../../src/sys/proc.ts';
 import { CallsTarget } from '../support/calls-target.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
+import { objectFile } from '../support/objects.ts';
 import { stateOf, waitUntil } from '../support/targets.ts';
 
 const SUPPORT = join(import.meta.dirname, '..', 'support');
@@ -19,7 +21,10 @@ const PRELOAD = join(SUPPORT, 'kill-at-call.js');
 const CONTROLLER = join(SUPPORT, 'session-controller.js');
 
 /** How many calls each target's controller is killed at, without SWEEP=all. */
-const POINTS = 12;
+const POINTS = 9;
+
+/** How many it is stopped at. */
+const STOP_POINTS = 3;
 
 /** A target under way, and how it shows that it works. */
 interface Subject extends Disposable {
@@ -57,6 +62,30 @@ const SUBJECTS: Readonly<Record<string, () => Subject>> = {
         assert.equal(entered.counter('wrong'), 0n);
       },
       [Symbol.dispose]: () => entered[Symbol.dispose](),
+    };
+  },
+  'where another session is already': () => {
+    const calls = new CallsTarget(2);
+    const process = openProcess(calls.pid);
+    const object = openObject(objectFile('count'));
+    const links = ['work', 'work_keyed'].map((name) =>
+      object.program('on_call').attachUprobe(process, `calls:${name}`),
+    );
+    let made = 0n;
+    return {
+      process,
+      places: ['uprobe:calls:work', 'uprobe:calls:work_keyed', 'uprobe:calls:work'],
+      check() {
+        calls.call(50);
+        made += 100n;
+        assert.equal(calls.wrong, 0n);
+        for (const { hits, missed } of links) assert.deepEqual([hits, missed], [made, 0n]);
+      },
+      [Symbol.dispose]() {
+        object[Symbol.dispose]();
+        process[Symbol.dispose]();
+        calls[Symbol.dispose]();
+      },
     };
   },
   'that sleeps in a function whose return is probed': () => {
@@ -110,7 +139,7 @@ describe('F1: a controller killed while it attaches, updates and detaches', { sk
         waitUntil(
           `it is as before, killed at ${at} of ${total}`,
           () => {
-            found += detachSessions(pid, () => true).size;
+            found += detachSessions(pid, ({ state }) => state !== 'live').size;
             left = footprint(subject.process);
             return JSON.stringify(left) === JSON.stringify(before);
           },
@@ -124,3 +153,51 @@ describe('F1: a controller killed while it attaches, updates and detaches', { sk
     });
   }
 });
+
+/** Runs a controller that is stopped at a call; the result is called to see it to its end. */
+function stopAt(pid: number, at: number, places: readonly string[]): { readonly pid: number; end(): Promise<void> } {
+  const env = { ...process.env, KILL_AT: String(at), KILL_WITH: 'SIGSTOP' };
+  const args = ['--import', PRELOAD, CONTROLLER, String(pid), ...places];
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (text) => {
+    said += text;
+  });
+  const closed = once(child, 'close');
+  return {
+    pid: child.pid!,
+    async end() {
+      child.kill('SIGCONT');
+      assert.deepEqual(await closed, [0, null], said);
+    },
+  };
+}
+
+describe('F3: a controller stopped while it attaches, updates and detaches', { skip: CANNOT_TRACE }, () => {
+  for (const [what, start] of Object.entries(SUBJECTS)) {
+    it(`F3: holds up no thread of a target ${what} for long`, async (t) => {
+      using subject = start();
+      const { pid } = subject.process;
+      const before = footprint(subject.process);
+      const total = control(pid, 0, subject.places)!;
+      const points = process.env.SWEEP === 'all' ? total : STOP_POINTS;
+      let longest = 0;
+      for (let point = 0; point < points; point++) {
+        const controller = stopAt(pid, 1 + Math.floor((point * total) / points), subject.places);
+        await until(() => ['T', 'Z', undefined].includes(stateOf(controller.pid)));
+        const from = performance.now();
+        subject.check();
+        longest = Math.max(longest, performance.now() - from);
+        await controller.end();
+        assertNoneStopped(pid);
+        assert.deepEqual(footprint(subject.process), before);
+      }
+      subject.check();
+      t.diagnostic(`stopped at ${points} of ${total} calls; the target went on within ${Math.round(longest)} ms`);
+    });
+  }
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}

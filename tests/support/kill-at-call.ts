@@ -1,6 +1,6 @@
 /**
- * Loaded before a controller (`node --import`): kills it with SIGKILL right before its n-th call to the operating system that
- * changes anything, n being KILL_AT. Without KILL_AT, or if there are fewer, the number of such calls is printed at the end.
+ * Loaded before a controller (`node --import`): kills it with SIGKILL, or what KILL_WITH names, right before its n-th call to the
+ * operating system that changes anything, n being KILL_AT. Without KILL_AT, or if there are fewer, the number of such calls is printed at the end.
  */
 import { createRequire } from 'node:module';
 
@@ -25,6 +25,7 @@ const HARMLESS = new Set([
 const koffi = createRequire(import.meta.url)('koffi') as { load(path: string | null): Library };
 const load = koffi.load;
 const killAt = Number(process.env.KILL_AT ?? 0);
+const signal = process.env.KILL_WITH ?? 'SIGKILL';
 let count = 0;
 
 koffi.load = (path) => {
@@ -34,7 +35,7 @@ koffi.load = (path) => {
       const bound = library.func(name, ...signature);
       if (HARMLESS.has(name)) return bound;
       return (...args) => {
-        if (++count === killAt) die();
+        if (++count === killAt) stopHere();
         return bound(...args);
       };
     },
@@ -43,8 +44,8 @@ koffi.load = (path) => {
 
 process.on('exit', () => process.stdout.write(`${count}\n`));
 
-function die(): never {
-  process.kill(process.pid, 'SIGKILL');
+function stopHere(): void {
+  process.kill(process.pid, signal);
   // The signal may reach another thread first.
-  for (;;);
+  while (signal === 'SIGKILL');
 }
