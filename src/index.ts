@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
 import { SYSCALL_KINDS } from './attach/syscall/kinds.ts';
 import { SyscallAttachImpl } from './attach/syscall/syscall.ts';
 import { UPROBE_KINDS } from './attach/uprobe/kinds.ts';
+import { LibraryProbes } from './attach/uprobe/libraries.ts';
+import { LinkerGate } from './attach/uprobe/load-gate.ts';
 import { releaseReturns } from './attach/uprobe/return-stack.ts';
 import { UprobeSites } from './attach/uprobe/sites.ts';
 import { UprobeAttachImpl } from './attach/uprobe/uprobe.ts';
@@ -41,8 +43,11 @@ export function openObject(
     allow,
     setup(context, injection) {
       const sites = new UprobeSites(injection);
-      context.register(new UprobeAttachImpl(injection, sites));
-      context.register(new UsdtAttachImpl(injection.process, sites));
+      const gate = new LinkerGate(injection, sites);
+      const libraries = new LibraryProbes(injection, sites, gate);
+      context.register(new UprobeAttachImpl(injection, sites, libraries));
+      context.register(new UsdtAttachImpl(injection.process, sites, libraries));
+      context.follow(libraries, gate);
       context.register(new SyscallAttachImpl(injection));
       setup?.(context, injection);
     },
@@ -71,7 +76,14 @@ export function detachSessions(
 export { disassemble as disassembleX64 } from './arch/x64/disassemble.ts';
 export { PtRegs, ptRegsAtEntry } from './arch/x64/pt-regs.ts';
 export { emitTrampoline, type Trampoline, type TrampolinePlace } from './arch/x64/trampoline.ts';
-export type { AttachEntry, AttachImpl, AttachKind, EbpfCallback, PrivateData } from './attach/attach-impl.ts';
+export {
+  type AttachEntry,
+  type AttachImpl,
+  type AttachKind,
+  type EbpfCallback,
+  PENDING,
+  type PrivateData,
+} from './attach/attach-impl.ts';
 export { AttachError } from './attach/errors.ts';
 export { explainUprobe, type UprobeExplanation } from './attach/uprobe/explain.ts';
 export { type ListedUprobe, listUprobes, listUprobesOf } from './attach/uprobe/list.ts';
@@ -103,6 +115,7 @@ export { compileForListing } from './runtime/code-listing.ts';
 export type { EventStream, EventStreamOptions } from './runtime/event-stream.ts';
 export type { FoundLink, FoundSession } from './runtime/found-session.ts';
 export { type Handler, HandlerTable } from './runtime/handlers.ts';
+export type { Loads } from './runtime/loads.ts';
 export {
   type ListedSession,
   ProcessSessions,

@@ -6,6 +6,7 @@ import type { Btf } from '../btf/btf.ts';
 import type { AnyStruct } from '../bytes/struct.ts';
 import type { LoweredProgram } from '../compile/compile.ts';
 import type { ContextModel } from '../compile/context-model.ts';
+import type { BpfError } from '../errors.ts';
 import type { Helper } from '../helpers/helper.ts';
 import type { Permission } from '../helpers/prototype.ts';
 import type { MapSpec } from '../maps/map-type.ts';
@@ -62,7 +63,10 @@ export interface EbpfCallback {
   map(name: string): CallbackMap | undefined;
 }
 
-/** One live attachment. Detaching twice is a no-op: teardown paths overlap. */
+/** The method of an attachment that waits for what it is to be attached to. */
+export const PENDING = 'pending';
+
+/** One live attachment. Detaching twice is a no-op: teardown paths overlap. What it says may change when libraries come and go. */
 export interface AttachEntry {
   /** What the program is attached to, as listings show it: 'libc.so.6:malloc'. */
   readonly target: string;
@@ -70,8 +74,10 @@ export interface AttachEntry {
   readonly address: bigint;
   /** All places, of an attachment that has several; `address` is the first. */
   readonly addresses?: readonly bigint[];
-  /** How: 'jump', or whatever the implementation calls its ways. */
+  /** How: 'jump', or whatever the implementation calls its ways; PENDING while it is not, and its address is 0 then. */
   readonly method: string;
+  /** Why it is not attached to what is there. */
+  readonly problem?: BpfError | undefined;
   detach(): void;
 }
 

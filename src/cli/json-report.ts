@@ -13,7 +13,7 @@ export class JsonReport implements LoadReport {
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
     const data = {
       pid,
-      links: links.map(({ id, program, section, kind, target, address, addresses, method }) => ({
+      links: links.map(({ id, program, section, kind, target, address, addresses, method, problem }) => ({
         id,
         program,
         section,
@@ -22,10 +22,15 @@ export class JsonReport implements LoadReport {
         address: `0x${address.toString(16)}`,
         method,
         ...(kind.endsWith('.multi') && { sites: addresses.length }),
+        ...(problem !== undefined && { error: problem.message }),
       })),
       pause_us: Math.round(pauseUs),
     };
     this.#line({ type: 'attached', data });
+  }
+
+  followed(link: BpfLink): void {
+    this.attached(link.pid, [link], link.pauseUs);
   }
 
   printk(text: string): void {

@@ -9,9 +9,11 @@ export interface Detached {
   readonly restored: boolean;
 }
 
-/** Gets told, in this order: attached, printk and events any number of times, each map, stats, detached. */
+/** Gets told, in this order: attached, followed, printk and events any number of times, each map, stats, detached. */
 export interface LoadReport {
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void;
+  /** A link that was pending is attached, or says why it cannot be though its library is there. */
+  followed(link: BpfLink): void;
   printk(text: string): void;
   /** What a program sent through the map of that name. */
   event(map: string, event: JsonValue): void;

@@ -45,11 +45,12 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   if (options.pin) process.on('SIGHUP', () => process.exit(Exit.OK));
   // All or none: what is attached before one of them refuses goes with the object.
   const attached = targets.all.map((target) => ({ target, ...object.attachAll(target, options.attach) }));
+  using loads = object.awaitLoads();
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
   for (const { target, links, pauseUs } of attached) report.attached(target.pid, links, pauseUs);
   // One that ends does not end the others.
   const lasts = (): boolean => targets.all.some((target) => !target.isGone() && !object.isDetachedByOthers(target));
-  await watch({ object, attached, report, output, lasts }, ended.signal);
+  await watch({ object, attached, loads, report, output, lasts }, ended.signal);
 }
 
 /**

@@ -61,6 +61,7 @@ async function run(
     for (const signal of PASSED_ON) process.on(signal, () => spawned.signal(signal));
     for (const signal of LEFT_TO_IT) process.on(signal, () => {});
     const { links, pauseUs } = attached.attachAll(target, options.attach);
+    using loads = attached.awaitLoads();
     report.attached(pid, links, pauseUs);
     const ended = new AbortController();
     const look = (): void => {
@@ -70,7 +71,7 @@ async function run(
     spawned.run();
     // An exec takes the probes away and no more: what they saw is told at the end.
     const lasts = (): boolean => spawned.end() === undefined;
-    await watch({ object: attached, attached: [{ target, links }], report, output, lasts }, ended.signal);
+    await watch({ object: attached, attached: [{ target, links }], loads, report, output, lasts }, ended.signal);
     process.off('SIGCHLD', look);
     end = spawned.end()!;
   }

@@ -34,6 +34,11 @@ export class TextReport implements LoadReport {
     for (const line of table(titles.map(leftColumn), rows)) note(`  ${line}`);
   }
 
+  followed({ program, target, method, problem }: BpfLink): void {
+    const outcome = problem === undefined ? `attached: ${method}` : problem.message;
+    this.#options.note(printable(`${target} was loaded, ${program}: ${outcome}`));
+  }
+
   printk(text: string): void {
     this.#options.output.line(printable(text.replace(/\n$/, '')));
   }
@@ -85,7 +90,7 @@ export class TextReport implements LoadReport {
 
 /** How the program is reached and, if it is not one, at how many places. */
 function methodAt(method: string, { length }: readonly bigint[]): string {
-  return length === 1 ? method : `${method} at ${length} sites`;
+  return length === 1 || method === 'pending' ? method : `${method} at ${length} sites`;
 }
 
 /** `name = value`, a line each. */

@@ -1,6 +1,5 @@
 /** An attached object until something ends it: what programs print as they do, then what the maps hold, then off it comes. */
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { BpfLink, BpfMap, BpfObject, TargetProcess } from '../index.ts';
+import type { BpfLink, BpfMap, BpfObject, Loads, TargetProcess } from '../index.ts';
 import type { LoadReport } from './load-report.ts';
 import type { Output } from './output.ts';
 
@@ -21,6 +20,8 @@ export interface Attached {
 export interface Watched {
   readonly object: BpfObject;
   readonly attached: readonly Attached[];
+  /** Made before the target could run on: what it loads from then on is met. */
+  readonly loads: Loads;
   readonly report: LoadReport;
   readonly output: Output;
   /** False once there is nothing to wait for any more. */
@@ -28,17 +29,24 @@ export interface Watched {
 }
 
 /** Returns once everything is told. @throws what detaching throws, and writing */
-export async function watch({ object, attached, report, output, lasts }: Watched, signal: AbortSignal): Promise<void> {
+export async function watch(
+  { object, attached, loads, report, output, lasts }: Watched,
+  signal: AbortSignal,
+): Promise<void> {
   const rings = object.maps.filter(({ events }) => events !== undefined);
   const quiet = rings.length === 0 ? POLL_INTERVAL.usual : POLL_INTERVAL.events;
+  const pending = new Set(attached.flatMap(({ links }) => links.filter(({ address }) => address === 0n)));
   for (let told = 0; !signal.aborted && lasts(); ) {
-    await sleep(told > 0 ? POLL_INTERVAL.busy : quiet, undefined, { signal }).catch(() => {});
+    await loads.next(told > 0 ? POLL_INTERVAL.busy : quiet, signal);
+    // Of a library that goes and comes the first time is news.
+    for (const link of loads.update()) if (pending.delete(link)) report.followed(link);
     // A reader that does not keep up makes us wait; what a ring cannot hold meanwhile is counted as lost.
     if (output.isFull) continue;
     for (const text of object.readPrintk()) report.printk(text);
     told = tellEvents(rings, report, BATCH);
   }
 
+  loads[Symbol.dispose]();
   const problem = problemOf(() => object.detachAll());
   for (const text of object.readPrintk()) report.printk(text);
   tellLastEvents(rings, report);

@@ -15,6 +15,7 @@ const Dyn = struct('Elf64_Dyn', 16, { tag: 'u64', value: 'u64' });
 /** d_tag values we meet. */
 export const DynamicTag = {
   NULL: 0n,
+  NEEDED: 1n,
   PLTRELSZ: 2n,
   HASH: 4n,
   STRTAB: 5n,
@@ -24,9 +25,11 @@ export const DynamicTag = {
   STRSZ: 10n,
   INIT: 12n,
   SONAME: 14n,
+  TEXTREL: 22n,
   JMPREL: 23n,
   INIT_ARRAY: 25n,
   INIT_ARRAYSZ: 27n,
+  FLAGS: 30n,
   PREINIT_ARRAY: 32n,
   PREINIT_ARRAYSZ: 33n,
   GNU_HASH: 0x6fff_fef5n,

@@ -6,6 +6,7 @@ export const INJECT_ERRORS = {
   INJECT_NO_GAP: 'no free address range within reach of the code',
   INJECT_BAD_ANSWER: 'the target answered a system call of ours with something that is not so',
   INJECT_SITE_CHANGED: 'the code to be changed is not what it was when the change was prepared',
+  INJECT_SITE_UNLOADED: 'the library that was to be changed has been unloaded',
   INJECT_SITE_BUSY: 'a thread is inside the bytes to be changed, where there is no other place for it',
   INJECT_WRITE_FAILED: 'changed code did not read back as written; everything was undone',
   INJECT_JOURNAL_FULL: 'a session has no room to note what more it puts into the target',

@@ -46,6 +46,8 @@ export interface FoundSite {
   readonly isGuard: boolean;
   /** Bytes from `address` on whose instructions may run elsewhere. */
   readonly extent: number;
+  /** Its library is gone: what stands there is ours only if it is exactly that. */
+  readonly isUnloaded: boolean;
 }
 
 /** One session in a process, as its journal tells. A snapshot: reading again may tell other things. */
@@ -166,9 +168,14 @@ export class FoundJournal {
       if ((flags & SiteFlag.ONWARD) !== 0 || length < 1 || length > LONGEST_PATCH) continue;
       const part = (field: number): Uint8Array => bytes.subarray(at + field, at + field + length);
       const { originalLow, presentLow, nextLow } = JournalSite.offsetOf;
-      const isGuard = (flags & SiteFlag.GUARD) !== 0;
-      const ours = [part(presentLow), part(nextLow)];
-      sites.push({ address, original: part(originalLow), ours, isGuard, extent: Math.max(extent, length) });
+      sites.push({
+        address,
+        original: part(originalLow),
+        ours: [part(presentLow), part(nextLow)],
+        extent: Math.max(extent, length),
+        isGuard: (flags & SiteFlag.GUARD) !== 0,
+        isUnloaded: (flags & SiteFlag.UNLOADED) !== 0,
+      });
     }
     return sites;
   }

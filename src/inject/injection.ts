@@ -4,12 +4,13 @@
  */
 import { nearJumpTarget } from '../arch/x64/near-jump.ts';
 import { alignUp, alignUpAddress } from '../bytes/align.ts';
+import type { CodeOrigin } from '../process/code-origin.ts';
 import { isProcessError } from '../process/errors.ts';
 import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import type { SampleThread } from '../process/thread-pointer.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
-import { ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
+import { HOLDER_DIED, ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
 import type { FilePart, SharedMapping, SharedPart } from '../sys/shared-mapping.ts';
 import { Chain } from './chain.ts';
 import { Claims } from './claims.ts';
@@ -26,6 +27,7 @@ import {
   TRAILER_SIZE,
 } from './journal.ts';
 import { leaveTogether } from './leaving.ts';
+import { Meeting } from './meeting.ts';
 import { applyPatches, isRemains, LONGEST_PATCH, type Patch } from './patch.ts';
 import {
   mapCode,
@@ -37,6 +39,7 @@ import {
   type SessionPlan,
   unmap,
 } from './regions.ts';
+import { unloadedSites } from './unloaded.ts';
 
 /** Code is laid into regions, the first of this size and each further one larger; unused pages take no memory. */
 const CODE_REGION_SIZE = 256 * 1024;
@@ -63,12 +66,23 @@ export interface SitePatch {
   readonly onward?: bigint | undefined;
   /** Bytes from `address` on whose instructions run elsewhere, if they are more than `original`. */
   readonly extent?: number;
+  /** What is mapped there, of a library that may be unloaded. */
+  readonly origin?: CodeOrigin | undefined;
 }
 
 /** Code made for the address it is laid at, and what else its maker wants back. */
 export interface Emitted<T> {
   readonly bytes: Uint8Array;
   readonly result: T;
+}
+
+/** Addresses in the target. */
+export interface PrivateCells {
+  readonly processNumber: bigint;
+  readonly pid: bigint;
+  /** Of the place where threads wait that load a library: whether they are to, and what the loader did last. */
+  readonly gateOpen: bigint;
+  readonly gateState: bigint;
 }
 
 /** What programs do once their controller has died: until the hooks are taken off they stay, and cost some instructions. */
@@ -100,6 +114,7 @@ export class Injection implements Disposable {
   readonly #letGo: (() => void)[] = [];
   readonly #whenWeDie: Inheritance;
   #session: SessionMemory | undefined;
+  #meeting: Meeting | undefined;
   #journal: Journal | undefined;
   #lease: RobustWord | undefined;
   /** Sites whose bytes are not the original ones. */
@@ -112,6 +127,10 @@ export class Injection implements Disposable {
     this.process = process;
     this.#whenWeDie = whenWeDie;
     process.removeStaleStubs();
+  }
+
+  get whenWeDie(): Inheritance {
+    return this.#whenWeDie;
   }
 
   /** How long the target stood still at a time for the last change of its code and what that needed, in microseconds. */
@@ -163,15 +182,30 @@ export class Injection implements Disposable {
     return address + BigInt(size - ROBUST_WORD_FROM_END);
   }
 
+  /** What a lease of at least this says. */
+  readonly holderDied = HOLDER_DIED;
+
   /** True once somebody else has taken off what we put there. */
   get isClosed(): boolean {
     return this.#journal?.isClosed ?? false;
   }
 
   /** Addresses of u64 cells that begin at zero, and at zero again in a child the target forks. */
-  get privateCells(): { readonly processNumber: bigint; readonly pid: bigint } {
+  get privateCells(): PrivateCells {
     const { address } = this.#requireSession().privateRegion;
-    return { processNumber: address, pid: address + 8n };
+    return { processNumber: address, pid: address + 8n, gateOpen: address + 16n, gateState: address + 24n };
+  }
+
+  /** Where threads of the target wait for us. */
+  get meeting(): Meeting {
+    const { mapping, sharedRegion } = this.#requireSession();
+    this.#meeting ??= new Meeting(mapping, sharedRegion);
+    return this.#meeting;
+  }
+
+  /** True once it has left the target, or before it has come. */
+  get isAway(): boolean {
+    return this.#session === undefined;
   }
 
   /** A thread of the target as the session found it. */
@@ -258,6 +292,21 @@ export class Injection implements Disposable {
     return this.#knownChain()?.isOthers(site, found) ?? false;
   }
 
+  /**
+   * Strikes sites off whose library was unloaded: nothing of them is left to be put back.
+   *
+   * @returns their addresses
+   */
+  forgetUnloaded(): readonly bigint[] {
+    if (this.isClosed || this.process.isGone()) return [];
+    const gone = unloadedSites(this.process, this.#sites.values());
+    for (const { address, original } of gone) {
+      this.#sites.delete(address);
+      this.#journal?.noteUnloaded(address, original.length);
+    }
+    return gone.map(({ address }) => address);
+  }
+
   /** Has `undo` called, before those that came earlier, if the batch fails: what is known of sites is then as it was. */
   onFailure(undo: () => void): void {
     this.#batch?.undos.push(undo);
@@ -292,6 +341,7 @@ export class Injection implements Disposable {
     this.#lease = undefined;
     this.#session?.mapping[Symbol.dispose]();
     this.#session = undefined;
+    this.#meeting = undefined;
     this.#journal = undefined;
     this.#sites.clear();
     this.#codeRegions.length = 0;
@@ -305,6 +355,7 @@ export class Injection implements Disposable {
   }
 
   #undo(isMeant: (site: SitePatch) => boolean): void {
+    this.forgetUnloaded();
     const chain = this.#findChain();
     const sites = [...this.#sites.values()].filter((site) => isMeant(site) && this.#isAsWeLeftIt(site, chain));
     this.#apply(sites.map((site) => ({ ...site, wanted: site.original, moves: new Map() })));
@@ -326,6 +377,11 @@ export class Injection implements Disposable {
       if (changes.length > 0) this.#lastPauseUs = Math.max(pauseUs, this.process.takeLongestPause());
       noteDone?.();
     } catch (error) {
+      // What was unloaded in the meantime needs nothing undone.
+      if (this.forgetUnloaded().length > 0) {
+        this.#apply(patches);
+        return;
+      }
       // A target that is gone needs nothing undone, nor does what somebody else has just put back.
       if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOff(patch, chain)))) throw error;
     }
@@ -383,9 +439,9 @@ export class Injection implements Disposable {
     return relinking.patches;
   }
 
-  #toPatch({ address, original, wanted, moves, leaving = new Map() }: SitePatch): Patch {
+  #toPatch({ address, original, wanted, moves, leaving = new Map(), origin }: SitePatch): Patch {
     const expected = this.#asPatched(address, original);
-    return { address, expected, replacement: wanted, moves, leaving, isUndo: isUndo({ original, wanted }) };
+    return { address, expected, replacement: wanted, moves, leaving, isUndo: isUndo({ original, wanted }), origin };
   }
 
   /** The original bytes of a place with the patches over them that are there now. */

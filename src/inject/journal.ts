@@ -2,7 +2,7 @@
  * The journal: what a session has put into its target, written down in the target's own memory before it is done. Whoever
  * comes later, after the controller was killed at any point, can tell from it what stood there and put it back.
  *
- *     | header 112 | regions, 32 each ... 4096 | sites, 64 each | client memory ... | lease word, 16 bytes |
+ *     | header 112 | regions, 32 each ... 4096 | sites, 64 each | client memory ... | lease and other words, 16 bytes |
  *
  * Nothing is ever struck out: what stands in the target tells what is still to be undone, so the journal holds as well for
  * children that it forked meanwhile, which share it. A site that changes has both its old and its new bytes here until the
@@ -99,8 +99,11 @@ export const JournalOnward = struct('remora_onward', 64, {
   extent: 'u16',
 });
 
-/** Of a site. ONWARD: it is a JournalOnward. */
-export const SiteFlag = { GUARD: 1, ONWARD: 2 } as const;
+/**
+ * Of a site. ONWARD: it is a JournalOnward. UNLOADED: its library is gone, and what stands there is not ours; a child that was forked
+ * before may have it still.
+ */
+export const SiteFlag = { GUARD: 1, ONWARD: 2, UNLOADED: 4 } as const;
 
 /** Each region begins with the session's id; code lies behind it. */
 export const SIGNATURE_SIZE = 16;
@@ -111,7 +114,7 @@ export const SITES_OFFSET = 4096;
 export const SITE_CAPACITY = 131_072;
 /** Where the client's memory begins: whole pages. */
 export const JOURNAL_SIZE = SITES_OFFSET + SITE_CAPACITY * JournalSite.size;
-/** Behind the client's memory. */
+/** Behind the client's memory: the lease word, the two by which threads and their controller meet, and four bytes of nothing. */
 export const TRAILER_SIZE = 16;
 
 /** What the header says from the beginning. */
@@ -208,6 +211,14 @@ export class Journal {
         this.#bytes.copyWithin(at + JournalSite.offsetOf.presentLow, next, next + 16);
       }
     };
+  }
+
+  /** Notes that a site is gone with its library. */
+  noteUnloaded(address: bigint, length: number): void {
+    const known = this.#sites.get(keyOf(address, length));
+    if (known === undefined) return;
+    const at = known + JournalSite.offsetOf.flags;
+    this.#view.setUint16(at, this.#view.getUint16(at, true) | SiteFlag.UNLOADED, true);
   }
 
   /** Notes that a trampoline is about to lead on to another session's. @throws {InjectError} INJECT_JOURNAL_FULL */

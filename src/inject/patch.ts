@@ -3,6 +3,7 @@
  * Written through /proc/PID/mem. Where we are killed half-way some sites are changed and the others not, each of them whole.
  */
 import { toHex } from '../bytes/hex.ts';
+import { type CodeOrigin, isSameOrigin, originAt } from '../process/code-origin.ts';
 import { resumePoint } from '../process/resume-point.ts';
 import { interruptedContexts } from '../process/stack-scan.ts';
 import type { StoppedThread } from '../process/stopped-thread.ts';
@@ -33,6 +34,8 @@ export interface Patch {
   readonly leaving?: ReadonlyMap<bigint, bigint>;
   /** The replacement is what stood there before us. */
   readonly isUndo?: boolean;
+  /** What must be mapped there, where that may change while we are at work: of libraries that may be unloaded. */
+  readonly origin?: CodeOrigin | undefined;
 }
 
 /** How a change went. */
@@ -47,7 +50,7 @@ export interface PatchReport {
 /**
  * Applies patches in one stop.
  *
- * @throws {InjectError} INJECT_SITE_CHANGED, INJECT_SITE_BUSY, INJECT_WRITE_FAILED; no byte is changed then
+ * @throws {InjectError} INJECT_SITE_CHANGED, INJECT_SITE_UNLOADED, INJECT_SITE_BUSY, INJECT_WRITE_FAILED; no byte is changed then
  * @throws {ProcessError} as `stopThreads` does
  */
 export function applyPatches(process: TargetProcess, patches: readonly Patch[]): PatchReport {
@@ -62,6 +65,7 @@ export function applyPatches(process: TargetProcess, patches: readonly Patch[]):
   try {
     const stopped = held.threads;
     threads = stopped.length;
+    requireOrigins(process, patches);
     const spans = runs.map((run) => readSpan(process, run));
     const isKnown = mappings.length === 0 || stopped.every(({ rsp }) => mappingAt(mappings, rsp) !== undefined);
     moved = moveThreads(process, stopped, sorted, isKnown ? mappings : process.mappings());
@@ -118,6 +122,19 @@ function readSpan({ memory }: TargetProcess, patches: readonly Patch[]): Span {
     span.after.set(patch.replacement, offset);
   }
   return span;
+}
+
+/** Other code may look the same: who was unloaded is told by the file alone. What is ours is told by its bytes. */
+function requireOrigins(process: TargetProcess, patches: readonly Patch[]): void {
+  const bound = patches.filter(({ origin, isUndo }) => origin !== undefined && !isUndo);
+  if (bound.length === 0) return;
+  const mappings = process.mappings();
+  const gone = bound.find(({ address, origin }) => !isSameOrigin(origin, originAt(mappings, address)));
+  if (gone === undefined) return;
+  throw new InjectError(
+    'INJECT_SITE_UNLOADED',
+    `cannot change code at 0x${gone.address.toString(16)}: the library that it belongs to was unloaded`,
+  );
 }
 
 function requireExpected({ before }: Span, { address, expected, replacement, isUndo }: Patch, offset: number): void {

@@ -102,6 +102,7 @@ class Sites {
     const chain = this.#chain();
     return this.#sites
       .filter((site) => {
+        if (site.isUnloaded) return false;
         const found = this.#read(site);
         return found !== undefined && !isSame(found, site.original) && chain?.isOthers(site, found) !== true;
       })

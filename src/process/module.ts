@@ -36,7 +36,7 @@ export class Module {
 
   /** The file it was mapped from. @throws {ProcessError} PROCESS_MODULE_UNREADABLE @throws {ElfError} */
   get elf(): ElfFile {
-    this.#elf ??= readElf(this.#readFile(this));
+    this.#elf ??= elfOf(this.#readFile(this));
     return this.#elf;
   }
 
@@ -84,6 +84,15 @@ export class Module {
     }
     return code.start - BigInt(code.offset) + BigInt(segment.offset) - segment.address;
   }
+}
+
+const elfFiles = new WeakMap<Uint8Array, ElfFile>();
+
+/** What is known of a file by its ELF file is known once. */
+function elfOf(bytes: Uint8Array): ElfFile {
+  const elf = elfFiles.get(bytes) ?? readElf(bytes);
+  elfFiles.set(bytes, elf);
+  return elf;
 }
 
 /** The files that `mappings` map code from, each with all its mappings, in the order of their addresses. */

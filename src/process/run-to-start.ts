@@ -3,9 +3,9 @@
  * libraries otherwise, when they are mapped and relocated. The linker tells debuggers when all are mapped
  * (`_dl_debug_state`); from there it is stopped at whichever of the functions that it may call first. Linkers that leave
  * constructors to the program (musl) come to its entry first.
- * Source: glibc elf/rtld.c and elf/dl-init.c; musl ldso/dynlink.c; struct r_debug in <link.h>.
+ * Source: glibc elf/rtld.c and elf/dl-init.c; musl ldso/dynlink.c.
  */
-import { struct, viewOf } from '../bytes/struct.ts';
+import { viewOf } from '../bytes/struct.ts';
 import { DynamicTag } from '../elf/dynamic.ts';
 import { readAuxiliaryVector } from '../sys/auxiliary-vector.ts';
 import { readMaps } from '../sys/proc-maps.ts';
@@ -13,17 +13,8 @@ import { ProcessMemory } from '../sys/process-memory.ts';
 import { Breakpoints } from './breakpoints.ts';
 import { groupModules, Module } from './module.ts';
 import { readModuleFile } from './module-file.ts';
+import { NOTIFY_SYMBOL, R_DEBUG_SYMBOL, RDebug, RDebugState } from './r-debug.ts';
 
-/** struct r_debug: state 0 is RT_CONSISTENT. */
-const RDebug = struct('r_debug', 32, {
-  version: 'u32',
-  pad: 'u32',
-  map: 'u64',
-  notify: 'u64',
-  state: 'u32',
-  pad2: 'u32',
-});
-const RT_CONSISTENT = 0;
 const POINTER_SIZE = 8n;
 
 /**
@@ -36,8 +27,8 @@ export function runToStart(pid: number): boolean {
   if (linkerBase === 0n) return true;
   using memory = new ProcessMemory(pid);
   const linker = modulesOf(pid, memory).find(({ start }) => start === linkerBase);
-  const notify = linker && addressOf(linker, '_dl_debug_state');
-  const state = linker && addressOf(linker, '_r_debug');
+  const notify = linker && addressOf(linker, NOTIFY_SYMBOL);
+  const state = linker && addressOf(linker, R_DEBUG_SYMBOL);
 
   using breakpoints = new Breakpoints(pid, memory);
   breakpoints.add(entry);
@@ -64,7 +55,7 @@ function addressOf(module: Module, symbol: string): bigint | undefined {
 
 function isConsistent(memory: ProcessMemory, address: bigint): boolean {
   const { version, state } = RDebug.read(memory.read(address, RDebug.size));
-  return version !== 0 && state === RT_CONSISTENT;
+  return version !== 0 && state === RDebugState.CONSISTENT;
 }
 
 /** Of each module the function that the linker calls first, if it calls any; the program's own it leaves to the program. */

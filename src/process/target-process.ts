@@ -1,4 +1,5 @@
 /** A process outside us: what is mapped in it, its memory, its threads, and system calls made in its name. */
+import { readAuxiliaryVector } from '../sys/auxiliary-vector.ts';
 import { isSysError } from '../sys/errors.ts';
 import { PidFd } from '../sys/pidfd.ts';
 import { readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
@@ -10,6 +11,7 @@ import { type AttachFacts, readAttachFacts } from './attach-facts.ts';
 import { STUB_WAIT_US } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
 import { findModule } from './find-module.ts';
+import { LastingModules } from './lasting-modules.ts';
 import { groupModules, Module } from './module.ts';
 import { readModuleFile } from './module-file.ts';
 import { permissionError, refusalOf } from './refusal.ts';
@@ -88,6 +90,9 @@ export class TargetProcess implements Disposable {
   readonly #pidFd: PidFd;
   /** By place and file, so that a module's ELF file is read once. */
   #modules = new Map<string, Module>();
+  /** By file: a library that comes back is analysed once, as long as it is the same to the byte. */
+  readonly #files = new Map<string, Uint8Array>();
+  readonly #lasting: LastingModules;
   #longestPauseUs = 0;
   /** What must be closed before the process is, in the order it came. */
   readonly #tenants = new Set<Disposable>();
@@ -98,6 +103,7 @@ export class TargetProcess implements Disposable {
     this.facts = facts;
     this.memory = memory;
     this.#pidFd = pidFd;
+    this.#lasting = new LastingModules(facts.pid, memory);
   }
 
   /** A number under which /proc shows its memory and files: as a rule that of the process. */
@@ -134,10 +140,25 @@ export class TargetProcess implements Disposable {
     this.#modules = new Map();
     for (const mappings of groupModules(this.mappings())) {
       const key = mappings.map((m) => `${m.start}-${m.end}:${m.device}:${m.inode}`).join();
-      const module = known.get(key) ?? new Module(mappings, (m) => readModuleFile(this.procId, m, this.memory));
+      const module = known.get(key) ?? new Module(mappings, (m) => this.#readFile(m));
       this.#modules.set(key, module);
     }
     return [...this.#modules.values()];
+  }
+
+  /** The dynamic linker or, of a program that has none, the program: it may bring a linker of its own. @throws {ProcessError} */
+  linker(): Module {
+    const { linkerBase, entry } = readAuxiliaryVector(this.procId);
+    const linker = this.modules().find(
+      (module) => module.start === linkerBase || (linkerBase === 0n && module.holdsCode(entry)),
+    );
+    if (linker !== undefined) return linker;
+    throw new ProcessError('PROCESS_MODULE_NOT_FOUND', 'cannot find the dynamic linker: the process maps none');
+  }
+
+  /** False if a library may be unloaded: it was loaded on demand, as far as can be told. */
+  isLasting(module: Module): boolean {
+    return this.#lasting.includes(module, () => this.modules());
   }
 
   /**
@@ -255,6 +276,15 @@ export class TargetProcess implements Disposable {
     for (const tenant of [...this.#tenants].reverse()) tenant[Symbol.dispose]();
     this.memory[Symbol.dispose]();
     this.#pidFd[Symbol.dispose]();
+  }
+
+  #readFile(module: Module): Uint8Array {
+    const bytes = readModuleFile(this.procId, module, this.memory);
+    const { device, inode } = module.mappings[0]!;
+    const known = this.#files.get(`${device}:${inode}`);
+    if (known !== undefined && Buffer.compare(known, bytes) === 0) return known;
+    this.#files.set(`${device}:${inode}`, bytes);
+    return bytes;
   }
 
   #readMaps(): readonly Mapping[] {

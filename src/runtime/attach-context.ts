@@ -4,6 +4,8 @@
  */
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback, PrivateData } from '../attach/attach-impl.ts';
 import { AttachError } from '../attach/errors.ts';
+import type { LoadFollower, LoadGate } from '../attach/loads.ts';
+import type { BpfError } from '../errors.ts';
 import type { HandlerTable, LinkHandler, PerfEventHandler, Slot } from './handlers.ts';
 
 /** What the context needs of the session around it. */
@@ -25,12 +27,53 @@ export interface LiveEntry extends AttachEntry {
   readonly addresses: readonly bigint[];
 }
 
+/** What an entry says now: it may wait, and be elsewhere later. */
+class Live implements LiveEntry {
+  readonly id: number;
+  readonly kind: AttachKind;
+  readonly link: Slot;
+  readonly #entry: AttachEntry;
+
+  constructor(id: number, kind: AttachKind, link: Slot, entry: AttachEntry) {
+    this.id = id;
+    this.kind = kind;
+    this.link = link;
+    this.#entry = entry;
+  }
+
+  get target(): string {
+    return this.#entry.target;
+  }
+
+  get address(): bigint {
+    return this.#entry.address;
+  }
+
+  get addresses(): readonly bigint[] {
+    return this.#entry.addresses ?? [this.address];
+  }
+
+  get method(): string {
+    return this.#entry.method;
+  }
+
+  get problem(): BpfError | undefined {
+    return this.#entry.problem;
+  }
+
+  detach(): void {
+    this.#entry.detach();
+  }
+}
+
 type Attacher = (event: PerfEventHandler, callback: EbpfCallback) => AttachEntry;
 
 export class AttachContext {
   readonly #options: AttachContextOptions;
   readonly #kinds = new Map<number, { readonly kind: AttachKind; readonly attach: Attacher }>();
   readonly #entries = new Map<number, LiveEntry>();
+  readonly #followers: LoadFollower[] = [];
+  #gate: LoadGate | undefined;
 
   constructor(options: AttachContextOptions) {
     this.#options = options;
@@ -56,6 +99,26 @@ export class AttachContext {
         impl.createAttach(kind, impl.parsePrivateData(event.privateData), callback);
       this.#kinds.set(kind.type, { kind, attach });
     }
+  }
+
+  /** Keeps attachments up to date that follow what is mapped. */
+  follow(follower: LoadFollower, gate?: LoadGate): void {
+    this.#followers.push(follower);
+    this.#gate ??= gate;
+  }
+
+  /** Where threads wait that have loaded a library; undefined if nothing follows them. */
+  get gate(): LoadGate | undefined {
+    return this.#gate;
+  }
+
+  /** Has attachments follow what was mapped and unmapped since. @returns those that are not where they were */
+  update(): readonly LiveEntry[] {
+    const before = this.entries.map((entry) => ({ entry, address: entry.address, problem: entry.problem }));
+    for (const follower of this.#followers) follower.update();
+    const changed = before.filter((b) => b.entry.address !== b.address || b.entry.problem !== b.problem);
+    for (const { entry } of changed) this.#options.table.setEntry(entry.link, entry.id, entry.address);
+    return changed.map(({ entry }) => entry);
   }
 
   /** Every kind that can be attached now. */
@@ -121,8 +184,7 @@ export class AttachContext {
     }
     const id = this.#options.nextId();
     const entry = served.attach(event, this.#options.callbackOf(link.program, event, id));
-    const { target, address, addresses = [address], method } = entry;
-    return { id, kind: served.kind, link: slot, target, address, addresses, method, detach: () => entry.detach() };
+    return new Live(id, served.kind, slot, entry);
   }
 
   #handler(slot: Slot, kind: 'link'): LinkHandler;

@@ -3,6 +3,7 @@
  * makes. Until something is attached no process is touched.
  */
 import type { Btf } from '../btf/btf.ts';
+import type { BpfError } from '../errors.ts';
 import { PERMISSIONS, type Permission } from '../helpers/prototype.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
@@ -18,6 +19,7 @@ import type { LiveEntry } from './attach-context.ts';
 import { BpfMap } from './bpf-map.ts';
 import { RuntimeError } from './errors.ts';
 import type { RingHome } from './event-source.ts';
+import { Loads } from './loads.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
 
 /** What an object needs of whoever puts the house together. */
@@ -58,6 +60,7 @@ export class BpfObject implements Disposable {
   /** What was printed where the object is not loaded any more. */
   readonly #leftPrintk: string[] = [];
   #leftEvents = 0n;
+  readonly #links = new Map<number, BpfLink>();
 
   /**
    * Reads, links and checks an object file.
@@ -114,7 +117,19 @@ export class BpfObject implements Disposable {
     const links = entries.map(
       (entry, index) => new BpfLink(session, entry, this.program(requests[index]!.program), pauseUs),
     );
+    for (const link of links) this.#links.set(link.id, link);
     return { links, pauseUs };
+  }
+
+  /**
+   * From now on threads of the targets that load a library wait until `update` of the result was called, so that links to it are
+   * attached before its constructors run. Without that, links that are pending stay so.
+   */
+  awaitLoads(): Loads {
+    return new Loads(
+      () => [...this.#sessions.values()].map(({ session }) => session),
+      (id) => this.#links.get(id),
+    );
   }
 
   /** Detaches every link, of each target in one stop. What they counted, stored and printed stays readable. */
@@ -311,6 +326,11 @@ export class BpfLink implements Disposable {
     this.section = section;
   }
 
+  /** Of the process that it is in. */
+  get pid(): number {
+    return this.#session.injection.process.pid;
+  }
+
   get id(): number {
     return this.#entry.id;
   }
@@ -334,9 +354,14 @@ export class BpfLink implements Disposable {
     return this.#entry.addresses;
   }
 
-  /** How: 'jump'. */
+  /** How: 'jump'; 'pending' while its library is not loaded. */
   get method(): string {
     return this.#entry.method;
+  }
+
+  /** Why it is not attached to its library though that is loaded. */
+  get problem(): BpfError | undefined {
+    return this.#entry.problem;
   }
 
   /** How often the program ran; still told after detach. */

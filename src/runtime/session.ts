@@ -207,6 +207,25 @@ export class Session implements Disposable {
     }
   }
 
+  /**
+   * Has attachments follow libraries that came and went, and lets the threads go that wait for that.
+   *
+   * @returns those that are not where they were
+   */
+  update(): readonly LiveEntry[] {
+    const { gate } = this.context;
+    const { process } = this.injection;
+    const requests = gate?.requests ?? 0;
+    try {
+      return this.isClosed || process.isGone() ? [] : this.context.update();
+    } catch (error) {
+      if (process.isGone()) return [];
+      throw error;
+    } finally {
+      gate?.answer(requests);
+    }
+  }
+
   /** Takes attachments off, in one stop; ids that are not live are passed over. */
   detach(ids: readonly number[]): void {
     const wanted = new Set(ids);

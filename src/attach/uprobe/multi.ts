@@ -7,6 +7,7 @@ import type { LoweredProgram } from '../../compile/compile.ts';
 import { CompileError } from '../../compile/errors.ts';
 import type { Injection } from '../../inject/injection.ts';
 import { functionsMatching } from '../../process/functions.ts';
+import type { Module } from '../../process/module.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import type { AttachEntry, EbpfCallback } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
@@ -24,16 +25,16 @@ const SHARED_SPAN = 64n * 1024n * 1024n;
 export interface ManySites {
   readonly injection: Injection;
   readonly sites: UprobeSites;
+  readonly module: Module;
 }
 
 /** Attaches to every function that `at` matches. @throws {AttachError} ATTACH_*; nothing is changed then */
 export function attachMany(
-  { injection, sites }: ManySites,
+  { injection, sites, module }: ManySites,
   kind: UprobeKind,
   at: UprobePrivateData,
   callback: EbpfCallback,
 ): AttachEntry {
-  const module = injection.process.findModule(at.binary);
   const targets = functionsMatching(module, at.symbol);
   const { offset } = at;
   const addresses = targets.map(({ address }) => address + BigInt(offset));

@@ -3,6 +3,7 @@
  * does what this says, and explaining shows it.
  */
 import { findWindow, JUMP_SIZE, type Window, type WindowRefusal } from '../../arch/x64/window.ts';
+import type { ElfFile } from '../../elf/elf-file.ts';
 import { isFragment } from '../../elf/functions.ts';
 import { codeMapOf } from '../../process/module-code.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
@@ -35,6 +36,8 @@ export interface SitePlace {
   readonly window: Uint8Array;
   /** Padding that a short jump leads to, where five bytes were not to be had. */
   readonly island: { readonly at: bigint; readonly original: Uint8Array } | undefined;
+  /** The file that it was planned from. */
+  readonly elf: ElfFile;
 }
 
 const REFUSAL_CODES: Readonly<Record<WindowRefusal['reason'], AttachErrorCode>> = {
@@ -79,7 +82,7 @@ export function sitePlaceOf(
   const bytesAt = (from: bigint, size: number): Uint8Array => module.elf.bytesAt(from - module.bias, size);
   const name = nameOf(target, Number(at - address));
   const start = at - BigInt(lead);
-  const place = { name, at: start, window: bytesAt(start, length) };
+  const place = { name, at: start, window: bytesAt(start, length), elf: module.elf };
   if (islands === undefined) return { ...place, island: undefined };
   const free = islands.map((island) => BigInt(island) + module.bias).find(isFree);
   if (free === undefined) {

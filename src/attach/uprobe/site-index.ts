@@ -21,6 +21,10 @@ export class SiteIndex {
   readonly #lines = new Map<number, readonly Part[]>();
   readonly #sites = new Set<UprobeSite>();
 
+  get sites(): readonly UprobeSite[] {
+    return [...this.#sites];
+  }
+
   has(site: UprobeSite): boolean {
     return this.#sites.has(site);
   }

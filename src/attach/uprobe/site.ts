@@ -7,6 +7,7 @@ import { emitTrampoline } from '../../arch/x64/trampoline.ts';
 import { JUMP_SIZE, SHORT_JUMP_SIZE } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
 import type { Injection, SitePatch } from '../../inject/injection.ts';
+import type { CodeOrigin } from '../../process/code-origin.ts';
 import { AttachError } from '../errors.ts';
 import { methodOf, type SitePlace } from './plan.ts';
 import type { ReturnStack } from './return-stack.ts';
@@ -26,6 +27,14 @@ export interface SiteProbe {
   readonly isGuard?: boolean;
 }
 
+/** What a site needs beside its place. */
+export interface SiteNeeds {
+  /** Asked for when the first program comes that runs at the return. */
+  readonly returnStack: () => ReturnStack;
+  /** What is mapped at an address of it, if that may be unloaded. */
+  readonly originAt: (address: bigint) => CodeOrigin | undefined;
+}
+
 /** A trampoline laid into the target. */
 interface LaidTrampoline {
   readonly probes: readonly SiteProbe[];
@@ -38,17 +47,16 @@ interface LaidTrampoline {
 export class UprobeSite {
   readonly place: SitePlace;
   readonly #injection: Injection;
-  readonly #returnStack: () => ReturnStack;
+  readonly #needs: SiteNeeds;
   /** In the order they were attached, guards first. */
   #probes: readonly SiteProbe[] = [];
   /** The trampoline made last, and for which probes: one that goes and comes back needs no second. */
   #made: LaidTrampoline | undefined;
 
-  /** @param returnStack asked for when the first program comes that runs at the return */
-  constructor(injection: Injection, place: SitePlace, returnStack: () => ReturnStack) {
+  constructor(injection: Injection, place: SitePlace, needs: SiteNeeds) {
     this.#injection = injection;
     this.place = place;
-    this.#returnStack = returnStack;
+    this.#needs = needs;
   }
 
   /** How threads come from here to the programs. */
@@ -94,6 +102,13 @@ export class UprobeSite {
     return probes;
   }
 
+  /** Its library was unloaded: nothing is there any more. The result is what ran here. */
+  forget(): readonly SiteProbe[] {
+    const probes = this.#probes;
+    this.#probes = [];
+    return probes;
+  }
+
   #set(probes: readonly SiteProbe[]): void {
     const trampoline = probes.length === 0 ? undefined : this.#trampolineFor(probes);
     const isGuard = probes.some((probe) => probe.isGuard);
@@ -116,7 +131,8 @@ export class UprobeSite {
     const { origin, onward, moves = NO_MOVES } = trampoline ?? {};
     const link = (address: bigint, bytes: Uint8Array, jump: Uint8Array) => {
       const original = bytes.subarray(0, jump.length);
-      return { address, original, wanted: origin === undefined ? original : jump, extent: bytes.length };
+      const wanted = origin === undefined ? original : jump;
+      return { address, original, wanted, extent: bytes.length, origin: this.#needs.originAt(address) };
     };
     if (island === undefined) return [{ ...link(at, window, nearJump(at, origin ?? at)), moves, onward }];
     return [
@@ -160,7 +176,7 @@ export class UprobeSite {
     if (returns.length === 0) return undefined;
     const missedCells = returns.flatMap(({ missedCell }) => missedCell ?? []);
     const programs = programsOf(returns);
-    return { ...this.#returnStack().hook(this.place.at, missedCells, { push: entry, pop: programs }), programs };
+    return { ...this.#needs.returnStack().hook(this.place.at, missedCells, { push: entry, pop: programs }), programs };
   }
 }
 

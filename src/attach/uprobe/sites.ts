@@ -6,6 +6,7 @@
 import { JUMP_SIZE, measureWindow } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
 import type { Injection } from '../../inject/injection.ts';
+import { originAt } from '../../process/code-origin.ts';
 import { codeMapOf } from '../../process/module-code.ts';
 import type { ResolvedFunction } from '../../process/resolve-function.ts';
 import { AttachError } from '../errors.ts';
@@ -35,8 +36,8 @@ export class UprobeSites {
   /** Where each probe is: a site may have been absorbed by another since it was added. */
   readonly #homes = new Map<SiteProbe, UprobeSite>();
 
-  /** Addresses of unwinders that have a probe of their own. */
-  readonly #guarded = new Set<bigint>();
+  /** The probes of unwinders, by their addresses. */
+  readonly #guarded = new Map<bigint, SiteProbe>();
   readonly #returns: ReturnSupport;
 
   constructor(injection: Injection) {
@@ -60,7 +61,9 @@ export class UprobeSites {
     if (owner !== undefined) return { site: owner, absorbed: [], at, where };
     const known = this.#sites.get(at - BigInt(window.lead));
     const place = () => sitePlaceOf(target, plan, (island) => !this.#owners.touches(island, JUMP_SIZE));
-    const site = known?.displaces(at) ? known : this.#newSite(target, place());
+    // A library may have come to where another was.
+    const isSame = known?.displaces(at) && known.place.elf === target.module.elf;
+    const site = known !== undefined && isSame ? known : this.#newSite(target, place());
     const absorbed = this.#owners.sharingBytesWith(site);
     if (absorbed.length > 0) return { ...this.#merge(target, site, absorbed, at), at, where };
     if (site.ranges.some(({ at: start, size }) => this.#injection.claims.isTaken(start, size, this))) {
@@ -91,10 +94,28 @@ export class UprobeSites {
     }
   }
 
+  /**
+   * Strikes sites off whose library was unloaded.
+   *
+   * @returns their addresses
+   */
+  forgetUnloaded(): readonly bigint[] {
+    const gone = new Set(this.#injection.forgetUnloaded());
+    if (gone.size === 0) return [];
+    for (const site of this.#owners.sites) {
+      if (!site.ranges.some(({ at }) => gone.has(at))) continue;
+      for (const probe of site.forget()) this.#homes.delete(probe);
+      this.#owners.delete(site);
+    }
+    for (const [address, probe] of this.#guarded) if (!this.#homes.has(probe)) this.#guarded.delete(address);
+    return [...gone];
+  }
+
   #guard(unwinder: ResolvedFunction, program: LoweredProgram): void {
     const located = this.locate({ target: unwinder, offset: 0 }, 'nobody');
-    this.#join(located, { at: located.at, where: located.where, program, isGuard: true });
-    this.#guarded.add(unwinder.address);
+    const probe = { at: located.at, where: located.where, program, isGuard: true };
+    this.#join(located, probe);
+    this.#guarded.set(unwinder.address, probe);
     this.#injection.onFailure(() => this.#guarded.delete(unwinder.address));
   }
 
@@ -146,7 +167,13 @@ export class UprobeSites {
   }
 
   #newSite(target: ResolvedFunction, place: SitePlace): UprobeSite {
-    return new UprobeSite(this.#injection, place, () => this.#returns.stackFor(target));
+    const { process } = this.#injection;
+    const { module } = target;
+    const mappings = process.isLasting(module) ? [] : module.mappings;
+    return new UprobeSite(this.#injection, place, {
+      returnStack: () => this.#returns.stackFor(target),
+      originAt: (address) => originAt(mappings, address),
+    });
   }
 
   #place(site: UprobeSite, probe: SiteProbe): void {
@@ -192,7 +219,7 @@ export class UprobeSites {
     if (overlapping.some(({ place }) => place.island !== undefined))
       return refuse('one of them is reached by way of padding');
     const bytes = module.elf.bytesAt(BigInt(start), window.length);
-    const place = { name, at: BigInt(start) + module.bias, window: bytes, island: undefined };
+    const place = { name, at: BigInt(start) + module.bias, window: bytes, island: undefined, elf: module.elf };
     const site = this.#newSite(target, place);
     const absorbed = this.#owners.sharingBytesWith(site);
     return absorbed.length === overlapping.length ? { site, absorbed } : refuse('a third jump is in the way');

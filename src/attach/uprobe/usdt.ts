@@ -12,6 +12,7 @@ import type { TargetProcess } from '../../process/target-process.ts';
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback, PrivateData } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
 import { atInstruction } from './kinds.ts';
+import type { LibraryProbes } from './libraries.ts';
 import type { ProbePlace } from './plan.ts';
 import type { UprobeSites } from './sites.ts';
 import { parseUsdtArguments } from './usdt-arguments.ts';
@@ -53,16 +54,26 @@ export class UsdtAttachImpl implements AttachImpl<UsdtPrivateData> {
   readonly parsePrivateData = parseUsdt;
   readonly #process: TargetProcess;
   readonly #sites: UprobeSites;
+  readonly #libraries: LibraryProbes;
   /** What lies in the map, by its bytes: sites with the same arguments share an entry. */
   readonly #specs = new Map<string, { readonly id: number; uses: number }>();
 
-  constructor(process: TargetProcess, sites: UprobeSites) {
+  constructor(process: TargetProcess, sites: UprobeSites, libraries: LibraryProbes) {
     this.#process = process;
     this.#sites = sites;
+    this.#libraries = libraries;
   }
 
   createAttach(_kind: AttachKind, at: UsdtPrivateData, callback: EbpfCallback): AttachEntry {
-    const module = this.#process.findModule(at.binary);
+    return this.#libraries.attach({
+      binary: at.binary,
+      target: `${at}`,
+      check: (file) => findProbes(file, at),
+      attach: (module) => this.#attach(module, at, callback),
+    });
+  }
+
+  #attach(module: Module, at: UsdtPrivateData, callback: EbpfCallback): AttachEntry {
     const probes = findProbes(module, at);
     const undo: (() => void)[] = [];
     const detach = (): void => {
