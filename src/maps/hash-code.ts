@@ -44,6 +44,12 @@ export function emitHashInsertZeros(b: Builder, spec: MapSpec, context: MapEmitC
   return b.call(map.insertZeros, map.keyArguments(b, key));
 }
 
+/** Emits that a value whose address a lookup gave was not looked at after all: who is evicted is decided by that. */
+export function emitHashUnused(b: Builder, spec: MapSpec, value: Value): void {
+  const { use } = hashLayout(spec);
+  if (use !== undefined) b.store(4, value, use - Element.value, Use.LINKED);
+}
+
 /** Emits bpf_map_delete_elem. */
 export function emitHashDelete(b: Builder, spec: MapSpec, context: MapEmitContext, key: Value): Value {
   const map = new HashCode(spec, context);

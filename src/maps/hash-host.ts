@@ -78,6 +78,12 @@ export function hashValueOffset(memory: MapMemory, spec: MapSpec, key: Uint8Arra
   return element === undefined || element === 0 ? undefined : element + Element.value;
 }
 
+/** Notes that a program's like looked at the value there, where that decides who is evicted. */
+export function noteHashUse({ halves }: MapMemory, spec: MapSpec, valueOffset: number): void {
+  const { use } = hashLayout(spec);
+  if (use !== undefined) Atomics.store(halves, (valueOffset - Element.value + use) / 4, Use.LOOKED_AT);
+}
+
 /** Adds a key that is absent; undefined if the bucket changed since, and all is undone. */
 function insert(
   chains: Chains,

@@ -5,7 +5,7 @@ import { describeConcurrency } from '../../tests/contract/map-concurrency.contra
 import { hashModel } from '../../tests/contract/map-models.ts';
 import { freshMap, keyBytes, mapSpec, valueBytes } from '../../tests/contract/map-operations.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
-import { percpuHash } from './percpu-hash.ts';
+import { lruPercpuHash, percpuHash } from './percpu-hash.ts';
 import { SLOTS } from './slots.ts';
 
 describeMapType({
@@ -37,6 +37,29 @@ describeMapType({
     ['no entries', { maxEntries: 0 }, 'MAP_BAD_SPEC'],
     ['a value larger than the kernel has per CPU', { valueSize: 32769 }, 'MAP_BAD_SPEC'],
     ['mmap, which it has not', { flags: 0x400 }, 'MAP_BAD_SPEC'],
+    ['more than a map may take', { maxEntries: 1_000_000 }, 'MAP_TOO_LARGE'],
+  ],
+});
+
+describeMapType({
+  type: lruPercpuHash,
+  model: () => hashModel({}),
+  shapes: [
+    [4, 8],
+    [20, 12],
+  ].map(([keySize, valueSize]) => ({ keySize: keySize!, valueSize: valueSize!, maxEntries: 10 })),
+  story: { keySize: 4, valueSize: 8, maxEntries: 2 },
+  stories: [
+    ['begins empty', 'get 0: nothing, delete 0: ENOENT'],
+    ['finds what was written', 'set 5=7, get 5: 7, set 5=8, get 5: 8, get 6: nothing'],
+    ['evicts who was not looked at', 'set 1=1, set 2=2, set 1=3, set 3=4, get 1: 3, get 2: nothing, get 3: 4'],
+    ['gives EEXIST to NOEXIST on a key it has', 'set 5=7 NOEXIST, set 5=8 NOEXIST: EEXIST, get 5: 7'],
+    ['gives EINVAL to flags it does not know', 'set 1=1 3: EINVAL, set 1=1 LOCK: EINVAL'],
+  ],
+  refusals: [
+    ['NO_PREALLOC', { flags: 1 }, 'MAP_BAD_SPEC'],
+    ['key size 0', { keySize: 0 }, 'MAP_BAD_SPEC'],
+    ['a value larger than the kernel has per CPU', { valueSize: 32769 }, 'MAP_BAD_SPEC'],
     ['more than a map may take', { maxEntries: 1_000_000 }, 'MAP_TOO_LARGE'],
   ],
 });

@@ -1,5 +1,5 @@
 /**
- * BPF_MAP_TYPE_PERCPU_HASH: a hash map whose elements hold a value for each slot, side by side. Results as in Linux
+ * BPF_MAP_TYPE_PERCPU_HASH and its LRU form: a hash map whose elements hold a value for each slot, side by side. Results as in Linux
  * kernel/bpf/hashtab.c; programs see their own slot, the host sees all.
  *
  * A new element begins with zeros in all slots, and a value is then written where it lies, in the run's own slot: nobody else
@@ -7,12 +7,13 @@
  */
 import { alignUp } from '../bytes/align.ts';
 import { hash } from './hash.ts';
-import { emitHashDelete, emitHashInsertZeros, emitHashLookup } from './hash-code.ts';
-import { hashHost, hashValueOffset } from './hash-host.ts';
+import { emitHashDelete, emitHashInsertZeros, emitHashLookup, emitHashUnused } from './hash-code.ts';
+import { hashHost, hashValueOffset, noteHashUse } from './hash-host.ts';
+import { lruHash } from './lru-hash.ts';
 import { Errno, type MapSpec, type MapType, UpdateFlag } from './map-type.ts';
 import { requireValue, storeBytes } from './memory.ts';
 import { SLOTS } from './slots.ts';
-import { badSpec, checkNumbers, checkSize, MapFlag } from './spec-check.ts';
+import { badSpec, checkSize } from './spec-check.ts';
 import { copyBytes } from './words.ts';
 
 /** PCPU_MIN_UNIT_SIZE, Linux include/linux/percpu.h. */
@@ -22,105 +23,118 @@ const MAX_KEY = 4 * 1024 * 1024 - 64;
 
 const strideOf = ({ valueSize }: MapSpec): number => alignUp(valueSize, 8);
 
-/** The hash map that it is: one value is those of all slots. */
-const wide = (spec: MapSpec): MapSpec => ({ ...spec, valueSize: SLOTS * strideOf(spec) });
+/** One that is full refuses new keys. */
+export const percpuHash: MapType = ofSlots(5, 'percpu_hash', hash);
 
-export const percpuHash: MapType = {
-  id: 5,
-  name: 'percpu_hash',
-  slots: SLOTS,
+/** BPF_MAP_TYPE_LRU_PERCPU_HASH: one that is full takes out an entry that was not looked at for long. */
+export const lruPercpuHash: MapType = ofSlots(10, 'lru_percpu_hash', lruHash);
 
-  check(spec) {
-    checkNumbers(spec, MapFlag.NO_PREALLOC | MapFlag.ZERO_SEED);
-    if (spec.keySize > MAX_KEY) throw badSpec(spec, `key_size is ${spec.keySize}, wanted at most ${MAX_KEY}`);
-    if (spec.valueSize > MAX_VALUE) throw badSpec(spec, `value_size is ${spec.valueSize}, wanted at most ${MAX_VALUE}`);
-    checkSize(spec, percpuHash.size(spec));
-  },
+function ofSlots(id: number, name: string, base: MapType): MapType {
+  /** The hash map that it is: one value is those of all slots. */
+  const wide = (spec: MapSpec): MapSpec => ({ ...spec, type: base.id, valueSize: SLOTS * strideOf(spec) });
+  const type: MapType = {
+    id,
+    name,
+    slots: SLOTS,
 
-  size: (spec) => hash.size(wide(spec)),
-  init: (memory, spec) => hash.init(memory, wide(spec)),
+    check(spec) {
+      base.check(spec);
+      if (spec.keySize > MAX_KEY) throw badSpec(spec, `key_size is ${spec.keySize}, wanted at most ${MAX_KEY}`);
+      if (spec.valueSize > MAX_VALUE)
+        throw badSpec(spec, `value_size is ${spec.valueSize}, wanted at most ${MAX_VALUE}`);
+      checkSize(spec, type.size(spec));
+    },
 
-  host(memory, spec) {
-    const all = hashHost(memory, wide(spec));
-    const stride = strideOf(spec);
-    const { valueSize } = spec;
-    return {
-      lookup(key, slot = 0) {
-        requireSlot(slot);
-        return all.lookup(key)?.slice(slot * stride, slot * stride + valueSize);
-      },
-      update(key, value, flags, slot = 0) {
-        requireSlot(slot);
-        requireValue(spec, value);
-        if (flags > UpdateFlag.EXIST) return -Errno.EINVAL;
-        const found = hashValueOffset(memory, wide(spec), key);
-        if (found === undefined) {
-          const values = new Uint8Array(SLOTS * stride);
-          values.set(value, slot * stride);
-          return all.update(key, values, flags);
-        }
-        if (flags === BigInt(UpdateFlag.NOEXIST)) return -Errno.EEXIST;
-        storeBytes(memory, found + slot * stride, value);
-        return 0;
-      },
-      delete: (key) => all.delete(key),
-      *entries() {
-        for (const [key, values] of all.entries()) yield [key, values.slice(0, valueSize)];
-      },
-    };
-  },
+    size: (spec) => base.size(wide(spec)),
+    init: (memory, spec) => base.init(memory, wide(spec)),
 
-  usedSlots(memory, spec) {
-    const stride = strideOf(spec);
-    let last = -1;
-    for (const [, values] of hashHost(memory, wide(spec)).entries()) {
-      const from = (last + 1) * stride;
-      const byte = values.subarray(from).findLastIndex((one) => one !== 0);
-      if (byte >= 0) last = Math.floor((from + byte) / stride);
-    }
-    return last + 1;
-  },
+    host(memory, spec) {
+      const all = hashHost(memory, wide(spec));
+      const stride = strideOf(spec);
+      const { valueSize } = spec;
+      return {
+        lookup(key, slot = 0) {
+          requireSlot(slot);
+          return all.lookup(key)?.slice(slot * stride, slot * stride + valueSize);
+        },
+        update(key, value, flags, slot = 0) {
+          requireSlot(slot);
+          requireValue(spec, value);
+          if (flags > UpdateFlag.EXIST) return -Errno.EINVAL;
+          const found = hashValueOffset(memory, wide(spec), key);
+          if (found === undefined) {
+            const values = new Uint8Array(SLOTS * stride);
+            values.set(value, slot * stride);
+            return all.update(key, values, flags);
+          }
+          if (flags === BigInt(UpdateFlag.NOEXIST)) return -Errno.EEXIST;
+          storeBytes(memory, found + slot * stride, value);
+          noteHashUse(memory, wide(spec), found);
+          return 0;
+        },
+        delete: (key) => all.delete(key),
+        *entries() {
+          for (const [key, values] of all.entries()) yield [key, values.slice(0, valueSize)];
+        },
+      };
+    },
 
-  recover: (memory, spec) => hash.recover(memory, wide(spec)),
+    usedSlots(memory, spec) {
+      const stride = strideOf(spec);
+      let last = -1;
+      for (const [, values] of hashHost(memory, wide(spec)).entries()) {
+        const from = (last + 1) * stride;
+        const byte = values.subarray(from).findLastIndex((one) => one !== 0);
+        if (byte >= 0) last = Math.floor((from + byte) / stride);
+      }
+      return last + 1;
+    },
 
-  emitLookup(b, spec, context, key) {
-    const values = emitHashLookup(b, wide(spec), context, key);
-    return b.choose(
-      b.compare('eq', values, 0),
-      () => 0,
-      () => b.add(values, b.mul(context.slot(b), strideOf(spec))),
-    );
-  },
+    recover: (memory, spec) => base.recover(memory, wide(spec)),
 
-  emitUpdate(b, spec, context, key, value, flags) {
-    const refused = b.compare('ugt', flags, UpdateFlag.EXIST);
-    return b.choose(
-      refused,
-      () => -Errno.EINVAL,
-      () => {
-        const slot = b.mul(context.slot(b), strideOf(spec));
-        const [result] = b.loop([flags], 1, (loop, [left]) => {
-          const values = emitHashLookup(b, wide(spec), context, key);
-          b.when(b.compare('ne', values, 0), () => {
-            b.when(b.compare('eq', left!, UpdateFlag.NOEXIST), () => loop.leave(b.const(-Errno.EEXIST)), 'cold');
-            copyBytes(b, b.add(values, slot), 0, value, 0, spec.valueSize);
-            loop.leave(b.const(0));
+    emitLookup(b, spec, context, key) {
+      const values = emitHashLookup(b, wide(spec), context, key);
+      return b.choose(
+        b.compare('eq', values, 0),
+        () => 0,
+        () => b.add(values, b.mul(context.slot(b), strideOf(spec))),
+      );
+    },
+
+    emitUpdate(b, spec, context, key, value, flags) {
+      const refused = b.compare('ugt', flags, UpdateFlag.EXIST);
+      return b.choose(
+        refused,
+        () => -Errno.EINVAL,
+        () => {
+          const slot = b.mul(context.slot(b), strideOf(spec));
+          const [result] = b.loop([flags, b.const(0)], 1, (loop, [left, isNew]) => {
+            const values = emitHashLookup(b, wide(spec), context, key);
+            b.when(b.compare('ne', values, 0), () => {
+              b.when(b.compare('eq', left!, UpdateFlag.NOEXIST), () => loop.leave(b.const(-Errno.EEXIST)), 'cold');
+              b.when(isNew!, () => emitHashUnused(b, wide(spec), values));
+              copyBytes(b, b.add(values, slot), 0, value, 0, spec.valueSize);
+              loop.leave(b.const(0));
+            });
+            b.when(b.compare('eq', left!, UpdateFlag.EXIST), () => loop.leave(b.const(-Errno.ENOENT)), 'cold');
+            const inserted = emitHashInsertZeros(b, wide(spec), context, key);
+            // It is there now: by us, then any flag will do; by somebody else, then NOEXIST has to see it.
+            b.when(b.compare('eq', inserted, 0), () => loop.next(b.const(UpdateFlag.ANY), b.const(1)));
+            b.when(b.compare('eq', inserted, BigInt.asUintN(64, BigInt(-Errno.EEXIST))), () =>
+              loop.next(left!, isNew!),
+            );
+            loop.leave(inserted);
           });
-          b.when(b.compare('eq', left!, UpdateFlag.EXIST), () => loop.leave(b.const(-Errno.ENOENT)), 'cold');
-          const inserted = emitHashInsertZeros(b, wide(spec), context, key);
-          // It is there now: by us, then any flag will do; by somebody else, then NOEXIST has to see it.
-          b.when(b.compare('eq', inserted, 0), () => loop.next(b.const(UpdateFlag.ANY)));
-          b.when(b.compare('eq', inserted, BigInt.asUintN(64, BigInt(-Errno.EEXIST))), () => loop.next(left!));
-          loop.leave(inserted);
-        });
-        return result!;
-      },
-      'cold',
-    );
-  },
+          return result!;
+        },
+        'cold',
+      );
+    },
 
-  emitDelete: (b, spec, context, key) => emitHashDelete(b, wide(spec), context, key),
-};
+    emitDelete: (b, spec, context, key) => emitHashDelete(b, wide(spec), context, key),
+  };
+  return type;
+}
 
 /** @throws RangeError */
 function requireSlot(slot: number): void {

@@ -5,13 +5,16 @@ import { hash } from './hash.ts';
 import { lruHash } from './lru-hash.ts';
 import type { MapSpec, MapType } from './map-type.ts';
 import { percpuArray } from './percpu-array.ts';
-import { percpuHash } from './percpu-hash.ts';
+import { lruPercpuHash, percpuHash } from './percpu-hash.ts';
 import { queue, stack } from './queue.ts';
 import { perfEventArray, ringbuf } from './ringbuf.ts';
 
 /** By the kernel's number. */
 export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map(
-  [hash, array, percpuArray, percpuHash, lruHash, queue, stack, ringbuf, perfEventArray].map((type) => [type.id, type]),
+  [hash, array, percpuArray, percpuHash, lruHash, lruPercpuHash, queue, stack, ringbuf, perfEventArray].map((type) => [
+    type.id,
+    type,
+  ]),
 );
 
 /** The type of a map definition. @throws {MapError} MAP_UNKNOWN_TYPE */

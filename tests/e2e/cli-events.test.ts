@@ -1,13 +1,12 @@
 /** What `remora load` tells of events, to the letter. */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { CallsTarget } from '../support/calls-target.ts';
 import { jsonLines, RunningRemora } from '../support/cli.ts';
 import { CANNOT_TRACE } from '../support/entered.ts';
-import { ROOT } from '../support/root.ts';
+import { objectPath } from '../support/objects.ts';
 
-const OBJECT = join(ROOT, 'tests/objects/clang-19/events.bpf.o');
+const OBJECT = objectPath('events');
 
 /** All programs but the one that is at the function get a place where nobody calls. */
 const attach = (program: string): string[] =>
@@ -47,7 +46,7 @@ describe('remora load: events', { skip: CANNOT_TRACE }, () => {
     assert.equal(code, 0);
   });
 
-  it('are lines for people, and cannot steer their terminal; what found no room is counted', async () => {
+  it('L5: are lines for people, and cannot steer their terminal; what found no room is counted', async () => {
     const session = new RunningRemora(['load', OBJECT, ...attach('on_reserve'), '-p', `${calls.pid}`]);
     await session.says(/attached 4 programs/);
     const first = Number(calls.total);
