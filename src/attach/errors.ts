@@ -14,6 +14,7 @@ export const ATTACH_ERRORS = {
   ATTACH_SITE_UNREADABLE: 'the bytes at the site do not decode as instructions',
   ATTACH_SITE_OUTSIDE: 'the offset lies behind the end of the function',
   ATTACH_SITE_BOUNDARY: 'no instruction begins at the offset',
+  ATTACH_SITE_SHARED: 'the code is mapped shared: who changes it changes the file',
   ATTACH_SITE_RELOCATED: 'the code of the library is relocated when it is loaded, after the probe would be attached',
   ATTACH_SITE_OVERLAP: 'the jump would lie over that of another probe',
   ATTACH_ENTRY_ONLY: 'programs of this kind need the entry of a function, not an instruction inside it',

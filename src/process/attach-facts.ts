@@ -59,7 +59,7 @@ const EM_X86_64 = 62;
 /** Modules by which a C library is known. */
 const LIBRARIES = [
   ['glibc', /\/libc(?:\.so\.6|-[\d.]+\.so)$/],
-  ['musl', /\/(?:ld-musl-|libc\.musl-)[^/]*$/],
+  ['musl', /\/(?:(?:ld-musl-|libc\.musl-)[^/]*|[^/]*-musl\/(?:lib\/)?libc\.so)$/],
 ] as const;
 
 /** @throws {ProcessError} PROCESS_NOT_FOUND, PROCESS_NOT_A_PROCESS, PROCESS_KERNEL_THREAD */

@@ -2,7 +2,7 @@
 import { type ElfFile, readElf } from '../elf/elf-file.ts';
 import { type ElfFunction, functionsOf } from '../elf/functions.ts';
 import { SegmentFlag, SegmentType } from '../elf/segments.ts';
-import type { Mapping } from '../sys/proc-maps.ts';
+import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
 import { ProcessError } from './errors.ts';
 
 export class Module {
@@ -64,6 +64,11 @@ export class Module {
   /** True if code of this module is mapped at `address`. */
   holdsCode(address: bigint): boolean {
     return this.mappings.some((m) => m.permissions[2] === 'x' && address >= m.start && address < m.end);
+  }
+
+  /** True if what is mapped at `address` is the file itself, and no copy of it. */
+  isSharedAt(address: bigint): boolean {
+    return mappingAt(this.mappings, address)?.permissions[3] === 's';
   }
 
   /** Through the segment that the code was mapped from: addresses and file offsets need not agree. */

@@ -46,7 +46,8 @@ export function resolveFunction(
   if (symbol.type === SymbolType.GNU_IFUNC) return resolveIndirect(module, symbol, name, modules, memory);
   const address = module.bias + symbol.value;
   const isCode = symbol.type === SymbolType.FUNC || symbol.type === SymbolType.NOTYPE;
-  if (!isCode || !module.holdsCode(address)) throw notFound(module, name, 'the symbol is not code');
+  if (!isCode) throw notFound(module, name, 'the symbol is not code');
+  if (!module.holdsCode(address)) throw notFound(module, name, 'where it was is no code of the file any more');
   return { module, name, address, size: symbol.size };
 }
 

@@ -15,10 +15,13 @@ export class CallsTarget implements Disposable {
   readonly #control = new ControlFile(CONTROL);
   #rounds = 0n;
 
-  /** @param launcher a program, and its arguments, that starts another in its own place */
-  constructor(threads: number, launcher: readonly string[] = []) {
+  /**
+   * @param launcher a program, and its arguments, that starts another in its own place
+   * @param path what `compileTarget` made of calls.c
+   */
+  constructor(threads: number, launcher: readonly string[] = [], path = compileTarget('calls')) {
     this.#threads = threads;
-    this.path = compileTarget('calls');
+    this.path = path;
     const [command, ...args] = [...launcher, this.path, this.#control.path, String(threads)];
     this.target = startTarget(command!, args);
   }

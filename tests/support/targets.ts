@@ -20,16 +20,19 @@ export interface RunningTarget extends Disposable {
   stop(): void;
 }
 
-/** Path of tests/targets/NAME.c, or NAME.cc, compiled with `flags`. */
-export function compileTarget(name: string, flags: readonly string[] = []): string {
+/** Path of tests/targets/NAME.c, or NAME.cc, compiled with `flags`; of C by the compiler that is named. */
+export function compileTarget(name: string, flags: readonly string[] = [], compiler = 'gcc'): string {
   const isC = existsSync(join(SOURCES, `${name}.c`));
   const source = join(SOURCES, `${name}.${isC ? 'c' : 'cc'}`);
-  const path = join(BUILD, [name, ...flags].join('').replace(/[^\w-]/g, '_'));
+  const path = join(
+    BUILD,
+    [name, ...flags, ...(compiler === 'gcc' ? [] : [compiler])].join('').replace(/[^\w-]/g, '_'),
+  );
   if (existsSync(path) && statSync(path).mtimeMs > statSync(source).mtimeMs) return path;
   mkdirSync(BUILD, { recursive: true });
   // Test files run at the same time: none may see a half-written program.
   const fresh = `${path}.${process.pid}`;
-  const gcc = spawnSync(isC ? 'gcc' : 'g++', ['-O2', '-g', '-pthread', '-Wall', '-o', fresh, source, ...flags], {
+  const gcc = spawnSync(isC ? compiler : 'g++', ['-O2', '-g', '-pthread', '-Wall', '-o', fresh, source, ...flags], {
     encoding: 'utf8',
   });
   if (gcc.status !== 0) throw new Error(`cannot compile ${source}: ${gcc.stderr || gcc.error}`);

@@ -62,7 +62,7 @@ export class CallSites {
     if (found === undefined) return [];
     const calls = found.sites.flatMap((site) => {
       const address = module.bias + BigInt(site.at);
-      if (!module.holdsCode(address)) return [];
+      if (!module.holdsCode(address) || module.isSharedAt(address)) return [];
       const call = this.#sites.get(address) ?? new CallSite(this.#injection, module, site);
       this.#sites.set(address, call);
       return [call];

@@ -52,6 +52,16 @@ const REFUSAL_CODES: Readonly<Record<WindowRefusal['reason'], AttachErrorCode>> 
 /** @throws {AttachError} ATTACH_SITE_* if no jump can be laid there */
 export function planProbe({ target, offset }: ProbePlace): ProbePlan {
   const { module, address, size } = target;
+  if (module.isSharedAt(address)) {
+    throw new AttachError(
+      'ATTACH_SITE_SHARED',
+      `cannot attach to ${nameOf(target, offset)}: its code is mapped shared`,
+      {
+        why: `a change would be one of ${module.path}, and of every process that has mapped it`,
+        fix: 'attach to who calls it',
+      },
+    );
+  }
   const start = Number(address - module.bias);
   const window = findWindow(codeMapOf(module.elf), start + offset, { start, end: start + size });
   if ('reason' in window) {
