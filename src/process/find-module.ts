@@ -1,6 +1,7 @@
 /** Which module of a process a name means. */
-import { readlinkSync, statSync } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { O_PATH, openInRoot } from '../sys/open-in-root.ts';
 import { readStatus } from '../sys/proc.ts';
 import { deviceName } from '../sys/proc-maps.ts';
 import { ProcessError } from './errors.ts';
@@ -13,7 +14,8 @@ const COMM_LENGTH = 15;
 /** Ways to understand a name, the most exact first. The first that fits any module decides. */
 const READINGS: readonly ((name: string, modules: readonly Module[], procId: number) => Module | undefined)[] = [
   (name, modules) => modules.find((m) => m.path === name),
-  sameFile,
+  fileOfTarget,
+  fileOfOurs,
   (name, modules) => modules.find((m) => m.name === name),
   ownName,
   (name, modules) => modules.find((m) => sonameOf(m) === name),
@@ -42,18 +44,42 @@ export function findModule(name: string, modules: readonly Module[], procId: num
 }
 
 /** A path with symbolic links in it, as the target sees it. */
-function sameFile(name: string, modules: readonly Module[], procId: number): Module | undefined {
-  if (!name.startsWith('/')) return undefined;
-  const stats = statSync(`/proc/${procId}/root${name}`, { bigint: true, throwIfNoEntry: false });
-  if (stats === undefined) return undefined;
-  const device = deviceName(stats.dev);
-  return modules.find(({ mappings }) => mappings[0]!.inode === stats.ino && mappings[0]!.device === device);
+function fileOfTarget(name: string, modules: readonly Module[], procId: number): Module | undefined {
+  return fileOf(name, modules, () => {
+    const fd = openInRoot(procId, name, O_PATH);
+    try {
+      return fstatSync(fd, { bigint: true });
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+/** A path as we see it: that of a file in a container's root, say. */
+function fileOfOurs(name: string, modules: readonly Module[]): Module | undefined {
+  return fileOf(name, modules, () => statSync(name, { bigint: true }));
 }
 
 /** What the process calls itself: a program started through a symbolic link goes by the link's name. */
 function ownName(name: string, modules: readonly Module[], procId: number): Module | undefined {
   if (readStatus(procId).name !== name.slice(0, COMM_LENGTH)) return undefined;
-  return sameFile(readlinkSync(`/proc/${procId}/exe`), modules, procId);
+  return sameFile(modules, () => statSync(`/proc/${procId}/exe`, { bigint: true }));
+}
+
+function fileOf(name: string, modules: readonly Module[], look: () => BigIntStats): Module | undefined {
+  return name.startsWith('/') ? sameFile(modules, look) : undefined;
+}
+
+/** The module that was mapped from the file that `look` finds, if it finds one. */
+function sameFile(modules: readonly Module[], look: () => BigIntStats): Module | undefined {
+  let stats: BigIntStats;
+  try {
+    stats = look();
+  } catch {
+    return undefined;
+  }
+  const device = deviceName(stats.dev);
+  return modules.find(({ mappings }) => mappings[0]!.inode === stats.ino && mappings[0]!.device === device);
 }
 
 /** 'libc.so.6', 'libc-2.31.so', 'libc.so' and 'libc' all become 'libc'. */

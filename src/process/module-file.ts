@@ -2,8 +2,9 @@
  * The bytes of the file a module was mapped from: of that very file, also when its path leads to another one by now, or
  * leads nowhere in our own mount namespace. What is opened belongs to the target and may be hostile.
  */
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { isSysError } from '../sys/errors.ts';
+import { O_PATH, openInRoot } from '../sys/open-in-root.ts';
 import { asSysError } from '../sys/proc.ts';
 import { deviceName, type Mapping } from '../sys/proc-maps.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
@@ -23,7 +24,7 @@ export function readModuleFile(procId: number, module: Module, memory: ProcessMe
   const range = `${first.start.toString(16)}-${first.end.toString(16)}`;
   // This link leads to the mapped file itself, but following it takes a capability.
   const mapped = openRegular(`/proc/${procId}/map_files/${range}`);
-  const fd = mapped ?? openRegular(`/proc/${procId}/root${first.path}`);
+  const fd = mapped ?? openNamed(procId, first.path);
   if (fd === undefined) {
     throw unreadable(
       module,
@@ -42,19 +43,38 @@ export function readModuleFile(procId: number, module: Module, memory: ProcessMe
   }
 }
 
-/** A descriptor of a regular file, undefined if it cannot be had. */
-function openRegular(path: string): number | undefined {
-  const magicLink = path.includes('/map_files/');
-  const flags = constants.O_RDONLY | constants.O_NONBLOCK | (magicLink ? 0 : constants.O_NOFOLLOW);
+/**
+ * A descriptor of a regular file, undefined if it cannot be had. Nothing else is opened: devices and pipes may notice.
+ *
+ * @param link one of /proc, which leads to one file whatever becomes of names
+ */
+function openRegular(link: string): number | undefined {
   try {
-    const fd = asSysError(`open(${path})`, () => openSync(path, flags));
-    if (fstatSync(fd).isFile()) return fd;
-    closeSync(fd);
-    return undefined;
+    if (!asSysError(`stat(${link})`, () => statSync(link)).isFile()) return undefined;
+    return asSysError(`open(${link})`, () => openSync(link, constants.O_RDONLY));
   } catch (error) {
-    if (isSysError(error, 'SYS_EACCES', 'SYS_EPERM', 'SYS_ENOENT', 'SYS_OTHER')) return undefined;
+    if (isUnavailable(error)) return undefined;
     throw error;
   }
+}
+
+/** The file that has the name now that the mapped one had. */
+function openNamed(procId: number, path: string): number | undefined {
+  try {
+    const place = openInRoot(procId, path, O_PATH | constants.O_NOFOLLOW);
+    try {
+      return openRegular(`/proc/self/fd/${place}`);
+    } finally {
+      closeSync(place);
+    }
+  } catch (error) {
+    if (isUnavailable(error)) return undefined;
+    throw error;
+  }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return isSysError(error, 'SYS_EACCES', 'SYS_EPERM', 'SYS_ENOENT', 'SYS_OTHER');
 }
 
 /** By device and inode or, on filesystems that report others to mmap than to stat, by what is in memory. */

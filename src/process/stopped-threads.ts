@@ -8,8 +8,10 @@ import { countThreads, readStatus, readThreadIds, readThreadState } from '../sys
 import { lockProcess } from '../sys/process-lock.ts';
 import { detach, interrupt, readEventMessage, resume, seize, TraceOption } from '../sys/ptrace.ts';
 import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
+import { readAttachFacts } from './attach-facts.ts';
 import { ProcessError } from './errors.ts';
 import { reclaimLate, releaseLate } from './late-release.ts';
+import { permissionError } from './refusal.ts';
 import { Patience, StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
 import { watchHold } from './watchdog.ts';
 
@@ -40,15 +42,14 @@ export class StoppedThreads implements Disposable {
   /**
    * Stops every thread of a process, those included that are created meanwhile.
    *
-   * @param isAlive asked once the threads are seized: false if `pid` is not the process meant any more
+   * @param isAlive asked before the threads are seized and after: false if `pid` is not the process meant any more
    * @throws {ProcessError} PROCESS_STOP_TIMEOUT, PROCESS_EXITED, PROCESS_EXECED, PROCESS_TRACED, PROCESS_PERMISSION; every
    *   thread is let go again
    */
   static all(pid: number, isAlive: () => boolean): StoppedThreads {
     const held = new StoppedThreads(pid);
     return held.#stop(() => {
-      held.#seizeNew();
-      if (!isAlive()) throw exited(pid);
+      held.#whileMeant(isAlive, () => held.#seizeNew());
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
       held.#stopRunning();
@@ -68,8 +69,7 @@ export class StoppedThreads implements Disposable {
     if (sleeping.length === 0) return StoppedThreads.all(pid, isAlive);
     const held = new StoppedThreads(pid);
     return held.#stop(() => {
-      const seized = sleeping.some((tid) => held.#seize(tid));
-      if (!isAlive()) throw exited(pid);
+      const seized = held.#whileMeant(isAlive, () => sleeping.some((tid) => held.#seize(tid)));
       if (!seized) throw stopTimeout(readTasks(pid));
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
@@ -128,6 +128,16 @@ export class StoppedThreads implements Disposable {
     }
   }
 
+  /** Seizes threads unless they are, or turn out to be, those of another process that got the number. */
+  #whileMeant<T>(isAlive: () => boolean, seizeSome: () => T): T {
+    if (!isAlive()) throw exited(this.#pid);
+    const result = seizeSome();
+    if (isAlive()) return result;
+    // Only what stops can be let go.
+    this.#interruptRunning();
+    throw exited(this.#pid);
+  }
+
   /** Seizes threads until a pass over them finds none that is new; true if it found any. */
   #seizeNew(): boolean {
     let found = false;
@@ -151,7 +161,7 @@ export class StoppedThreads implements Disposable {
       if (state === undefined || state === 'Z' || state === 'X') return false;
       // A thread made by one of ours is traced from the start.
       const tracer = tracerOf(tid);
-      if (tracer !== process.pid) throw notPermitted(this.#pid, tid, tracer, error);
+      if (tracer !== process.pid) throw notPermitted(this.#pid, tracer, error);
     }
     this.#threads.set(tid, undefined);
     return true;
@@ -281,8 +291,8 @@ function exited(pid: number): ProcessError {
   return new ProcessError('PROCESS_EXITED', `cannot stop process ${pid}: it ended`);
 }
 
-function notPermitted(pid: number, tid: number, tracer: number, cause: unknown): ProcessError {
+function notPermitted(pid: number, tracer: number, cause: unknown): ProcessError {
   return tracer === 0
-    ? new ProcessError('PROCESS_PERMISSION', `cannot trace thread ${tid} of process ${pid}: not permitted`, { cause })
+    ? permissionError(readAttachFacts(pid), cause)
     : new ProcessError('PROCESS_TRACED', `cannot trace process ${pid}: process ${tracer} traces it`, { cause });
 }

@@ -129,8 +129,8 @@ export class TargetProcess implements Disposable {
   /** What is mapped now. @throws {ProcessError} PROCESS_EXITED */
   mappings(): readonly Mapping[] {
     const mappings = this.#readMaps();
-    // One that ended, and that nobody has waited for, still has a file, an empty one.
-    if (mappings.length === 0) throw this.#exited();
+    // One that ended, and that nobody has waited for, still has a file, an empty one; then its number may be another's.
+    if (mappings.length === 0 || !this.isAlive()) throw this.#exited();
     return mappings;
   }
 
@@ -292,6 +292,7 @@ export class TargetProcess implements Disposable {
       return readMaps(this.procId);
     } catch (error) {
       if (isSysError(error, 'SYS_ENOENT', 'SYS_ESRCH')) throw this.#exited(error);
+      if (isSysError(error, 'SYS_EACCES', 'SYS_EPERM')) throw permissionError(readAttachFacts(this.pid), error);
       throw error;
     }
   }

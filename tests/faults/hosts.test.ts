@@ -20,9 +20,9 @@ import { CLI, jsonLines, remora } from '../support/cli.ts';
 import { CANNOT_TRACE, EnteredTarget } from '../support/entered.ts';
 import { freeze, freezers } from '../support/frozen.ts';
 import { objectFile, objectPath } from '../support/objects.ts';
-import { OddTarget } from '../support/odd-target.ts';
+import { isCounted, OddTarget } from '../support/odd-target.ts';
 import { Machine, smallProgram } from '../support/small-elf.ts';
-import { compileTarget, startTarget, stateOf, waitUntil } from '../support/targets.ts';
+import { childOf, compileTarget, startTarget, stateOf, waitUntil } from '../support/targets.ts';
 
 const PARENT = join(import.meta.dirname, '..', 'support', 'parent-controller.js');
 
@@ -69,23 +69,6 @@ async function isRefused(target: OddTarget, code: string, exit: number): Promise
   target.call(100);
   assert.equal(target.get('wrong'), 0n);
   return refusal;
-}
-
-/** Attached, counted exactly at the entry and at the return, and left as it was. */
-function isCounted(odd: OddTarget): void {
-  {
-    using target = openProcess(odd.pid);
-    using object = openObject(objectFile('count'));
-    const entry = object.program('on_call').attachUprobe(target, 'odd:work');
-    odd.call(1000);
-    assert.equal(entry.hits, 1000n);
-    const exit = object.program('on_call').attachUretprobe(target, 'odd:work');
-    odd.call(1000);
-    assert.deepEqual([entry.hits, exit.hits], [2000n, 1000n]);
-  }
-  odd.call(100);
-  assert.deepEqual(odd.footprint(), odd.before);
-  assert.equal(odd.get('wrong'), 0n);
 }
 
 describe('a target that is no ordinary process', { skip: CANNOT_TRACE }, () => {
@@ -452,16 +435,6 @@ describe('a target whose control group is frozen', { skip: CANNOT_TRACE }, () =>
     }
   });
 });
-
-/** The first child of a process. */
-function childOf(pid: number): number {
-  let children = '';
-  waitUntil('it has a child', () => {
-    children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1');
-    return children !== '';
-  });
-  return Number(children.split(' ')[0]);
-}
 
 function attempt(body: () => unknown): boolean {
   try {

@@ -2,11 +2,14 @@
  * tests/targets/odd.c: a process that is not as others, entered or not. What it calls and how often is driven through its
  * memory, so that it can be looked at where it cannot be entered.
  */
+import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { readElf } from '../../src/elf/elf-file.ts';
+import { openObject, openProcess } from '../../src/index.ts';
 import { readMaps } from '../../src/sys/proc-maps.ts';
 import { ProcessMemory } from '../../src/sys/process-memory.ts';
 import { codeHashes } from './code-hash.ts';
+import { objectFile } from './objects.ts';
 import { compileTarget, type RunningTarget, startTarget, waitUntil } from './targets.ts';
 
 export class OddTarget implements Disposable {
@@ -68,4 +71,21 @@ export class OddTarget implements Disposable {
     this.#memory[Symbol.dispose]();
     this.running.stop();
   }
+}
+
+/** Attached, counted exactly at the entry and at the return, and left as it was. */
+export function isCounted(odd: OddTarget, place = 'odd:work'): void {
+  {
+    using target = openProcess(odd.pid);
+    using object = openObject(objectFile('count'));
+    const entry = object.program('on_call').attachUprobe(target, place);
+    odd.call(1000);
+    assert.equal(entry.hits, 1000n);
+    const exit = object.program('on_call').attachUretprobe(target, place);
+    odd.call(1000);
+    assert.deepEqual([entry.hits, exit.hits], [2000n, 1000n]);
+  }
+  odd.call(100);
+  assert.deepEqual(odd.footprint(), odd.before);
+  assert.equal(odd.get('wrong'), 0n);
 }

@@ -69,6 +69,16 @@ export function startTarget(path: string, args: readonly string[] = []): Running
 
 let count = 0;
 
+/** The first child of a process, once it has one. */
+export function childOf(pid: number): number {
+  let children = '';
+  waitUntil('it has a child', () => {
+    children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1');
+    return children !== '';
+  });
+  return Number(children.split(' ')[0]);
+}
+
 /** Blocks until `condition` holds. @throws if it does not within `timeoutMs`, or what `explain` throws then */
 export function waitUntil(what: string, condition: () => boolean, timeoutMs = 5000, explain = () => {}): void {
   const deadline = performance.now() + timeoutMs;

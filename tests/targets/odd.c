@@ -1,6 +1,7 @@
 /*
  * A process that is not as others: odd MODE [ARGUMENT]. It calls `work` as often as `limit` says, counts in `calls` and
- * wrong results in `wrong`.
+ * wrong results in `wrong`. Once, when `act` is set: 1 it is not dumpable any more, 2 it becomes user 65534, 3 it enters a user
+ * namespace of its own, 4 it gives up its capabilities, 5 it replaces its program by that named in $ODD_EXEC.
  *   plain
  *   filter ACTION  a seccomp filter that allows what waiting takes and answers all else: errno, kill, trap, trace, notify
  *   thread         another thread has such a filter, that kills; the first has none
@@ -13,12 +14,17 @@
  *   ring           has a thread of the kernel's, for io_uring, if it may; the first never sleeps
  *   hog            never sleeps, at a real-time priority if it may have one, for twenty seconds at most
  *   vfork          waits in vfork for a child that sleeps a second and a half
+ *   maps FILE...   maps the beginning of files as code
+ *   as PID         is a child that got this number
  *   tracer COMMAND...  runs a command under ptrace, as a debugger would
  *   parent COMMAND...  runs a command and goes on
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/io_uring.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -36,15 +42,32 @@
 #include <time.h>
 #include <unistd.h>
 
-volatile uint64_t calls, wrong, limit, confined;
+volatile uint64_t calls, wrong, limit, confined, act, acted;
 static int sleeps = 1;
 
 __attribute__((noipa)) long work(long a, long b) { return a * 2 + b; }
 
+static int drop_capabilities(void) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct none[2] = {0};
+  return syscall(SYS_capset, &header, none);
+}
+
+static void change(int how) {
+  int failed = how == 1   ? prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+               : how == 2 ? setgid(65534) || setuid(65534)
+               : how == 3 ? unshare(CLONE_NEWUSER)
+               : how == 4 ? drop_capabilities()
+                          : execl(getenv("ODD_EXEC"), "odd", (char *)0);
+  act = 0;
+  acted = failed ? -1 : 1;
+}
+
 static void go_on(void) {
   for (long n = 0;; n++) {
     while (calls >= limit)
-      if (sleeps) nanosleep(&(struct timespec){0, 1000000}, 0);
+      if (act) change(act);
+      else if (sleeps) nanosleep(&(struct timespec){0, 1000000}, 0);
     if (work(n, 3) != n * 2 + 3) wrong++;
     calls++;
   }
@@ -97,6 +120,27 @@ static int lock(void) {
   return 0;
 }
 
+static void map_as_code(char **paths) {
+  for (; *paths; paths++) {
+    int fd = open(*paths, O_RDONLY);
+    mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    close(fd);
+  }
+}
+
+/* Goes on in a child of that number, and waits for it. */
+static void be(pid_t number) {
+  struct clone_args args = {.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&number, .set_tid_size = 1};
+  pid_t child = syscall(SYS_clone3, &args, sizeof args);
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return;
+  }
+  close(3);
+  waitpid(child, 0, 0);
+  _exit(child < 0);
+}
+
 static void narrow(void) {
   uint8_t *code = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
   memcpy(code, "\x40\xeb\xfd", 3); /* 1: inc eax; jmp 1b */
@@ -125,6 +169,8 @@ int main(int argc, char **argv) {
   if (!strcmp(mode, "user") && (setresgid(atoi(argv[2]), atoi(argv[2]), atoi(argv[2])) || setuid(atoi(argv[2])))) return 1;
   if (!strcmp(mode, "locked") && lock()) return 1;
   if (!strcmp(mode, "full")) setrlimit(RLIMIT_NOFILE, &(struct rlimit){3, 3});
+  if (!strcmp(mode, "maps")) map_as_code(argv + 2);
+  if (!strcmp(mode, "as")) be(atoi(argv[2]));
   if (!strcmp(mode, "narrow")) narrow();
   if (!strcmp(mode, "ring")) {
     struct io_uring_params params = {.flags = IORING_SETUP_SQPOLL, .sq_thread_idle = 1};
