@@ -5,7 +5,7 @@
  */
 import { CONSTANT_FLAGS, type FlagsSource, LAHF_FLAGS, OVERFLOW_BIT } from '../arch/x64/pt-regs.ts';
 import type { Reg } from '../arch/x64/registers.ts';
-import type { AnyStruct } from '../bytes/struct.ts';
+import { type AnyStruct, struct } from '../bytes/struct.ts';
 import type { Builder } from '../ir/builder.ts';
 import type { SiteSource, Size, Value } from '../ir/value.ts';
 
@@ -42,6 +42,10 @@ export interface ContextModel {
    * does, with that value or else what the program returns. The body's result is 1 if it is bypassed, else 0.
    */
   readonly bypass?: 'ifSet' | 'always';
+  /** True where a call has just arrived: the stack pointer points to where it returns to. */
+  readonly isAtEntry?: boolean;
+  /** What a walk of the stack begins with, where the context does not have it. */
+  readonly frame?: Readonly<Record<keyof typeof Frame.offsetOf, SiteSource>>;
   /** The register that a value to return goes into, where no field of the context is for it. */
   readonly returnsIn?: Reg;
 }
@@ -49,10 +53,23 @@ export interface ContextModel {
 /** Behind the context: whether a value to return was set, and which. */
 export const OUTCOME_SIZE = 16;
 
+/** Behind that: what a walk of the stack begins with. */
+export const Frame = struct('frame', 24, { ip: 'u64', sp: 'u64', bp: 'u64' });
+
+/** Where that is, in bytes from the context. */
+export function frameOffset({ struct: { size }, bypass }: ContextModel): number {
+  return size + (bypass === undefined ? 0 : OUTCOME_SIZE);
+}
+
 /** Writes the context into memory; the result is its address. */
-export function emitContext(b: Builder, { struct, fields, bypass }: ContextModel): Value {
-  const context = b.stack(struct.size + (bypass === undefined ? 0 : OUTCOME_SIZE));
+export function emitContext(b: Builder, model: ContextModel): Value {
+  const { struct, fields, bypass, frame } = model;
+  const behind = frameOffset(model);
+  const context = b.stack(behind + (frame === undefined ? 0 : Frame.size));
   if (bypass !== undefined) b.store(8, context, struct.size, 0);
+  for (const field of ['ip', 'sp', 'bp'] as const) {
+    if (frame !== undefined) b.store(8, context, behind + Frame.offsetOf[field], b.site(frame[field]));
+  }
   for (const [field, offset] of Object.entries(struct.offsetOf)) {
     const source = fields[field];
     if (source === undefined) throw new RangeError(`the context model lacks ${struct.name}.${field}`);

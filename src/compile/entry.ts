@@ -1,8 +1,8 @@
 /** The ways a program can begin and end: at a site, with a context there, or as a function of memory. */
-import type { CallModel } from '../helpers/helper.ts';
+import type { CallModel, FrameModel } from '../helpers/helper.ts';
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, Size, Value } from '../ir/value.ts';
-import { type ContextModel, emitContext } from './context-model.ts';
+import { type ContextModel, emitContext, Frame, frameOffset } from './context-model.ts';
 import type { ProgramEntry, ProgramRun } from './program.ts';
 
 /** r1 is the context of a site. @param begin writes what runs before the program's first instruction */
@@ -14,7 +14,7 @@ export function siteEntry(model: ContextModel, begin?: (b: Builder) => ProgramRu
 export const MEMORY_ENTRY: ProgramEntry = {
   paramCount: 2,
   functionIp: { in: 'constant', value: 0n },
-  call: { arguments: undefined, result: undefined, outcome: undefined },
+  call: { arguments: undefined, result: undefined, outcome: undefined, frame: undefined },
   emit: (b) => b.params(),
   slot: undefined,
   contextIn: () => undefined,
@@ -38,6 +38,7 @@ class SiteEntry implements ProgramEntry {
       arguments: model.arguments?.map((field) => struct.offsetOf[field]!),
       result: result?.is === 'returned' ? struct.offsetOf[result.field] : undefined,
       outcome: bypass === undefined ? undefined : struct.size,
+      frame: frameOf(model),
     };
   }
 
@@ -95,4 +96,13 @@ class SiteEntry implements ProgramEntry {
     if (source?.in !== 'register') throw new RangeError(`${this.#model.struct.name}.${field} is in no register`);
     return source.register;
   }
+}
+
+/** In the context where it has them, else behind it. */
+function frameOf(model: ContextModel): FrameModel | undefined {
+  const { struct, isAtEntry = false, frame } = model;
+  const at = frame === undefined ? 0 : frameOffset(model);
+  const { ip, sp, bp } = frame === undefined ? struct.offsetOf : Frame.offsetOf;
+  if (ip === undefined || sp === undefined || bp === undefined) return undefined;
+  return { ip: at + ip, sp: at + sp, bp: at + bp, isAtEntry };
 }

@@ -5,6 +5,7 @@ export const HELPER_ERRORS = {
   HELPER_HAS_KEYS: 'the map has keys, and the helper is for maps that have none',
   HELPER_NO_CONTEXT: 'a helper without a context argument works only where the context is known',
   HELPER_NOT_A_MAP: 'a helper needs to know its map when the program is compiled',
+  HELPER_NO_TRACES: 'the map keeps no traces of the stack, and the helper is for maps that do',
   HELPER_SITE_UNKNOWN: 'a function of the program asks what only the program itself knows about its site',
 } as const;
 

@@ -85,6 +85,17 @@ export interface CallModel {
   readonly result: number | undefined;
   /** Of two words: 1 once a value to return was set, and that value; undefined if the function cannot be bypassed. */
   readonly outcome: number | undefined;
+  /** Of the words that a walk of the stack begins with; undefined where nobody knows them. */
+  readonly frame: FrameModel | undefined;
+}
+
+/** Where the instruction, stack and frame pointers of the site are in the context. */
+export interface FrameModel {
+  readonly ip: number;
+  readonly sp: number;
+  readonly bp: number;
+  /** True where a call has just arrived: the stack pointer points to where it returns to. */
+  readonly isAtEntry: boolean;
 }
 
 /** What an emitter may ask of its surroundings. */

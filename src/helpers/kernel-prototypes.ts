@@ -8,7 +8,6 @@ import { HELPERS } from './table.ts';
 /** Types of maps, Linux enum bpf_map_type. */
 const PROG_ARRAY = 3;
 const PERF_EVENT_ARRAY = 4;
-const STACK_TRACE = 7;
 const ITERABLE = [1, 2, 5, 6, 9, 10];
 
 type Row = readonly [
@@ -22,9 +21,7 @@ type Row = readonly [
 const ROWS: readonly Row[] = [
   [12, 'bpf_tail_call', ['context', 'map', 'scalar'], 'void', { maps: [PROG_ARRAY], leaves: true }],
   [22, 'bpf_perf_event_read', ['map', 'scalar'], 'scalar', { maps: [PERF_EVENT_ARRAY] }],
-  [27, 'bpf_get_stackid', ['context', 'map', 'scalar'], 'scalar', { maps: [STACK_TRACE] }],
   [42, 'bpf_get_numa_node_id', [], 'scalar'],
-  [67, 'bpf_get_stack', ['context', 'memWrite', 'memSizeOrZero', 'scalar'], 'sizeOrError'],
   [105, 'bpf_strtol', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
   [106, 'bpf_strtoul', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
   [118, 'bpf_jiffies64', [], 'scalar'],

@@ -13,6 +13,7 @@ import { probeReadKernelStr, probeReadStr, probeReadUserStr } from './probe-read
 import { getPrandomU32 } from './random.ts';
 import { ringbufDiscard, ringbufOutput, ringbufQuery, ringbufReserve, ringbufSubmit } from './ringbuf.ts';
 import { sendSignal, sendSignalThread } from './signal.ts';
+import { getStack, getStackId } from './stack.ts';
 import { strncmp } from './strings.ts';
 import {
   getCurrentCgroupId,
@@ -56,6 +57,8 @@ const ROWS: readonly Helper[] = [
   probeReadKernelStr,
   probeWriteUser,
   strncmp,
+  getStackId,
+  getStack,
   getFuncIp,
   getAttachCookie,
   overrideReturn,

@@ -99,6 +99,20 @@ export interface KeylessCode {
   emitPeek(b: Builder, spec: MapSpec, context: MapEmitContext, value: Value): Value;
 }
 
+/** How traces of the stack go into a map. */
+export interface TraceCode {
+  /** How many addresses a trace has at most. */
+  depth(spec: MapSpec): number;
+  /** Byte offset of the first address in an element. */
+  readonly room: number;
+  /** Takes room for a trace: the address of an element, 0 if there is none. */
+  emitTake(b: Builder, spec: MapSpec, context: MapEmitContext): Value;
+  /** Gives back what emitTake gave. */
+  emitGive(b: Builder, spec: MapSpec, context: MapEmitContext, element: Value): void;
+  /** Keeps the trace of `count` addresses in an element; the result is its number or a negative errno (64-bit). */
+  emitKeep(b: Builder, spec: MapSpec, context: MapEmitContext, element: Value, count: Value, flags: Value): Value;
+}
+
 export interface MapType {
   /** The kernel's `enum bpf_map_type`. */
   readonly id: number;
@@ -110,6 +124,8 @@ export interface MapType {
   usedSlots?(memory: MapMemory, spec: MapSpec): number;
   /** Of a type without keys, which has no elements for the other emitters. */
   readonly keyless?: KeylessCode;
+  /** Of a type whose values are traces of the stack, each a list of addresses that ends in zeros. */
+  readonly traces?: TraceCode;
   /** @throws {MapError} MAP_BAD_SPEC if the kernel would refuse this spec, MAP_TOO_LARGE */
   check(spec: MapSpec): void;
   /** Bytes of shared memory a checked spec needs: a multiple of 64. */

@@ -8,14 +8,24 @@ import { percpuArray } from './percpu-array.ts';
 import { lruPercpuHash, percpuHash } from './percpu-hash.ts';
 import { queue, stack } from './queue.ts';
 import { perfEventArray, ringbuf } from './ringbuf.ts';
+import { stackTrace } from './stack-trace.ts';
+
+const ROWS: readonly MapType[] = [
+  hash,
+  array,
+  percpuArray,
+  percpuHash,
+  lruHash,
+  lruPercpuHash,
+  queue,
+  stack,
+  stackTrace,
+  ringbuf,
+  perfEventArray,
+];
 
 /** By the kernel's number. */
-export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map(
-  [hash, array, percpuArray, percpuHash, lruHash, lruPercpuHash, queue, stack, ringbuf, perfEventArray].map((type) => [
-    type.id,
-    type,
-  ]),
-);
+export const MAP_TYPES: ReadonlyMap<number, MapType> = new Map(ROWS.map((type) => [type.id, type]));
 
 /** The type of a map definition. @throws {MapError} MAP_UNKNOWN_TYPE */
 export function mapTypeOf({ name, type }: MapSpec): MapType {

@@ -1,6 +1,7 @@
 /** A live map: bytes of our own until the object is loaded into a process, then memory shared with that process. */
 import type { Btf } from '../btf/btf.ts';
 import { decodeValue, type JsonValue } from '../btf/decode-value.ts';
+import { viewOf } from '../bytes/struct.ts';
 import type { HostMap, MapSpec, MapType } from '../maps/map-type.ts';
 import { mapMemory } from '../maps/memory.ts';
 import { mapTypeOf } from '../maps/table.ts';
@@ -25,6 +26,8 @@ export class BpfMap {
   #bytes: Uint8Array;
   #host: HostMap;
   #slotsInUse: () => number = () => 1;
+  /** Says what lies at an address of the target. */
+  #addressName: (address: bigint) => string = hexAddress;
   readonly #events: EventSource | undefined;
 
   /** @throws {MapError} MAP_UNKNOWN_TYPE, MAP_BAD_SPEC, MAP_TOO_LARGE */
@@ -137,9 +140,10 @@ export class BpfMap {
   /** Every entry, typed. Entries that come or go meanwhile may or may not be among them. */
   entries(): MapEntry[] {
     const { keyTypeId, valueTypeId } = this.spec;
-    return Array.from(this.rawEntries(), ([key, first]) => {
+    return Array.from(this.rawEntries(), ([key, first]): MapEntry => {
+      // What has no type and needs none.
+      if (this.#type.traces !== undefined) return { key: viewOf(key).getUint32(0, true), value: this.#traceOf(first) };
       const entry = {
-        // The one key of a data section has no type, and needs none.
         key: this.isDataSection ? 0 : decodeValue(this.#btf, keyTypeId, key),
         value: decodeValue(this.#btf, valueTypeId, first),
       };
@@ -150,6 +154,13 @@ export class BpfMap {
       );
       return { ...entry, value: sumOf(values, this.spec.valueSize), values };
     });
+  }
+
+  /** The addresses up to the zeros, by name, innermost first. */
+  #traceOf(value: Uint8Array): string[] {
+    const addresses = [...new BigUint64Array(Uint8Array.from(value).buffer)];
+    const end = addresses.findLastIndex((address) => address !== 0n) + 1;
+    return addresses.slice(0, end).map((address) => this.#addressName(address));
   }
 
   /** Every entry, as bytes. */
@@ -172,11 +183,22 @@ export class BpfMap {
     if (this.#host.ring !== undefined) this.#events?.moveTo(this.#host.ring, home);
   }
 
+  /** Has the addresses that are its values, if they are, named from now on. @internal */
+  nameAddresses(name: (address: bigint) => string): void {
+    this.#addressName = name;
+  }
+
   /** Goes on in a copy of its own, with what it holds now: the shared memory is about to go. @internal */
   moveOut(): void {
     const slots = this.slots;
+    // As long as there is a process to ask.
+    if (this.#type.traces !== undefined) this.entries();
     this.moveTo(new Uint8Array(this.#bytes.length), () => slots);
   }
+}
+
+function hexAddress(address: bigint): string {
+  return `0x${address.toString(16)}`;
 }
 
 const PAGE = 4096;

@@ -9,6 +9,7 @@ import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import { readObject } from '../object/read-object.ts';
 import type { LinkedProgram, ObjectSpec } from '../object/spec.ts';
+import { AddressNames, nameAmong } from '../process/address-names.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { readKernel } from '../sys/kernel.ts';
 import type { SharedPart } from '../sys/shared-mapping.ts';
@@ -56,6 +57,8 @@ export class BpfObject implements Disposable {
   readonly #sessions = new Map<TargetProcess, Residence>();
   /** The memory that all these share; it stays when they end. */
   #common: SharedPart | undefined;
+  /** Of all processes it was attached to. */
+  readonly #names: AddressNames[] = [];
   #lastId = 0;
   /** What was printed where the object is not loaded any more. */
   readonly #leftPrintk: string[] = [];
@@ -191,8 +194,12 @@ export class BpfObject implements Disposable {
     const session = this.#openSession(this.#options.inject(target));
     if (this.#common === undefined) {
       this.#common = session.common;
-      for (const map of this.maps) map.moveTo(session.mapMemory(map.name), () => session.slotsInUse, this.#home);
+      for (const map of this.maps) {
+        map.moveTo(session.mapMemory(map.name), () => session.slotsInUse, this.#home);
+        map.nameAddresses((address) => nameAmong(this.#names, address));
+      }
     }
+    this.#names.push(new AddressNames(target));
     const tenant = { [Symbol.dispose]: () => this.leave(target) };
     this.#sessions.set(target, { session, tenant });
     target.moveIn(tenant);

@@ -130,7 +130,7 @@ export function helperContext(facts: TargetFacts): EmitContext {
     map: () => assert.fail('no map here'),
     facts,
     functionIp: { in: 'constant', value: FUNCTION_IP },
-    call: { arguments: undefined, result: undefined, outcome: undefined },
+    call: { arguments: undefined, result: undefined, outcome: undefined, frame: undefined },
     contextIn: () => {
       throw new Error('no context here');
     },

@@ -28,7 +28,7 @@ function counting(number: number | undefined): SyscallProgram {
     b.return(0);
   });
   const program = lower(count, { nearAddress: CODE, preferred: SYSCALL_FREE });
-  return { program, number, wantsPlace: false };
+  return { program, number };
 }
 
 /** mov eax, 39; syscall; cmp rax, -4096 */

@@ -41,7 +41,7 @@ const STUB_SIZE = 16;
 
 /** Where a program finds the number of the call: its low half, in front of the call and behind it. */
 export const NUMBER_IN = { before: Reg.RAX, behind: Reg.RCX } as const;
-/** Where a program that asks for it finds the address behind the `syscall`. */
+/** Where a program that reads it finds the address behind the `syscall`. */
 export const PLACE_IN = Reg.R11;
 /** Registers that hold nothing at a system call. */
 export const SYSCALL_FREE: readonly Reg[] = [Reg.RCX, Reg.R11];
@@ -54,8 +54,6 @@ export interface SyscallProgram {
   readonly program: LoweredProgram;
   /** The call it is for; undefined if for all. */
   readonly number: number | undefined;
-  /** It was compiled to find the call's place in `PLACE_IN`. */
-  readonly wantsPlace: boolean;
 }
 
 /** A call in the target, and what jumps displace there. */
@@ -302,13 +300,13 @@ function emitPrograms(
   }
   const above = (needsStack ? RED_ZONE : 0) + (keepsFlags ? WORD : 0);
   for (const [n, one] of programs.entries()) {
-    const { program, number: wanted, wantsPlace } = one;
+    const { program, number: wanted } = one;
     const next = a.label();
     if (number === undefined && wanted !== undefined) {
       a.aluImm('cmp', NUMBER_IN[when], wanted, 4);
       a.jcc('ne', next);
     }
-    if (wantsPlace) a.lea(PLACE_IN, absolute(site + BigInt(SYSCALL_SIZE)));
+    if (program.reads.has(PLACE_IN)) a.lea(PLACE_IN, absolute(site + BigInt(SYSCALL_SIZE)));
     const saved = savedBy[n]!;
     for (const register of saved) a.push(register);
     program.emitBody(a, { siteStack: above + saved.length * WORD, saved });

@@ -8,8 +8,6 @@ import type { AttachKind } from '../attach-impl.ts';
 import type { SyscallEvent } from './private-data.ts';
 
 export interface SyscallKind extends AttachKind {
-  /** Its programs find the address behind the call in `PLACE_IN`. */
-  readonly wantsPlace: boolean;
   /** What the place says must be one of these. */
   readonly accepts: readonly SyscallEvent['form'][];
   /** When its programs run; as the place says if not given. */
@@ -47,6 +45,10 @@ const RawTracepoint = struct('bpf_raw_tracepoint_args', 16 + PtRegs.size, { regs
 const register = (number: Reg): FieldSource => ({ in: 'register', register: number });
 const constant = (value: bigint): FieldSource => ({ in: 'constant', value });
 
+const { sp, bp } = ptRegsAtEntry(0n);
+/** Of the caller: the context of a tracepoint has no registers. */
+const FRAME = { ip: { in: 'register', register: PLACE_IN }, sp, bp } as const;
+
 /** What rax holds while the call is being served. */
 const ENOSYS = -38n;
 
@@ -57,10 +59,10 @@ export const TRACEPOINT: SyscallKind = {
   sections: ['tracepoint', 'tp'],
   context: SysEnter,
   helpers: [],
-  wantsPlace: false,
   accepts: ['syscalls', 'raw_syscalls'],
   model: (event, mayChange) => ({
     ...common(event, mayChange),
+    frame: FRAME,
     ...(event.when === 'enter'
       ? {
           struct: SysEnter,
@@ -87,7 +89,6 @@ export const RAW_TRACEPOINT: SyscallKind = {
   sections: ['raw_tp', 'raw_tracepoint'],
   context: RawTracepoint,
   helpers: [],
-  wantsPlace: true,
   accepts: ['raw'],
   model: (event, mayChange) => ({
     ...common(event, mayChange),
@@ -107,7 +108,6 @@ export const KSYSCALL: SyscallKind = {
   sections: ['ksyscall'],
   context: PtRegs,
   helpers: [],
-  wantsPlace: true,
   accepts: ['name'],
   when: 'enter',
   model: (event, mayChange) => ({ ...atFunction(event, mayChange), arguments: ['di', 'si', 'dx', 'r10', 'r8', 'r9'] }),
@@ -120,7 +120,6 @@ export const KRETSYSCALL: SyscallKind = {
   sections: ['kretsyscall'],
   context: PtRegs,
   helpers: [],
-  wantsPlace: true,
   accepts: ['name'],
   when: 'exit',
   model: (event, mayChange) => ({

@@ -32,7 +32,7 @@ export class SyscallAttachImpl implements AttachImpl<SyscallPrivateData> {
       for (let n = 0; n < refused; n++) refusals.push(undefined);
       const program = callback.compile(syscall.model(event, mayChange), wanted[0]!.address);
       for (const call of wanted) {
-        const probe = { when, program: { program, number, wantsPlace: syscall.wantsPlace } };
+        const probe = { when, program: { program, number } };
         try {
           this.#sites.add(call, probe);
           attached.push({ call, probe });

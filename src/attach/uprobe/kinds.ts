@@ -96,7 +96,7 @@ export const UPROBE_KINDS: readonly UprobeKind[] = [
 
 /** @param site the address of the function */
 function atEntry(site: SiteSource): ContextModel {
-  return { ...common(site, site), arguments: ARGUMENTS };
+  return { ...common(site, site), arguments: ARGUMENTS, isAtEntry: true };
 }
 
 /** @param site the address of the function that has returned */
