@@ -135,7 +135,7 @@ function diamonds(): string {
   const diamond = (n: number): string =>
     `    jset r6, ${n < 31 ? 2 ** n : 1}, d${n}\n    add r7, ${n * n + 1}\n    d${n}: rsh r6, ${n < 31 ? 0 : 1}\n`;
   const all = Array.from({ length: DIAMONDS }, (_, n) => diamond(n)).join('');
-  return `    ldxdw r6, [r1+8]\n    mov r7, 0\n${all}    mov r2, r10\n    add r2, -512\n    jgt r7, 500000, out\n    add r2, r7\n    stb [r2], 0\n    mov r0, 0\n    exit\n    out: mov r0, 1\n    exit`;
+  return `    ldxdw r6, [r1+8]\n    mov r7, 0\n${all}    mov r2, r10\n    add r2, -512\n    and r7, 255\n    add r2, r7\n    stb [r2], 0\n    mov r0, 0\n    exit`;
 }
 
 /** @param rounds in which all workloads follow one another, ours and the kernel's side by side */

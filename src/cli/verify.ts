@@ -150,7 +150,7 @@ interface Request {
 /** One line of a batch. @throws {CliError} CLI_BAD_INPUT */
 async function request(line: string): Promise<Request> {
   const { name = '', insns, kind = 'uprobe', maps = [] } = objectOf(line);
-  if (typeof name !== 'string' || typeof insns !== 'string' || !/^([0-9a-f]{2})*$/i.test(insns)) {
+  if (typeof name !== 'string' || typeof insns !== 'string' || insns.length % 2 !== 0 || /[^0-9a-f]/i.test(insns)) {
     throw badInput('wanted "name" and "insns", bytes in hex');
   }
   if (typeof kind !== 'string' || !KINDS.includes(kind)) throw badInput(`"kind" is not one of ${KINDS.join(', ')}`);

@@ -43,31 +43,32 @@ export function controlFlow(insns: readonly Insn[], starts: readonly number[]): 
 }
 
 function subprogramFlow(insns: readonly Insn[], slots: SlotMap, start: number, end: number): SubprogramFlow {
-  /** Index of an instruction -> the indexes control may go to from it, for those that end a block. */
-  const exits = new Map<number, number[]>();
-  const leaders = new Set([start]);
+  // By instruction of the function: 1 where a block begins, then which one. Large programs make every container else slow.
+  const leads = new Uint8Array(Math.max(1, end - start));
+  leads[0] = 1;
   for (let index = start; index < end; index++) {
     const next = successorsOf(insns[index]!, index, slots);
     if (next === undefined) continue;
-    exits.set(index, next);
-    for (const leader of next) leaders.add(leader);
-    if (index + 1 < end) leaders.add(index + 1);
+    for (const leader of next) if (leader >= start && leader < end) leads[leader - start] = 1;
+    if (index + 1 < end) leads[index + 1 - start] = 1;
   }
+  const blockAt = new Int32Array(leads.length);
+  const starts: number[] = [];
+  for (let at = 0; at < leads.length; at++) if (leads[at] === 1) blockAt[at] = starts.push(start + at) - 1;
 
-  const starts = [...leaders].sort((a, b) => a - b);
-  const blockAt = new Map(starts.map((leader, block) => [leader, block]));
   const blocks = starts.map((leader, block) => {
     const blockEnd = starts[block + 1] ?? end;
-    const successors = (exits.get(blockEnd - 1) ?? [blockEnd]).map((next) => {
-      const successor = blockAt.get(next);
-      if (successor === undefined || next < start || next >= end) {
+    const last = insns[blockEnd - 1];
+    const successors = (last && successorsOf(last, blockEnd - 1, slots)) ?? [blockEnd];
+    for (const [way, next] of successors.entries()) {
+      if (next < start || next >= end) {
         throw new InsnError(
           'INSN_BAD_TARGET',
           `cannot follow control from instruction ${blockEnd - 1} to ${next}: its function is ${start} to ${end - 1}`,
         );
       }
-      return successor;
-    });
+      successors[way] = blockAt[next - start]!;
+    }
     return { start: leader, end: blockEnd, successors };
   });
   return { start, end, blocks };

@@ -100,7 +100,7 @@ function loopsOf({ blocks }: SubprogramFlow): Block[][] {
       const parent = path.at(-1);
       if (parent !== undefined) low[parent.block] = Math.min(low[parent.block]!, low[block]!);
       if (low[block] !== order[block]) continue;
-      const members = stack.splice(stack.indexOf(block));
+      const members = stack.splice(stack.lastIndexOf(block));
       for (const member of members) onStack[member] = 0;
       const isLoop = members.length > 1 || blocks[block]!.successors.includes(block);
       if (isLoop) loops.push(members.map((member) => blocks[member]!));

@@ -81,7 +81,7 @@ export function without(lines: readonly EditLine[], from: number, count: number)
 /** Changes a few things at random; undefined if what comes out is no program. */
 export function mutate(program: LinkedProgram, random: Random): LinkedProgram | undefined {
   let lines = linesOf(program);
-  for (let count = random.pick([1, 1, 1, 2, 3]); count > 0; count--) {
+  for (let count = random.pick([1, 1, 1, 2, 3]); count > 0 && lines.length > 0; count--) {
     lines = random.weighted(MUTATIONS)(lines, random.below(lines.length), random);
   }
   return lines.length === 0 ? undefined : programOf(program.name, lines);

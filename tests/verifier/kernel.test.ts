@@ -7,7 +7,7 @@ import { it } from 'node:test';
 import { KernelOracle, whyNoOracle } from '../support/kernel-oracle.ts';
 import { compare, kindOf, SubjectSource } from '../support/verifier-comparison.ts';
 
-const COUNT = Number(process.env.REMORA_VERIFIER_FUZZ ?? 4000);
+const COUNT = Number(process.env.REMORA_VERIFIER_FUZZ ?? 20_000);
 /** Of what the kernel accepts. */
 const WANTED_SHARE = 0.99;
 
