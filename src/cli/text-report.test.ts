@@ -49,6 +49,11 @@ describe('TextReport', () => {
       ['m (hash)', '  key.pid  key.comm  value.hits  value.at', '        7  bash               3  [1,2]'],
     ],
     [
+      'gives each frame of a trace a line',
+      mapText([[17, ['leaf (chain)', 'step+0x9 (chain)']]], { typeName: 'stack_trace' }),
+      ['m (stack_trace)', '  17: leaf (chain)', '      step+0x9 (chain)'],
+    ],
+    [
       'leaves out the zeros of an array',
       mapText(
         [

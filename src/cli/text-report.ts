@@ -77,6 +77,7 @@ export class TextReport implements LoadReport {
 
   #entryLines(map: BpfMap): string[] {
     const all = map.entries();
+    if (map.typeName === 'stack_trace' && all.length > 0) return all.flatMap(traceLines);
     const isArray = map.typeName.endsWith('array');
     const shown =
       isArray && this.#options.detail === 'usual'
@@ -112,6 +113,13 @@ function entryTable(entries: readonly MapEntry[]): string[] {
     columns,
     rows.map((row) => row.map(([, text]) => text)),
   );
+}
+
+/** The number of a trace, and behind it its frames, a line each. */
+function traceLines({ key, value }: MapEntry): string[] {
+  const number = `${key}:`;
+  const frames = value as readonly string[];
+  return frames.map((frame, depth) => `${(depth === 0 ? number : '').padEnd(number.length)} ${printable(frame)}`);
 }
 
 /** A struct's fields one by one, anything else as one cell; what lies deeper stays together as JSON. */
