@@ -2,7 +2,7 @@
 import { readAuxiliaryVector } from '../sys/auxiliary-vector.ts';
 import { isSysError } from '../sys/errors.ts';
 import { PidFd } from '../sys/pidfd.ts';
-import { readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
+import { livingThread, readStatus } from '../sys/proc.ts';
 import { type Mapping, readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import { setOptions, TraceOption } from '../sys/ptrace.ts';
@@ -39,12 +39,6 @@ export function openProcess(pid: number): TargetProcess {
     pidFd[Symbol.dispose]();
     throw error;
   }
-}
-
-/** A process whose first thread has ended shows its memory and files only under the number of another. */
-function livingThread(pid: number): number {
-  if (readThreadState(pid, pid) !== 'Z') return pid;
-  return readThreadIds(pid).find((tid) => readThreadState(pid, tid) !== 'Z') ?? pid;
 }
 
 function openPidFd(pid: number): PidFd {

@@ -5,7 +5,7 @@ import { FoundJournal, findJournals } from '../inject/found-journal.ts';
 import { type ReleaseReturns, type TakenOff, takeOff } from '../inject/take-off.ts';
 import { openProcess } from '../process/target-process.ts';
 import { SysError } from '../sys/errors.ts';
-import { readStatus } from '../sys/proc.ts';
+import { livingThread, readStatus } from '../sys/proc.ts';
 import { readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import { RuntimeError } from './errors.ts';
@@ -36,9 +36,10 @@ export class ProcessSessions implements Disposable {
 
   /** @throws {SysError} SYS_ENOENT, SYS_ESRCH, SYS_EACCES, SYS_EPERM */
   constructor(pid: number) {
-    const mappings = readMaps(pid);
+    const shown = livingThread(pid);
+    const mappings = readMaps(shown);
     const command = readStatus(pid).name;
-    this.#memory = new ProcessMemory(pid);
+    this.#memory = new ProcessMemory(shown);
     try {
       const found = findJournals(mappings, this.#memory);
       this.problems = found.filter((finding) => finding instanceof BpfError);
@@ -64,7 +65,7 @@ export function processesWithSessions(): readonly number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return pids.map(Number).filter((pid) => {
     try {
-      return readMaps(pid).some(({ path }) => path === '/memfd:remora');
+      return readMaps(livingThread(pid)).some(({ path }) => path === '/memfd:remora');
     } catch (error) {
       if (error instanceof SysError) return false;
       throw error;

@@ -153,3 +153,9 @@ export function asSysError<T>(call: string, body: () => T): T {
     throw new SysError(call, errno, { cause: error });
   }
 }
+
+/** A process whose first thread has ended shows its memory and files only under the number of another. */
+export function livingThread(pid: number): number {
+  if (readThreadState(pid, pid) !== 'Z') return pid;
+  return readThreadIds(pid).find((tid) => readThreadState(pid, tid) !== 'Z') ?? pid;
+}

@@ -9,6 +9,7 @@
  *   leaderless  as spin, but the first thread ends before the others
  *   fleeting  the first thread spins, another sleeps on memory of its own until `go`: then it ends, the memory is unmapped,
  *          and `churned` counts it
+ *   mixed  as idle, but every hundredth thread spins, and one more waits in vfork as below
  *   vfork  as spin, and one more thread waits in vfork for a child that sleeps three seconds, then counts `churned`
  */
 #define _GNU_SOURCE
@@ -63,10 +64,12 @@ static uint64_t check_registers(void) {
   return bad;
 }
 
+__attribute__((noipa)) void passed(uint64_t count) { __atomic_add_fetch(&rounds, count, __ATOMIC_RELAXED); }
+
 static void *spin(void *unused) {
   for (;;) {
     if (check_registers()) __atomic_add_fetch(&damaged, 1, __ATOMIC_RELAXED);
-    else __atomic_add_fetch(&rounds, 1, __ATOMIC_RELAXED);
+    else passed(1);
   }
   return unused;
 }
@@ -148,12 +151,14 @@ static void on_signal(int signal) {
 int main(int argc, char **argv) {
   int count = argc > 1 ? atoi(argv[1]) : 1;
   const char *mode = argc > 2 ? argv[2] : "spin";
-  int spins = strcmp(mode, "idle") && strcmp(mode, "churn");
+  int spins = strcmp(mode, "mixed") && strcmp(mode, "idle") && strcmp(mode, "churn");
   pthread_attr_t attributes;
   pthread_t thread;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, 65536);
-  for (int i = 1; i < count; i++) pthread_create(&thread, &attributes, spins ? spin : idle, 0);
+  int seldom = !strcmp(mode, "mixed");
+  for (int i = 1; i < count; i++)
+    pthread_create(&thread, &attributes, spins || (seldom && i % 100 == 0) ? spin : idle, 0);
   if (!strcmp(mode, "churn")) {
     pthread_create(&thread, &attributes, churn, 0);
     pthread_create(&thread, &attributes, churn, 0);
@@ -166,7 +171,7 @@ int main(int argc, char **argv) {
     signal(SIGALRM, on_signal);
     setitimer(ITIMER_REAL, &(struct itimerval){{0, 1000}, {0, 1000}}, 0);
   }
-  if (!strcmp(mode, "vfork")) {
+  if (!strcmp(mode, "vfork") || !strcmp(mode, "mixed")) {
     pthread_create(&thread, &attributes, wait_in_vfork, 0);
     usleep(100000);
   }
