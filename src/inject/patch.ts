@@ -56,7 +56,7 @@ export interface PatchReport {
 export function applyPatches(process: TargetProcess, patches: readonly Patch[]): PatchReport {
   if (patches.length === 0) return { pauseUs: 0, threads: 0, moved: 0 };
   // Read before the stop: with thousands of mappings it takes longer than the stop itself.
-  const mappings = catchesSignals(process.pid) ? process.mappings() : [];
+  const mappings = catchesSignals(process.procId) ? process.mappings() : [];
   const sorted = patches.toSorted((a, b) => (a.address < b.address ? -1 : 1));
   const runs = runsOf(patches, sorted);
   const held = process.stopThreads();
@@ -243,7 +243,7 @@ function writeAll({ memory }: TargetProcess, spans: readonly Span[]): void {
 /** How many bytes a message shows. */
 const SHOWN = 8;
 
-/** Without a handler no thread can be inside one. */
-function catchesSignals(pid: number): boolean {
-  return readStatus(pid).caughtSignals !== 0n;
+/** Without a handler no thread can be inside one. Of a thread that has ended none are told. */
+function catchesSignals(procId: number): boolean {
+  return readStatus(procId).caughtSignals !== 0n;
 }

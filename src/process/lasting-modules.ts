@@ -18,16 +18,16 @@ const [MAX_PHDRS, MAX_DYNAMIC, LONGEST_NAME] = [64, 64 * 1024, 4096];
 
 /** Knows of one process what lasts; what is found stays true as long as its program does. */
 export class LastingModules {
-  readonly #pid: number;
+  readonly #procId: () => number;
   readonly #memory: ProcessMemory;
   /** Names of libraries by which lasting modules ask for others, and paths of those that have been looked at. */
   readonly #needed = new Set<string>();
   readonly #asked = new Set<string>();
   readonly #known = new WeakMap<Module, boolean>();
 
-  /** @param pid a number under which /proc shows the process */
-  constructor(pid: number, memory: ProcessMemory) {
-    this.#pid = pid;
+  /** @param procId gives a number under which /proc shows the process */
+  constructor(procId: () => number, memory: ProcessMemory) {
+    this.#procId = procId;
     this.#memory = memory;
   }
 
@@ -45,7 +45,7 @@ export class LastingModules {
 
   #isLasting(module: Module, modules: readonly Module[]): boolean {
     if (module.path === '[vdso]') return true;
-    const { linkerBase, entry } = readAuxiliaryVector(this.#pid);
+    const { linkerBase, entry } = readAuxiliaryVector(this.#procId());
     const isRoot = (one: Module): boolean => one.holdsCode(entry) || one.start === linkerBase;
     if (isRoot(module)) return true;
     let found = modules.filter(isRoot);

@@ -97,7 +97,7 @@ export class TargetProcess implements Disposable {
     this.facts = facts;
     this.memory = memory;
     this.#pidFd = pidFd;
-    this.#lasting = new LastingModules(facts.pid, memory);
+    this.#lasting = new LastingModules(() => this.procId, memory);
   }
 
   /** A number under which /proc shows its memory and files: as a rule that of the process. */
