@@ -15,7 +15,9 @@ import { USDT, UsdtAttachImpl } from './attach/uprobe/usdt.ts';
 import type { Permission } from './helpers/prototype.ts';
 import { type Inheritance, Injection } from './inject/injection.ts';
 import type { TakenOff } from './inject/take-off.ts';
+import type { ObjectSpec } from './object/spec.ts';
 import { BpfObject } from './runtime/bpf-object.ts';
+import { type Fault, faultObject } from './runtime/fault-programs.ts';
 import { type SessionState, takeOffSessions } from './runtime/process-sessions.ts';
 import type { AttachSetup } from './runtime/session.ts';
 
@@ -34,11 +36,21 @@ export interface OpenObjectOptions {
  * @param file a path, or the file's bytes
  * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
  */
-export function openObject(
-  file: string | Uint8Array,
-  { setup, allow = [], whenWeDie }: OpenObjectOptions = {},
-): BpfObject {
-  return new BpfObject(typeof file === 'string' ? readFileSync(file) : file, {
+export function openObject(file: string | Uint8Array, options: OpenObjectOptions = {}): BpfObject {
+  return open(typeof file === 'string' ? readFileSync(file) : file, options);
+}
+
+/**
+ * Opens programs that make calls fail, one for each fault, in their order. `faultCounts` reads what they count.
+ *
+ * @param seed of faults by chance: the same one makes the same calls fail
+ */
+export function openFaults(faults: readonly Fault[], seed: bigint): BpfObject {
+  return open(faultObject(faults, seed), { allow: ['override'] });
+}
+
+function open(source: Uint8Array | ObjectSpec, { setup, allow = [], whenWeDie }: OpenObjectOptions): BpfObject {
+  return new BpfObject(source, {
     inject: (process) => new Injection(process, whenWeDie),
     allow,
     setup(context, injection) {
@@ -85,6 +97,10 @@ export {
   type PrivateData,
 } from './attach/attach-impl.ts';
 export { AttachError } from './attach/errors.ts';
+export { errorNumber } from './attach/syscall/error-numbers.ts';
+export { NEVER_RETURN } from './attach/syscall/kinds.ts';
+export { type SyscallPlace, syscallPlaces } from './attach/syscall/module-calls.ts';
+export { syscallName, syscallSet } from './attach/syscall/name-sets.ts';
 export { explainUprobe, type UprobeExplanation } from './attach/uprobe/explain.ts';
 export { type ListedUprobe, listUprobes, listUprobesOf } from './attach/uprobe/list.ts';
 export { parseUprobePattern } from './attach/uprobe/private-data.ts';
@@ -113,6 +129,7 @@ export type { BpfMap, MapBytes, MapEntry } from './runtime/bpf-map.ts';
 export type { AttachOptions, AttachReport, BpfLink, BpfObject, BpfProgram } from './runtime/bpf-object.ts';
 export { compileForListing } from './runtime/code-listing.ts';
 export type { EventStream, EventStreamOptions } from './runtime/event-stream.ts';
+export { type Fault, type FaultCounts, faultCounts } from './runtime/fault-programs.ts';
 export type { FoundLink, FoundSession } from './runtime/found-session.ts';
 export { type Handler, HandlerTable } from './runtime/handlers.ts';
 export type { Loads } from './runtime/loads.ts';

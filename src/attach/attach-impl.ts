@@ -74,6 +74,8 @@ export interface AttachEntry {
   readonly address: bigint;
   /** All places, of an attachment that has several; `address` is the first. */
   readonly addresses?: readonly bigint[];
+  /** Of an attachment to every place of a kind: how many there are beside that the program is not reached from. */
+  readonly unreached?: number | undefined;
   /** How: 'jump', or whatever the implementation calls its ways; PENDING while it is not, and its address is 0 then. */
   readonly method: string;
   /** Why it is not attached to what is there. */

@@ -13,7 +13,7 @@ export class JsonReport implements LoadReport {
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
     const data = {
       pid,
-      links: links.map(({ id, program, section, kind, target, address, addresses, method, problem }) => ({
+      links: links.map(({ id, program, section, kind, target, address, addresses, unreached, method, problem }) => ({
         id,
         program,
         section,
@@ -21,7 +21,8 @@ export class JsonReport implements LoadReport {
         target,
         address: `0x${address.toString(16)}`,
         method,
-        ...(kind.endsWith('.multi') && { sites: addresses.length }),
+        ...((kind.endsWith('.multi') || unreached !== undefined) && { sites: addresses.length }),
+        ...(unreached !== undefined && { sites_unreached: unreached }),
         ...(problem !== undefined && { error: problem.message }),
       })),
       pause_us: Math.round(pauseUs),
@@ -63,6 +64,6 @@ export class JsonReport implements LoadReport {
 }
 
 /** A JSON number, or a decimal string beyond 2^53-1. */
-function integer(value: bigint): number | string {
+export function integer(value: bigint): number | string {
   return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
 }

@@ -57,7 +57,7 @@ async function load(file: string, options: LoadOptions): Promise<void> {
  * Aborts when the session is to end by a signal, or because nobody reads the output. The signals stay caught from then
  * on, so that a second Ctrl-C cannot come between us and the detaching.
  */
-function endOfSession(output: Output): AbortController {
+export function endOfSession(output: Output): AbortController {
   const end = new AbortController();
   const abort = (): void => end.abort();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, abort);

@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.ts';
 import { Exit, exitCodeOf } from './exit-codes.ts';
 import { explainCommand } from './explain.ts';
 import { describeFailure } from './failure.ts';
+import { injectCommand } from './inject.ts';
 import { listCommand } from './list.ts';
 import { loadCommand } from './load.ts';
 import { mapsCommand } from './maps.ts';
@@ -22,6 +23,7 @@ import { vmCommand } from './vm.ts';
 const COMMANDS: readonly (() => Command)[] = [
   loadCommand,
   runCommand,
+  injectCommand,
   psCommand,
   detachCommand,
   mapsCommand,
@@ -41,6 +43,7 @@ Examples:
   remora list 'uprobe:libc:*alloc*' -p 4242   what could be probed
   remora explain libc:malloc -p 4242       how it would be
   remora run malloc-count.bpf.o -o counts.txt -- ls -l   from the first instruction on
+  remora inject -p 4242 openat:error=ENOENT:when=3+2   the 3rd, 5th, 7th, ... openat fails
   remora ps                                what is attached, from any shell; remora detach --all -p 4242
   remora maps dump counts -p 4242          what a map holds
   remora disasm malloc-count.bpf.o --native

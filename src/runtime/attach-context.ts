@@ -25,6 +25,7 @@ export interface LiveEntry extends AttachEntry {
   readonly kind: AttachKind;
   readonly link: Slot;
   readonly addresses: readonly bigint[];
+  readonly unreached: number | undefined;
 }
 
 /** What an entry says now: it may wait, and be elsewhere later. */
@@ -51,6 +52,10 @@ class Live implements LiveEntry {
 
   get addresses(): readonly bigint[] {
     return this.#entry.addresses ?? [this.address];
+  }
+
+  get unreached(): number | undefined {
+    return this.#entry.unreached;
   }
 
   get method(): string {

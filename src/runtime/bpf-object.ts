@@ -66,12 +66,12 @@ export class BpfObject implements Disposable {
   readonly #links = new Map<number, BpfLink>();
 
   /**
-   * Reads, links and checks an object file.
+   * Reads, links and checks an object file, or checks what was described in another way.
    *
    * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
    */
-  constructor(file: Uint8Array, options: ObjectOptions) {
-    this.#spec = readObject(file, readKernel());
+  constructor(source: Uint8Array | ObjectSpec, options: ObjectOptions) {
+    this.#spec = source instanceof Uint8Array ? readObject(source, readKernel()) : source;
     this.#options = options;
     this.#verified = this.#spec.programs.map((program) => verified(program, this.#spec));
     this.license = this.#spec.license;
@@ -359,6 +359,11 @@ export class BpfLink implements Disposable {
   /** All places where the program is reached: one but for links such as `uprobe.multi`. */
   get addresses(): readonly bigint[] {
     return this.#entry.addresses;
+  }
+
+  /** How many places there are beside that the program is not reached from; undefined of kinds that attach to named places. */
+  get unreached(): number | undefined {
+    return this.#entry.unreached;
   }
 
   /** How: 'jump'; 'pending' while its library is not loaded. */

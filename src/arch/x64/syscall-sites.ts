@@ -44,6 +44,8 @@ export interface SyscallSite {
 /** A `syscall` that nothing can be attached to. */
 export interface SyscallRefusal {
   readonly at: number;
+  /** As of a site. */
+  readonly number: number | undefined;
   /** A sentence. */
   readonly why: string;
 }
@@ -59,13 +61,9 @@ export function findSyscallSites(code: CodeMap): SyscallSites {
   const refusals: SyscallRefusal[] = [];
   for (const [range, places] of byFunction(code)) {
     for (const found of syscallsIn(code, range, places)) {
-      const site = placeJumps(code, found);
-      if (site !== undefined) sites.push(site);
-      else
-        refusals.push({
-          at: found.at,
-          why: 'the bytes around it are not free for a jump: something leads between them',
-        });
+      const place = placeJumps(code, found);
+      if ('why' in place) refusals.push(place);
+      else sites.push(place);
     }
   }
   return { sites, refusals };
@@ -211,8 +209,8 @@ function mayChangeRax(instruction: Instruction, factory: import('iced-x86').Inst
   }
 }
 
-/** Undefined if there is no place for a jump. */
-function placeJumps(code: CodeMap, { at, range, before, constant }: Found): SyscallSite | undefined {
+/** Where the jumps of a call can stand, if there is room for them. */
+function placeJumps(code: CodeMap, { at, range, before, constant }: Found): SyscallSite | SyscallRefusal {
   const behind = at + SYSCALL_SIZE;
   const isStraight = (from: number): boolean => {
     const window = measureWindow(code, from, range, behind - from);
@@ -236,7 +234,7 @@ function placeJumps(code: CodeMap, { at, range, before, constant }: Found): Sysc
     const trail = wanted > 0 ? behindIt(wanted) : 0;
     if (trail >= wanted) return { at, number, lead: at - from, trail, keepsFlags };
   }
-  return undefined;
+  return { at, number, why: 'the bytes around it are not free for a jump: something leads between them' };
 }
 
 /** Carry, parity, adjust, zero, sign and overflow, as iced-x86 numbers them. */

@@ -1,22 +1,17 @@
 /** Every `syscall` instruction in the files that a process maps: found when they are asked for, each file once. */
-import { findSyscallSites, type SyscallSites } from '../../arch/x64/syscall-sites.ts';
-import type { ElfFile } from '../../elf/elf-file.ts';
-import { BpfError } from '../../errors.ts';
 import type { Injection } from '../../inject/injection.ts';
 import type { Module } from '../../process/module.ts';
-import { codeMapOf } from '../../process/module-code.ts';
 import { AttachError } from '../errors.ts';
 import { type CallProbe, CallSite } from './call-site.ts';
+import { type ModuleSites, moduleSites } from './module-calls.ts';
 
 /** Calls of one module, near each other. */
 export interface ModuleCalls {
   readonly module: Module;
   readonly calls: readonly CallSite[];
-  /** How many there are that nothing can be attached to. */
-  readonly refused: number;
+  /** Of those that nothing can be attached to: their numbers, where they are always the same. */
+  readonly refused: readonly (number | undefined)[];
 }
-
-const known = new WeakMap<ElfFile, SyscallSites>();
 
 export class CallSites {
   readonly #injection: Injection;
@@ -45,11 +40,9 @@ export class CallSites {
     if (!call.isPatched) for (const byte of call.bytes) this.#owned.delete(byte);
   }
 
-  /** What is mapped now. The vDSO is left alone: it is the kernel's. */
+  /** What is mapped now. */
   modules(): readonly ModuleCalls[] {
-    return this.#injection.process
-      .modules()
-      .flatMap((module) => (module.path === '[vdso]' ? [] : this.#callsOf(module)));
+    return moduleSites(this.#injection.process).map((sites) => this.#callsOf(sites));
   }
 
   #holds(address: bigint, size: number): boolean {
@@ -57,29 +50,14 @@ export class CallSites {
     return false;
   }
 
-  #callsOf(module: Module): ModuleCalls[] {
-    const found = sitesOf(module);
-    if (found === undefined) return [];
-    const calls = found.sites.flatMap((site) => {
+  #callsOf({ module, sites, refusals }: ModuleSites): ModuleCalls {
+    const calls = sites.flatMap((site) => {
       const address = module.bias + BigInt(site.at);
       if (!module.holdsCode(address) || module.isSharedAt(address)) return [];
       const call = this.#sites.get(address) ?? new CallSite(this.#injection, module, site);
       this.#sites.set(address, call);
       return [call];
     });
-    return [{ module, calls, refused: found.refusals.length }];
-  }
-}
-
-/** Undefined for a file that cannot be read. */
-function sitesOf(module: Module): SyscallSites | undefined {
-  try {
-    const { elf } = module;
-    const sites = known.get(elf) ?? findSyscallSites(codeMapOf(elf));
-    known.set(elf, sites);
-    return sites;
-  } catch (error) {
-    if (error instanceof BpfError) return undefined;
-    throw error;
+    return { module, calls, refused: refusals.map(({ number }) => number) };
   }
 }

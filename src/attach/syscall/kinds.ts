@@ -17,7 +17,7 @@ export interface SyscallKind extends AttachKind {
 }
 
 /** Calls that do not come back to whoever makes them: rt_sigreturn, exit, exit_group. Nobody is ready for their result. */
-const NEVER_RETURN: ReadonlySet<number> = new Set([15, 60, 231]);
+export const NEVER_RETURN: ReadonlySet<number> = new Set([15, 60, 231]);
 
 /**
  * struct syscall_tp_t of sys_enter, and trace_event_raw_sys_enter with another name for it. The kernel keeps the first eight bytes

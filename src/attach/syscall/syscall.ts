@@ -29,7 +29,7 @@ export class SyscallAttachImpl implements AttachImpl<SyscallPrivateData> {
     for (const { calls, refused } of this.#sites.modules()) {
       const wanted = calls.filter((call) => number === undefined || (call.number ?? number) === number);
       if (wanted.length === 0) continue;
-      for (let n = 0; n < refused; n++) refusals.push(undefined);
+      for (const one of refused) if (number === undefined || (one ?? number) === number) refusals.push(undefined);
       const program = callback.compile(syscall.model(event, mayChange), wanted[0]!.address);
       for (const call of wanted) {
         const probe = { when, program: { program, number } };
@@ -52,6 +52,7 @@ export class SyscallAttachImpl implements AttachImpl<SyscallPrivateData> {
       target: `${at}`,
       address: addresses[0]!,
       addresses,
+      unreached: refusals.length,
       method: refusals.length === 0 ? 'jump' : `jump, ${refusals.length} of its places not reached`,
       detach: () => {
         for (const { call, probe } of attached.splice(0)) this.#sites.remove(call, probe);
