@@ -19,7 +19,7 @@ export interface ReportedFaults {
 export function injectReport(inner: LoadReport, stats: LoadReport['stats']): LoadReport {
   return {
     attached: (pid, links, pauseUs) => inner.attached(pid, links, pauseUs),
-    followed() {},
+    followed: (link) => inner.followed(link),
     printk() {},
     event() {},
     map() {},
