@@ -3,6 +3,7 @@ import { closeSync, readFileSync } from 'node:fs';
 import { readElf } from '../src/elf/elf-file.ts';
 import type { ObjectSpec } from '../src/object/spec.ts';
 import { createMap, loadProgram, mapValues } from './kernel/bpf.ts';
+import { KernelRing } from './kernel/ring.ts';
 import { openUprobe } from './kernel/uprobe-event.ts';
 import { type Side, sumOf } from './side.ts';
 
@@ -31,6 +32,14 @@ export function kernelSide(object: ObjectSpec): Side {
           pauseUs: undefined,
           hits: () => undefined,
           sum: (map) => sumOf(mapValues(maps.get(map)!, object.maps.find(({ name }) => name === map)!)),
+          ring(map) {
+            const ring = new KernelRing(maps.get(map)!, object.maps.find(({ name }) => name === map)!.maxEntries);
+            return {
+              consume: (visit) => ring.consume(visit),
+              lost: () => undefined,
+              [Symbol.dispose]: () => ring[Symbol.dispose](),
+            };
+          },
           [Symbol.dispose]: close,
         };
       } catch (error) {

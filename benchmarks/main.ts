@@ -6,7 +6,7 @@
  *   node dist/benchmarks/main.js [--rounds N] [--only PATTERN] [--out FILE]
  *
  * PATTERN is a regular expression for names of rows ('entry and return, empty, push, 2 threads') and of tables ('sites', 'system calls',
- * 'attach', 'memory', 'start-up', 'verifier'); with it, JSON is written only where --out says.
+ * 'attach', 'memory', 'start-up', 'verifier', 'maps', 'rings'); with it, JSON is written only where --out says.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
@@ -18,14 +18,16 @@ import { measureAttach, measureMemory } from './attach-cost.ts';
 import { BenchTarget, TargetBinary } from './bench-target.ts';
 import { CALL_CASES, callCaseName, measureCalls } from './call-cost.ts';
 import { kernelSide } from './kernel-side.ts';
+import { MAPS_OBJECT_PATH, measureMaps } from './map-cost.ts';
 import { remoraSide } from './remora-side.ts';
 import { type Results, report } from './report.ts';
+import { measureRings } from './ring-rate.ts';
 import type { Side } from './side.ts';
 import { measureSites } from './site-cost.ts';
 import { measureStartUp } from './start-up.ts';
 import { measureSystemCalls } from './system-call-cost.ts';
 import { measureVerifier } from './verifier-cost.ts';
-import { FUNCTIONS, OBJECT_PATH, WORKLOADS } from './workloads.ts';
+import { type BenchProbe, FUNCTIONS, OBJECT_PATH, WORKLOADS } from './workloads.ts';
 
 const MEASUREMENT_MS = 60;
 const ATTACH_CYCLES = 3;
@@ -70,6 +72,8 @@ const results: Results = {
     milliseconds: MEASUREMENT_MS,
     onRound: (round) => progress(`${cases.length} rows, round ${round + 1} of ${rounds}`),
   }),
+  maps: wants('maps') ? await measureMaps(target, await mapSides(), { rounds, milliseconds: MEASUREMENT_MS }) : [],
+  rings: wants('rings') ? await measureRings(target, rounds) : [],
   // Before the crowds: they only go when the event loop turns, and this does not let it.
   sites: wants('sites') ? measureSites(SITE_CYCLES) : [],
   systemCalls: wants('system calls') ? measureSystemCalls(rounds) : [],
@@ -82,8 +86,18 @@ if (out !== undefined) writeFileSync(out, `${JSON.stringify(results, undefined, 
 const miscounted = [
   ...results.calls.map(({ sides }) => sides.remora!.miscounted),
   ...results.systemCalls.map((cost) => cost.miscounted),
+  ...results.rings.map((rate) => rate.miscounted),
 ];
 if (miscounted.some((count) => count > 0)) process.exitCode = 1;
+
+/** The same sides with the programs of maps. */
+function mapSides(): Promise<Side[]> {
+  const path = MAPS_OBJECT_PATH;
+  return workingSides(
+    [remoraSide(path), kernelSide(readObject(readFileSync(path)))],
+    [{ program: 'empty', at: 'entry' }],
+  );
+}
 
 /** The quietest of as many measurements as there are rounds. */
 async function measureClock(): Promise<number> {
@@ -104,9 +118,12 @@ function progress(text: string): void {
 }
 
 /** The sides that can attach here. What the kernel refuses is said and left out; our own failure ends the bench. */
-async function workingSides([remora, kernel]: readonly [Side, Side]): Promise<Side[]> {
+async function workingSides(
+  [remora, kernel]: readonly [Side, Side],
+  probes: readonly BenchProbe[] = WORKLOADS[0]!.probes,
+): Promise<Side[]> {
   try {
-    kernel.attach(WORKLOADS[0]!.probes, target, FUNCTIONS[0]!.symbol)[Symbol.dispose]();
+    kernel.attach(probes, target, FUNCTIONS[0]!.symbol)[Symbol.dispose]();
     return [remora, kernel];
   } catch (error) {
     console.error(`kernel side left out: ${error instanceof Error ? error.message : error}`);

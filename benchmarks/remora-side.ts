@@ -31,6 +31,10 @@ export function remoraSide(path: string): Side {
           pauseUs: links.reduce((sum, link) => sum + link.pauseUs, 0),
           hits: () => links.reduce((sum, link) => sum + link.hits, 0n),
           sum: (map) => sumOf(Array.from(object.map(map).rawEntries(), ([, value]) => value)),
+          ring(map) {
+            const ring = object.map(map).ringBuffer();
+            return { consume: (visit) => ring.consume(visit), lost: () => ring.lost, [Symbol.dispose]: () => {} };
+          },
           [Symbol.dispose]: close,
         };
       } catch (error) {

@@ -1,6 +1,8 @@
 /** The results as people read them: text tables, units in the heading. */
 import type { AttachCost, MemoryCost } from './attach-cost.ts';
 import type { CallCost } from './call-cost.ts';
+import type { MapCost } from './map-cost.ts';
+import { RING_GOAL, type RingRate } from './ring-rate.ts';
 import { SITE_GOALS, type SiteCost } from './site-cost.ts';
 import type { StartUp } from './start-up.ts';
 import type { Spread } from './stats.ts';
@@ -20,6 +22,8 @@ export interface Results {
   readonly memory: readonly MemoryCost[];
   readonly startUp: readonly StartUp[];
   readonly verifier: readonly VerifierCost[];
+  readonly maps: readonly MapCost[];
+  readonly rings: readonly RingRate[];
 }
 
 /** What the figures depend on. */
@@ -48,6 +52,8 @@ export function report(results: Results): string {
     section('ns added to system calls (min / median)', systemCallRows(results.systemCalls)),
     section('bytes the target has more (mapped, resident)', memoryRows(results.memory)),
     section('start-up of the command, ms (min / median)', startUpRows(results.startUp)),
+    section('ns an operation on a map (min)', mapRows(results.maps)),
+    section('events of 16 bytes through a ring buffer, millions a second (best)', ringRows(results.rings)),
     section('verdicts, ms (min / median)', verifierRows(results.verifier)),
   ]
     .filter((part) => part !== '')
@@ -165,6 +171,43 @@ function memoryRows(costs: readonly MemoryCost[]): Row[] {
       `${attached.mapped}, ${attached.resident}`,
       `${detached.mapped}, ${detached.resident}`,
     ]),
+  ];
+}
+
+function mapRows(costs: readonly MapCost[]): Row[] {
+  return [
+    ['operation', 'threads', 'remora', 'kernel', 'ratio', 'goal'],
+    ...costs.map(({ label, threads, remora, kernel, goalNs, goalRatio }) => {
+      const reached = kernel === undefined ? undefined : kernel / Math.max(remora, RESOLUTION);
+      const goals: string[] = [];
+      if (goalNs !== undefined && threads === 1) goals.push(`${remora <= goalNs ? 'ok' : 'MISSED'} <= ${goalNs} ns`);
+      if (reached !== undefined) goals.push(`${reached >= goalRatio ? 'ok' : 'MISSED'} >= ${goalRatio} x`);
+      return [
+        label,
+        String(threads),
+        remora.toFixed(2),
+        kernel?.toFixed(2) ?? '-',
+        reached === undefined ? '-' : `${reached.toFixed(1)} x`,
+        goals.join(', '),
+      ];
+    }),
+  ];
+}
+
+function ringRows(rates: readonly RingRate[]): Row[] {
+  return [
+    ['side', 'producers', 'read', 'sent', 'ns a call', 'goal'],
+    ...rates.map(({ side, threads, readPerUs, sentPerUs, callNs, miscounted }) => {
+      const goal = `${readPerUs >= RING_GOAL ? 'ok' : 'MISSED'} >= ${RING_GOAL}`;
+      return [
+        side,
+        String(threads),
+        readPerUs.toFixed(2),
+        sentPerUs.toFixed(2),
+        callNs.toFixed(1),
+        miscounted > 0 ? `MISCOUNTED by ${miscounted}` : side === 'remora' ? goal : '',
+      ];
+    }),
   ];
 }
 

@@ -18,6 +18,15 @@ export interface Attachment extends Disposable {
   hits(): bigint | undefined;
   /** The sum of all values of a map: how many hits a counting program counted. */
   sum(map: string): bigint;
+  /** Opens a ring buffer to be read. */
+  ring(map: string): RingReader;
+}
+
+/** The reader of one ring. */
+export interface RingReader extends Disposable {
+  consume(visit: (bytes: Uint8Array, at: number, size: number) => void): number;
+  /** Events there was no room for, if the side tells. */
+  lost(): bigint | undefined;
 }
 
 /** True if a side can run all of these. */

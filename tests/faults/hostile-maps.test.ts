@@ -25,7 +25,7 @@ import { objectFile } from '../support/objects.ts';
 import { randomNumbers, scribble } from '../support/scribbler.ts';
 
 /** Written, all types together. */
-const MUTATIONS = repetitions(200_000, 100_000_000);
+const MUTATIONS = repetitions(400_000, 100_000_000);
 /** Between one fresh map and the next. */
 const AT_ONCE = 32;
 
@@ -66,7 +66,7 @@ describe('memory that a hostile target writes to', () => {
   it('L4: readers of rings stay within bounds, whatever is written there', () => {
     const random = randomNumbers(4);
     const memory = freshMap(ringbuf, RING);
-    for (let done = 0; done < MUTATIONS * 0.9; ) {
+    for (let done = 0; done < MUTATIONS * 0.99; ) {
       memory.bytes.fill(0);
       ringbuf.init(memory, RING);
       const ring = ringbuf.host(memory, RING).ring!;
@@ -85,7 +85,7 @@ describe('memory that a hostile target writes to', () => {
     const random = randomNumbers(5);
     for (const [type, spec] of TABLES) {
       const memory = freshMap(type, spec);
-      for (let done = 0; done < (MUTATIONS * 0.1) / TABLES.length; ) {
+      for (let done = 0; done < (MUTATIONS * 0.01) / TABLES.length; ) {
         memory.bytes.fill(0);
         type.init(memory, spec);
         const host = type.host(memory, spec);
