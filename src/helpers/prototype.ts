@@ -77,6 +77,8 @@ export interface Prototype {
   readonly callback?: Callback;
   /** The programs that come after it are another program's: it does not return unless it fails. */
   readonly leaves?: true;
+  /** The kernel gives it to other programs, but to none that trace. */
+  readonly untraced?: true;
   /** It changes r0 alone: slots in which compilers keep r1 to r5 around it do not count as stack, as in the kernel. */
   readonly fastcall?: true;
 }

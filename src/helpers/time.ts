@@ -27,6 +27,9 @@ export const ktimeGetNs = clockRow(5, 'bpf_ktime_get_ns', Clock.MONOTONIC);
 /** u64 bpf_ktime_get_boot_ns(void): nanoseconds since boot */
 export const ktimeGetBootNs = clockRow(125, 'bpf_ktime_get_boot_ns', Clock.BOOTTIME);
 /** u64 bpf_ktime_get_coarse_ns(void): as of the last tick */
-export const ktimeGetCoarseNs = clockRow(160, 'bpf_ktime_get_coarse_ns', Clock.MONOTONIC_COARSE);
+export const ktimeGetCoarseNs: Helper = {
+  ...clockRow(160, 'bpf_ktime_get_coarse_ns', Clock.MONOTONIC_COARSE),
+  untraced: true,
+};
 /** u64 bpf_ktime_get_tai_ns(void): of the calendar, without leap seconds */
 export const ktimeGetTaiNs = clockRow(208, 'bpf_ktime_get_tai_ns', Clock.TAI);

@@ -26,7 +26,7 @@ export const VERIFIER_ERRORS = {
   VERIFIER_NOT_ALLOWED: 'it needs what programs of this kind, or this user, may not do',
   VERIFIER_UNSUPPORTED: 'it uses something that is not supported here',
   VERIFIER_FRAME_POINTER: 'r10 may not be written',
-  VERIFIER_UNKNOWN_HELPER: 'no helper has this number',
+  VERIFIER_UNKNOWN_HELPER: 'no helper has this number, or none that programs of this kind may call',
   VERIFIER_NO_SUCH_FIELD:
     'it uses a field or type that the kernel has not, without a check that it exists (bpf_core_field_exists)',
   VERIFIER_KFUNC: 'kernel functions cannot be called outside the kernel',

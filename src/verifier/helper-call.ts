@@ -1,4 +1,5 @@
 /** Calls of helpers: whether this program may, what the arguments must be, and what comes back. */
+import { kernelHelperName } from '../helpers/kernel-names.ts';
 import type { Prototype, ReturnType } from '../helpers/prototype.ts';
 import { enterCallback } from './callback.ts';
 import { constantMapKey } from './constant-map.ts';
@@ -32,12 +33,7 @@ const RESULTS: Readonly<Record<ReturnType, (call: Call) => RegisterValue | undef
 export function stepHelper(step: Step): number {
   const { insn, index } = step;
   const prototype = step.options.helpers.get(insn.imm);
-  if (prototype === undefined) {
-    const missing = step.program.missing?.get(index);
-    if (missing !== undefined)
-      throw refuse(step, 'VERIFIER_NO_SUCH_FIELD', `failed to resolve CO-RE relocation: ${missing} is not there`);
-    throw refuse(step, 'VERIFIER_UNKNOWN_HELPER', `invalid func unknown#${insn.imm}`);
-  }
+  if (prototype === undefined || prototype.untraced) throw unavailable(step);
   checkAllowed(step, prototype);
   const call = checkArguments(step, prototype);
   checkMapCompatibility(step, prototype, call.map);
@@ -48,6 +44,17 @@ export function stepHelper(step: Step): number {
   scratch(step);
   step.frame.registers[0] = result;
   return index + 1;
+}
+
+function unavailable(step: Step): Error {
+  const { imm } = step.insn;
+  const missing = step.program.missing?.get(step.index);
+  if (missing !== undefined) {
+    return refuse(step, 'VERIFIER_NO_SUCH_FIELD', `failed to resolve CO-RE relocation: ${missing} is not there`);
+  }
+  const name = kernelHelperName(imm);
+  if (name === undefined) return refuse(step, 'VERIFIER_UNKNOWN_HELPER', `invalid func unknown#${imm}`);
+  return refuse(step, 'VERIFIER_UNKNOWN_HELPER', `program of this type cannot use helper ${name}#${imm}`);
 }
 
 function checkAllowed(step: Step, { name, requires }: Prototype): void {
