@@ -36,7 +36,20 @@ function valuesOf(object: BpfObject, map: string): bigint[] {
 
 for (const compiler of COMPILERS) {
   describe(`of ${compiler}`, { skip: CANNOT_TRACE }, () => {
-    it('an LRU hash keeps what is looked at, takes all that comes, and is never larger than it says', () => {
+    it('J2: a hash that is full says so, and holds as much as it says', () => {
+      runCrowd('full', compiler, (object, hits) => {
+        const [added, wasThere, full, odd] = valuesOf(object, 'outcomes');
+        assert.equal(odd, 0n);
+        assert.equal(added, 100n);
+        assert.ok(full! > 0n);
+        assert.equal(added + wasThere! + full!, hits);
+        const entries = object.map('small').entries();
+        assert.equal(new Set(entries.map(({ key }) => key)).size, 100);
+        for (const { key, value } of entries) assert.equal(value, key);
+      });
+    });
+
+    it('J2: an LRU hash keeps what is looked at, takes all that comes, and is never larger than it says', () => {
       runCrowd('lru', compiler, (object, hits) => {
         const [, odd] = valuesOf(object, 'outcomes');
         assert.equal(odd, 0n);

@@ -1,5 +1,6 @@
 /** Faults of rings of events: full, with readers that are away, with senders that die. Nothing is lost but what is counted. */
 import assert from 'node:assert/strict';
+import { readdirSync, statfsSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BpfObject, openObject, openProcess } from '../../src/index.ts';
@@ -9,9 +10,13 @@ import { codeHashes } from '../support/code-hash.ts';
 import { CANNOT_TRACE, EnteredTarget } from '../support/entered.ts';
 import { repetitions } from '../support/long-form.ts';
 import { objectFile, objectPath } from '../support/objects.ts';
+import { compileTarget, startTarget, waitUntil } from '../support/targets.ts';
 
 /** How long a target sends in one go, in milliseconds. */
 const SPELL = repetitions(200, 60_000);
+
+/** Mount namespaces are root's. */
+const NOT_ROOT = process.getuid?.() === 0 ? false : 'only root may mount';
 
 const taken = (object: BpfObject): number => object.map('samples').events!.consume(() => {});
 
@@ -48,6 +53,46 @@ describe('rings of events', { skip: CANNOT_TRACE }, () => {
     assert.equal(BigInt(seen) + events!.lost, link.hits);
     assert.equal(link.missed, 0n);
     assert.equal(calls.wrong, 0n);
+  });
+
+  it('J1: two senders and a reader that keeps reading: each event is read once, or counted', () => {
+    using calls = new CallsTarget(2);
+    using target = openProcess(calls.pid);
+    using object = openObject(objectFile('events'));
+    const functions = ['work', 'work_push', 'work_nops', 'work_keyed'];
+    const links = functions.map((name) => object.program('on_sample').attachUprobe(target, `calls:${name}`));
+    const wanted = repetitions(1_000_000, 1_000_000_000);
+    let seen = 0;
+    calls.start();
+    while (seen < wanted) seen += taken(object);
+    calls.stop();
+    seen += taken(object);
+    const hits = links.reduce((sum, link) => sum + link.hits, 0n);
+    assert.equal(BigInt(seen) + object.lostEvents, hits);
+    assert.equal(hits, 4n * calls.total);
+    assert.equal(calls.wrong, 0n);
+  });
+
+  it('J6: a full /dev/shm is none of our business', { skip: NOT_ROOT }, () => {
+    const crowd = compileTarget('crowd');
+    const script =
+      'mount -t tmpfs -o size=4k none /dev/shm && ! head -c 9999 /dev/zero >/dev/shm/full 2>&- && exec "$@"';
+    using running = startTarget('/usr/bin/unshare', ['--mount', 'sh', '-c', script, 'sh', crowd, '1', '100']);
+    using target = openProcess(running.pid);
+    assert.equal(statfsSync(`/proc/${running.pid}/root/dev/shm`).bfree, 0);
+    using object = openObject(objectFile('events'));
+    const link = object.program('on_sample').attachUprobe(target, 'crowd:visit');
+    const go = target.findModule(crowd);
+    target.memory.write(go.bias + go.elf.findSymbol('go')!.value, Uint8Array.of(1, 0, 0, 0));
+    let seen = 0;
+    waitUntil('all are there', () => {
+      seen += taken(object);
+      return seen >= 100;
+    });
+    link.detach();
+    seen += taken(object);
+    assert.equal(BigInt(seen) + object.lostEvents, link.hits);
+    assert.deepEqual(readdirSync(`/proc/${running.pid}/root/dev/shm`), ['full']);
   });
 
   it('J7: a reader that stops reading and comes back finds what there was room for', async () => {
