@@ -28,7 +28,9 @@ interface Findings {
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('May I attach, and if not, why and what to do? Exit code 0 if so, 3, 4 or 5 if not.')
+    .description(
+      'May I attach, and if not, why and what to do? Exit code 0 if so, 3, 4 or 5 if not, 1 if not just now.',
+    )
     .argument('[PID]', 'the process to attach to; without, what holds for any', parsePid)
     .addOption(shared.json())
     .addOption(shared.output())
@@ -60,8 +62,8 @@ async function examine(pid: number | undefined): Promise<Findings> {
   try {
     target = readAttachFacts(pid);
     // The kernel has the last word: opening asks it, and leaves the process alone.
-    openProcess(pid)[Symbol.dispose]();
-    return { own, pid, target, refusal: undefined };
+    using opened = openProcess(pid);
+    return { own, pid, target, refusal: opened.whyNotStoppable() };
   } catch (error) {
     if (!(error instanceof BpfError)) throw error;
     return { own, pid, target, refusal: error };
@@ -116,6 +118,7 @@ function targetRows(target: AttachFacts, own: AttachFacts): [label: string, text
     ['seccomp', seccomp === 'none' || !target.canSuspendSeccomp ? seccomp : `${seccomp}, which you may suspend`],
     ['architecture', target.architecture ?? 'unknown'],
     ['libc', target.libc ?? 'unknown'],
+    ['control group', target.frozen ? 'frozen' : 'not frozen'],
     ['pid namespace', namespacePid === pid ? 'yours' : `another, where it is ${namespacePid}`],
   ];
 }
@@ -138,6 +141,7 @@ function asJson({ own, pid, target, refusal }: Findings): object {
       can_suspend_seccomp: target.canSuspendSeccomp,
       arch: target.architecture ?? null,
       libc: target.libc ?? null,
+      frozen: target.frozen,
       namespace_pid: target.namespacePid,
     }),
     may_attach: refusal === undefined,

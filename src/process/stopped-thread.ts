@@ -180,7 +180,8 @@ export function stopTimeout(tids: readonly number[]): ProcessError {
   });
 }
 
-function isUninterruptible(tid: number): boolean {
+/** True of a thread that waits in the kernel for something that no signal ends. */
+export function isUninterruptible(tid: number): boolean {
   return readThreadState(tid, tid) === 'D';
 }
 

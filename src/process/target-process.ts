@@ -18,7 +18,7 @@ import { permissionError, refusalOf } from './refusal.ts';
 import { RemoteCalls } from './remote-calls.ts';
 import { type ResolvedFunction, resolveFunction } from './resolve-function.ts';
 import { mayReturnInto } from './stack-scan.ts';
-import { type StoppedThread, stopTimeout } from './stopped-thread.ts';
+import { isUninterruptible, type StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
 import { lockTarget, StoppedThreads } from './stopped-threads.ts';
 import { findStaleStubs, findStubPlace } from './stub-place.ts';
 
@@ -59,6 +59,9 @@ function openMemory(facts: AttachFacts): ProcessMemory {
     throw error;
   }
 }
+
+/** Between looks at threads that do not seem to come back, in microseconds. */
+const LOOK_PAUSE_US = 10_000;
 
 /** How often threads are stopped until one of them can be lent. */
 const ATTEMPTS = 10;
@@ -189,6 +192,17 @@ export class TargetProcess implements Disposable {
     return StoppedThreads.all(this.pid, () => this.isAlive());
   }
 
+  /** Why its threads could not be stopped now: told by looking on for a moment, without touching them. */
+  whyNotStoppable(): ProcessError | undefined {
+    let stuck = this.#threadIds().filter(isUninterruptible);
+    const deadline = performance.now() + StopTimeout.UNINTERRUPTIBLE;
+    while (stuck.length > 0 && performance.now() < deadline) {
+      sleepMicroseconds(LOOK_PAUSE_US);
+      stuck = stuck.filter(isUninterruptible);
+    }
+    return stuck.length === 0 ? undefined : stopTimeout(stuck);
+  }
+
   /**
    * Has a thread of a stop make system calls while the others stand still. Dispose of the result before the stop.
    *
@@ -279,6 +293,14 @@ export class TargetProcess implements Disposable {
     if (known !== undefined && Buffer.compare(known, bytes) === 0) return known;
     this.#files.set(`${device}:${inode}`, bytes);
     return bytes;
+  }
+
+  #threadIds(): readonly number[] {
+    try {
+      return readThreadIds(this.pid);
+    } catch (error) {
+      throw this.#exited(error);
+    }
   }
 
   #readMaps(): readonly Mapping[] {

@@ -75,6 +75,7 @@ describe('remora doctor', () => {
       tracer: null,
       arch: 'x86-64',
       libc: 'glibc',
+      frozen: false,
       namespace_pid: target.pid,
       may_attach: true,
     });

@@ -13,7 +13,7 @@
  *   narrow         executes 32-bit code
  *   ring           has a thread of the kernel's, for io_uring, if it may; the first never sleeps
  *   hog            never sleeps, at a real-time priority if it may have one, for twenty seconds at most
- *   vfork          waits in vfork for a child that sleeps a second and a half
+ *   vfork          waits in vfork for a child until `act` is set
  *   maps FILE...   maps the beginning of files as code
  *   as PID         is a child that got this number
  *   tracer COMMAND...  runs a command under ptrace, as a debugger would
@@ -184,11 +184,13 @@ int main(int argc, char **argv) {
   }
   if (!strcmp(mode, "vfork")) {
     ready();
-    for (;;)
-      if (vfork() == 0) {
-        usleep(1500000);
-        _exit(0);
-      }
+    if (vfork() == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      while (!act) usleep(1000);
+      _exit(0);
+    }
+    act = 0;
+    go_on();
   }
   int traces = !strcmp(mode, "tracer");
   if (traces || !strcmp(mode, "parent")) {
