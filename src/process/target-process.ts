@@ -2,7 +2,7 @@
 import { readAuxiliaryVector } from '../sys/auxiliary-vector.ts';
 import { isSysError } from '../sys/errors.ts';
 import { PidFd } from '../sys/pidfd.ts';
-import { livingThread, readStatus } from '../sys/proc.ts';
+import { livingThread, readStatus, readThreadIds } from '../sys/proc.ts';
 import { type Mapping, readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import { setOptions, TraceOption } from '../sys/ptrace.ts';
