@@ -29,8 +29,8 @@ export interface HelperWorld {
   readonly attachCookie: bigint;
   /** The address bpf_map_lookup_elem gives, 0n if the key is absent. `map` is the handle that lddw loaded. */
   mapLookup(map: bigint, key: Uint8Array): bigint;
-  /** The size of a map's keys and values in bytes. @throws {VmError} VM_BAD_MAP */
-  mapSizes(map: bigint): { readonly keySize: number; readonly valueSize: number };
+  /** The size of a map's keys and values in bytes, and how many it holds. @throws {VmError} VM_BAD_MAP */
+  mapSizes(map: bigint): { readonly keySize: number; readonly valueSize: number; readonly maxEntries: number };
   mapUpdate(map: bigint, key: Uint8Array, value: Uint8Array, flags: bigint): number;
   mapDelete(map: bigint, key: Uint8Array): number;
   /** The host's side of a map. Not for maps whose lookups give addresses. @throws {VmError} VM_BAD_MAP */

@@ -25,6 +25,8 @@ export const perfEventOutput: Helper = {
   run(world, [, map, flags, data, size]) {
     if (flags! > BigInt(BPF_F_CURRENT_CPU)) return result(-Errno.EINVAL);
     const cpu = flags === BigInt(BPF_F_CURRENT_CPU) ? BigInt(world.cpu) : flags!;
+    const { maxEntries } = world.mapSizes(map!);
+    if (flags !== BigInt(BPF_F_CURRENT_CPU) && maxEntries > 0 && flags! >= maxEntries) return result(-Errno.E2BIG);
     if (size! > LONGEST) return result(-Errno.E2BIG);
     return result(outputRecord(world, map!, data!, Number(size), cpu) ? 0 : -Errno.ENOSPC);
   },

@@ -299,6 +299,34 @@ describe('ringbuf map', () => {
     });
   }
 
+  for (const [what, waiting, flags, wakes, calls] of [
+    ['wakes a consumer that sleeps', 1, 0n, true, 1],
+    ['wakes nobody where nobody sleeps', 0, 0n, true, 0],
+    ['wakes nobody with BPF_RB_NO_WAKEUP', 1, 1n, true, 0],
+    ['wakes who sleeps with BPF_RB_FORCE_WAKEUP', 1, 2n, true, 1],
+    ['makes no system call where none is allowed', 1, 2n, false, 0],
+  ] as const) {
+    it(`${what}`, () => {
+      const memory = freshMap(ringbuf, spec);
+      const record = new Program(memory).reserve(8);
+      const made: (readonly bigint[])[] = [];
+      memory.halves[RingHeader.waiting / 4] = waiting;
+      const finish = ringFinish('submit', { shared: Builder.function, wakes });
+      evaluate(finish, {
+        args: [record, flags],
+        memory: regions({ address: MAP, bytes: memory.bytes }),
+        syscall: (number, args) => {
+          made.push([BigInt(number), ...args]);
+          return 1n;
+        },
+      });
+      const futexWake = [202n, MAP + BigInt(RingHeader.waiting), 1n, 0x7fff_ffffn];
+      assert.deepEqual(made, calls === 1 ? [futexWake] : []);
+      assert.equal(memory.halves[RingHeader.waiting / 4], calls === 1 ? 0 : waiting);
+      assert.equal(read(new RingConsumer(memory, spec)).length, 1);
+    });
+  }
+
   it('tells the next consumer where it stopped', () => {
     const memory = freshMap(ringbuf, spec);
     const program = new Program(memory);

@@ -99,7 +99,7 @@ export class InterpreterWorld implements HelperWorld {
     }
   }
 
-  mapSizes(handle: bigint): { readonly keySize: number; readonly valueSize: number } {
+  mapSizes(handle: bigint): MapSpec {
     return this.#live(handle).spec;
   }
 

@@ -93,7 +93,7 @@ export function interpreterWorld(data: Uint8Array, print: (text: string) => void
     functionIp: FUNCTION_IP,
     attachCookie: COOKIE,
     mapLookup: () => 0n,
-    mapSizes: () => ({ keySize: 4, valueSize: 4 }),
+    mapSizes: () => ({ keySize: 4, valueSize: 4, maxEntries: 4 }),
     mapUpdate: () => 0,
     mapDelete: () => 0,
     mapHost: () => assert.fail('no map here'),
