@@ -93,6 +93,7 @@ interface Batch {
   /** By address. */
   readonly patches: Map<bigint, SitePatch>;
   readonly undos: (() => void)[];
+  readonly lastSteps: Set<() => void>;
   /** The sessions beside this one, asked for at most once. */
   chain?: Chain | undefined;
 }
@@ -264,10 +265,14 @@ export class Injection implements Disposable {
   /** Runs `body` and then makes all its patches in one stop: all, or none if it throws or one of them cannot be made. */
   batch<T>(body: () => T): T {
     if (this.#batch !== undefined) return body();
-    const batch: Batch = { patches: new Map(), undos: [] };
+    const batch: Batch = { patches: new Map(), undos: [], lastSteps: new Set() };
     this.#batch = batch;
     try {
-      const result = this.#inBatch(body);
+      const result = this.#inBatch(() => {
+        const made = body();
+        for (const step of batch.lastSteps) step();
+        return made;
+      });
       this.#apply([...batch.patches.values()]);
       return result;
     } catch (error) {
@@ -305,6 +310,12 @@ export class Injection implements Disposable {
       this.#journal?.noteUnloaded(address, original.length);
     }
     return gone.map(({ address }) => address);
+  }
+
+  /** Has `step` done once, when everything else of the batch is; at once outside of one. If it throws, the batch does. */
+  atEndOfBatch(step: () => void): void {
+    if (this.#batch === undefined) step();
+    else this.#batch.lastSteps.add(step);
   }
 
   /** Has `undo` called, before those that came earlier, if the batch fails: what is known of sites is then as it was. */

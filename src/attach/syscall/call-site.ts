@@ -97,21 +97,32 @@ export class CallSite {
    */
   add(probe: CallProbe): void {
     if (this.#probes.length === 0) this.#requireUntouched();
-    this.#set([...this.#probes, probe]);
+    const before = this.#probes;
+    this.#probes = [...before, probe];
+    try {
+      // The first one shows whether the instructions can be moved; what comes with it is laid together with others.
+      if (before.some(({ when }) => when === probe.when)) this.#injection.atEndOfBatch(this.#lay);
+      else this.#lay();
+    } catch (error) {
+      this.#probes = before;
+      throw error;
+    }
   }
 
   remove(probe: CallProbe): void {
-    this.#set(this.#probes.filter((known) => known !== probe));
+    this.#probes = this.#probes.filter((known) => known !== probe);
+    this.#injection.atEndOfBatch(this.#lay);
   }
 
-  #set(probes: readonly CallProbe[]): void {
+  /** Makes the trampolines for its programs; the jumps lead there from the end of the batch on. */
+  readonly #lay = (): void => {
+    const probes = this.#probes;
     const enter = probes.filter(({ when }) => when === 'enter');
     const exit = probes.filter(({ when }) => when === 'exit');
     const [atFront, atBack] = this.#back === undefined ? [probes, []] : [enter, exit];
     const changes = [this.#change(this.#front, atFront), ...(this.#back ? [this.#change(this.#back, atBack)] : [])];
     for (const change of changes) change();
-    this.#probes = probes;
-  }
+  };
 
   /** Makes the trampoline for some programs; the result has the jump lead there, or puts the bytes back if there are none. */
   #change(jump: Jump, probes: readonly CallProbe[]): () => void {
