@@ -99,6 +99,7 @@ export {
 export { AttachError } from './attach/errors.ts';
 export { errorNumber } from './attach/syscall/error-numbers.ts';
 export { NEVER_RETURN } from './attach/syscall/kinds.ts';
+export { type ListedSyscall, listSyscalls, type SyscallCoverage, syscallCoverage } from './attach/syscall/list.ts';
 export { type SyscallPlace, syscallPlaces } from './attach/syscall/module-calls.ts';
 export { syscallName, syscallSet } from './attach/syscall/name-sets.ts';
 export { explainUprobe, type UprobeExplanation } from './attach/uprobe/explain.ts';

@@ -6,6 +6,7 @@ import { describeFailure } from './failure.ts';
 import { onlyPid, shared } from './options.ts';
 import { Output } from './output.ts';
 import { uprobePlace } from './place.ts';
+import { explainCall, syscallPattern } from './syscall-probes.ts';
 import { count, type Palette, paletteFor, printable } from './text.ts';
 
 interface ExplainOptions {
@@ -18,7 +19,7 @@ interface ExplainOptions {
 export function explainCommand(): Command {
   return new Command('explain')
     .description('Say how a place would be probed: the method, the bytes, or why not. Exit code 5 if not.')
-    .argument('<SITE>', 'BINARY:FUNCTION[+OFFSET], such as libc.so.6:malloc')
+    .argument('<SITE>', 'BINARY:FUNCTION[+OFFSET], such as libc.so.6:malloc, or syscall:NAME')
     .addOption(shared.pid().makeOptionMandatory())
     .addOption(shared.json())
     .addOption(shared.output())
@@ -28,13 +29,23 @@ export function explainCommand(): Command {
 
 async function explain(site: string, options: ExplainOptions): Promise<void> {
   const { explainUprobe, openProcess } = await import('../index.ts');
-  using target = openProcess(onlyPid(options.pid, 'explain'));
+  const pid = onlyPid(options.pid, 'explain');
+  const call = syscallPattern(site);
+  if (call !== undefined) return explainSystemCall(call, pid, options);
+  using target = openProcess(pid);
   const explanation = explainUprobe(target, uprobePlace(site));
   const output = Output.to(options.o);
   if (options.json) output.line(JSON.stringify(asJson(explanation)));
   else for (const line of asText(explanation, paletteFor(output, options))) output.line(line);
   await output.flush();
   process.exitCode = explanation.refusal === undefined ? Exit.OK : exitCodeOf(explanation.refusal);
+}
+
+async function explainSystemCall(name: string, pid: number, options: ExplainOptions): Promise<void> {
+  const output = Output.to(options.o);
+  const palette = paletteFor(output, options);
+  process.exitCode = await explainCall(name, pid, output, { json: options.json === true, palette });
+  await output.flush();
 }
 
 function* asText(explanation: UprobeExplanation, palette: Palette): Generator<string> {

@@ -6,6 +6,7 @@ import { readFile } from './input.ts';
 import { onlyPid, shared } from './options.ts';
 import { Output } from './output.ts';
 import { uprobePlace } from './place.ts';
+import { listCalls, syscallPattern } from './syscall-probes.ts';
 import { paletteFor, printable } from './text.ts';
 
 interface ListOptions {
@@ -19,7 +20,7 @@ interface ListOptions {
 export function listCommand(): Command {
   return new Command('list')
     .description('List the probes that match a pattern, in a process or in a file.')
-    .argument('<PATTERN>', "uprobe:BINARY:FUNCTION with * and ?, such as 'uprobe:libc:*alloc*'")
+    .argument('<PATTERN>', "uprobe:BINARY:FUNCTION or syscall:NAME with * and ?, such as 'uprobe:libc:*alloc*'")
     .argument('[FILE]', 'a library or executable; without, BINARY says it')
     .addOption(shared.pid())
     .addOption(shared.json())
@@ -30,6 +31,8 @@ export function listCommand(): Command {
 }
 
 async function list(pattern: string, file: string | undefined, options: ListOptions): Promise<void> {
+  const call = syscallPattern(pattern);
+  if (call !== undefined) return listSystemCalls(call, file, options);
   const probes = await find(uprobePlace(pattern), file, options);
   const output = Output.to(options.o);
   const palette = paletteFor(output, options);
@@ -51,6 +54,21 @@ async function list(pattern: string, file: string | undefined, options: ListOpti
       output.line(printable(`uprobe:${binary}:${symbol}`) + beside);
     }
   }
+  await output.flush();
+}
+
+async function listSystemCalls(
+  pattern: string,
+  file: string | undefined,
+  { pid, json, o }: ListOptions,
+): Promise<void> {
+  if (file !== undefined) {
+    throw new CliError('CLI_BAD_USAGE', "cannot list system calls of a file: they are the kernel's", {
+      fix: 'leave it out, or name a process by -p PID',
+    });
+  }
+  const output = Output.to(o);
+  await listCalls(pattern, pid === undefined ? undefined : onlyPid(pid, 'list'), output, json);
   await output.flush();
 }
 

@@ -2,13 +2,16 @@
 import { CliError } from './errors.ts';
 
 /** Kinds of probes that later versions list and explain. */
-const LATER = /^(?:uretprobe|usdt|syscall|tracepoint|raw_tracepoint|tp|raw_tp|ksyscall|kretsyscall):/;
+const LATER = /^(?:uretprobe|usdt|tracepoint|raw_tracepoint|tp|raw_tp|ksyscall|kretsyscall):/;
 
 /** What stands behind `uprobe:`, which may be left out. @throws {CliError} CLI_NOT_YET */
 export function uprobePlace(text: string): string {
   const later = LATER.exec(text)?.[0];
   if (later !== undefined) {
-    throw new CliError('CLI_NOT_YET', `cannot look for '${text}': this version knows only uprobe:BINARY:FUNCTION`);
+    throw new CliError(
+      'CLI_NOT_YET',
+      `cannot look for '${text}': this version knows only uprobe:BINARY:FUNCTION and syscall:NAME`,
+    );
   }
   return text.replace(/^uprobe(?:\.multi)?:/, '');
 }

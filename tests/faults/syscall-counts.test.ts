@@ -100,7 +100,20 @@ const PROGRAMS: readonly Program[] = [
     command: () => [compileTarget('forking-server', ['-static'])],
     input: LINES.slice(0, 600),
   },
+  {
+    name: 'a static program with musl',
+    command: () => [muslProgram()],
+    input: LINES.slice(0, 600),
+  },
 ];
+
+function muslProgram(): string {
+  const path = join(scratch, 'forking-server-musl');
+  const source = join(ROOT, 'tests/targets/forking-server.c');
+  const built = spawnSync('musl-gcc', ['-O2', '-static', '-o', path, source], { encoding: 'utf8' });
+  assert.equal(built.status, 0, built.stderr);
+  return path;
+}
 
 function goProgram(): string {
   const path = join(scratch, 'goroutines');
