@@ -1,6 +1,6 @@
 /*
- * For each step of `go` a child is forked that calls `work` without end; the parent calls it once a step, after that. Children end
- * by being killed: killed.
+ * For each step of `go` the parent calls `work` once, and then forks a child that calls it without end. Children end by being
+ * killed: killed.
  */
 #include "target.h"
 #include <signal.h>
@@ -25,15 +25,14 @@ int main(void)
 			usleep(200);
 			continue;
 		}
-		done++;
+		work(++done, 2);
 		pid_t pid = fork();
 		if (pid == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			for (long n = 0;; n++)
 				work(n & 0xffff, 1);
 		}
-		work(done, 2);
-		calls++;
 		child = pid;
+		calls++;
 	}
 }
