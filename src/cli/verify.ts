@@ -72,6 +72,7 @@ async function verifyFile(
     }
     if (verbose) for await (const line of listing(verdict, palette)) output.line(line);
     for (const line of asText(verdict, palette)) output.line(line);
+    noteMissing(verdict);
   }
   if (!found && name !== undefined)
     throw new CliError('CLI_NO_PROGRAM', `cannot verify ${name}: ${file} has no such program`);
@@ -95,6 +96,13 @@ async function verifyLines(output: Output, options: VerifyCommandOptions): Promi
     }
   }
   return accepted;
+}
+
+/** A program may be safe and still wait for a helper. */
+function noteMissing({ name, error, missingHelpers }: ProgramVerdict): void {
+  if (error !== undefined || missingHelpers.length === 0) return;
+  const what = `${name} calls ${missingHelpers.join(', ')}, which is not there yet: it is safe, but load will refuse it`;
+  process.stderr.write(`note: ${printable(what)}\n`);
 }
 
 function asJson({ error, insnsProcessed, timeUs }: ProgramVerdict): object {

@@ -2,7 +2,9 @@
 import { BpfError } from '../errors.ts';
 import { PROTOTYPES } from '../helpers/kernel-prototypes.ts';
 import type { Permission } from '../helpers/prototype.ts';
+import { HELPERS } from '../helpers/table.ts';
 import { decode } from '../insn/decode.ts';
+import { operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
 import { SlotMap } from '../insn/layout.ts';
 import { LddwKind } from '../insn/opcode.ts';
@@ -25,6 +27,8 @@ export interface ProgramVerdict {
   readonly program: LinkedProgram | undefined;
   /** Why it is refused; undefined if it is accepted. */
   readonly error: BpfError | undefined;
+  /** Helpers that it calls and that only have a prototype: it is judged by that, but cannot be loaded. */
+  readonly missingHelpers: readonly string[];
   readonly insnsProcessed: number;
   readonly peakStates: number;
   readonly timeUs: number;
@@ -79,7 +83,24 @@ export function verifyBare(
   }
 }
 
-const NO_EFFORT = { insnsProcessed: 0, peakStates: 0, timeUs: 0, states: new Map<number, readonly string[]>() };
+const NO_EFFORT = {
+  missingHelpers: [],
+  insnsProcessed: 0,
+  peakStates: 0,
+  timeUs: 0,
+  states: new Map<number, readonly string[]>(),
+};
+
+function missingHelpers({ insns }: LinkedProgram): string[] {
+  const names = new Set<string>();
+  for (const insn of insns) {
+    const operation = operationOf(insn);
+    if (operation.kind !== 'call' || operation.callee !== 'helper' || HELPERS.has(insn.imm)) continue;
+    const prototype = PROTOTYPES.get(insn.imm);
+    if (prototype !== undefined) names.add(prototype.name);
+  }
+  return [...names];
+}
 
 function verdictOn(
   program: LinkedProgram,
@@ -106,7 +127,7 @@ function verdictOn(
   const timeUs = Math.round((performance.now() - begun) * 1000);
   const error = verdict.verdict === 'reject' ? verdict.error : undefined;
   const { name, section } = program;
-  return { name, section, program, error, ...verdict.effort, timeUs, states };
+  return { name, section, program, error, missingHelpers: missingHelpers(program), ...verdict.effort, timeUs, states };
 }
 
 /** What the running function's registers hold, as the kernel's log shows it. */

@@ -1,9 +1,9 @@
 /**
  * Runs an outside set of compiled verifier tests with known verdicts against our verifier:
  *
- *     npm run verify:selftests -- DIR [OBJECT[:PROGRAM]] [-v]
+ *     npm run verify:selftests -- DIR [OBJECT[:PROGRAM]] [-v] [--run]
  *
- * DIR has `expect.json` (rows of object, prog, expect and expect_msg) and `objects/`. Accepting what is to be refused is
+ * DIR has `expect.json` (rows of object, prog, expect and expect_msg) and `objects/`. With --run programs with a `retval` are run too. Accepting what is to be refused is
  * a question of safety, refusing what is to be accepted one of use: they are counted apart.
  */
 import { readFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { disassemble } from '../../src/insn/disassemble.ts';
 import { surveyObject } from '../../src/object/read-object.ts';
 import type { LinkedProgram, ObjectSurvey } from '../../src/object/spec.ts';
+import { isRight, type Returned, runReturning } from '../support/selftest-runs.ts';
 import { type OurVerdict, ourVerdict } from '../support/verifier-subject.ts';
 
 /** One row of expect.json, as far as it is used. */
@@ -22,6 +23,8 @@ interface Row {
   readonly expect_msg: readonly string[];
   readonly kprobe_msg: string;
   readonly helpers: readonly string[];
+  /** What it returns on a context of zeros. */
+  readonly retval: string | null;
 }
 
 /** What takes longer than this is named. */
@@ -34,7 +37,10 @@ interface Outcome extends OurVerdict {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { verbose: { type: 'boolean', short: 'v', default: false } },
+  options: {
+    verbose: { type: 'boolean', short: 'v', default: false },
+    run: { type: 'boolean', default: false },
+  },
 });
 const directory = positionals[0] ?? process.env.VERIFIER_SELFTESTS;
 if (directory === undefined) {
@@ -51,6 +57,7 @@ const outcomes = rows.map((row) => judge(surveyOf(row.object), row));
 const seconds = (performance.now() - started) / 1000;
 if (values.verbose) for (const outcome of outcomes) explain(outcome);
 report();
+if (values.run) await reportRuns();
 
 function surveyOf(name: string): ObjectSurvey {
   const known = surveys.get(name);
@@ -100,6 +107,59 @@ function report(): void {
       `other words for ${outcomes.filter(saysOther).length} refusals\n`,
   );
   process.exitCode = wrong.length === 0 ? 0 : 1;
+}
+
+async function reportRuns(): Promise<void> {
+  const runs = await runReturning(
+    rows.flatMap(({ object: file, prog: name, retval }) => {
+      const { programs, maps, btf } = surveyOf(file);
+      const program = programs.find((one) => one.name === name);
+      const wanted = numberOf(retval);
+      if (wanted === undefined || program === undefined) return [];
+      return [{ name: `${file}:${name}`, subject: { program, maps, btf, type: 'uprobe' }, retval: wanted }];
+    }),
+  );
+  for (const how of ['natively', 'interpreted'] as const) {
+    const right = runs.filter((run) => isRight(run[how], run.retval));
+    const wrong = runs.filter((run) => typeof run[how] === 'bigint' && !isRight(run[how], run.retval));
+    for (const run of wrong) {
+      process.stdout.write(`${how} wrong: ${run.name}: ${run[how]}, wanted ${run.retval}${whyOther(run.name)}\n`);
+    }
+    listUnrun(how, runs);
+    process.stdout.write(`${how}: ${right.length} of ${runs.length} right, ${wrong.length} wrong\n`);
+    if (wrong.some(({ name }) => whyOther(name) === '')) process.exitCode = 1;
+  }
+}
+
+/** What the kernel's own runner of these tests gives them, and we do not: part of an object's name, and what. */
+const OTHER_INPUT = [
+  ['verifier_direct_packet_access', 'a packet'],
+  ['verifier_xdp', 'a packet'],
+  ['verifier_array_access', 'values in maps'],
+  ['verifier_value_ptr_arith', 'values in maps'],
+] as const;
+
+function whyOther(name: string): string {
+  const row = OTHER_INPUT.find(([part]) => name.includes(part));
+  return row === undefined ? '' : `, with ${row[1]}`;
+}
+
+/** Numbers, and the names that the kernel's tests have for some. undefined where any result is right. */
+function numberOf(text: string | null): bigint | undefined {
+  if (text === 'TEST_DATA_LEN') return 64n;
+  const [, sign, digits] = /^(-?)(0x[0-9a-f]+|\d+)$/i.exec(text ?? '') ?? [];
+  return digits === undefined ? undefined : sign === '-' ? -BigInt(digits) : BigInt(digits);
+}
+
+/** Those that were not run, by reason. */
+function listUnrun(how: 'natively' | 'interpreted', runs: readonly Returned[]): void {
+  const groups = new Map<string, string[]>();
+  for (const run of runs) {
+    const why = run[how];
+    if (typeof why === 'string') groups.set(why, [...(groups.get(why) ?? []), run.name]);
+  }
+  for (const [why, names] of groups)
+    process.stdout.write(`${how} not run, ${names.length}: ${why}: ${names.join(' ')}\n`);
 }
 
 /** Prints a group for each reason, numbers and names left out, the largest first. */
