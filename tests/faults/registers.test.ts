@@ -10,7 +10,7 @@ import { repetitions } from '../support/long-form.ts';
 import { objectFile } from '../support/objects.ts';
 import { addressOf } from '../support/variables.ts';
 
-const open = () => openObject(objectFile('every-helper'), { allow: ['override'] });
+const open = (name = 'every-helper') => openObject(objectFile(name), { allow: ['override'] });
 
 /** Where the nop of a function of registers.c is: in the middle of it. */
 function placeOfNop({ target }: FaultsTarget, name: string): string {
@@ -27,9 +27,10 @@ function torture(
   place: string | undefined,
   count: number,
   look: (object: BpfObject, faults: FaultsTarget) => void = () => undefined,
+  file?: string,
 ): void {
   using faults = new FaultsTarget(mode, 0, 'registers');
-  using object = open();
+  using object = open(file);
   faults.runUntil('made', 1000n);
   assert.equal(faults.get('wrong'), 0n, 'without a probe');
   const before = faults.get('made');
@@ -60,6 +61,27 @@ describe('registers of every kind', () => {
         const batches = Number(faults.get('made')) / 1000;
         assert.ok(Number(faults.get('compared')) >= batches * LEAST_STATE, 'vector registers were compared too');
       });
+    });
+  }
+
+  for (const [program, map] of [
+    ['on_reserve', 'events'],
+    ['on_output', 'pairs'],
+    ['on_sample', 'samples'],
+  ] as const) {
+    it(`A12: are kept while events are sent, and while there is no room for them: ${program}`, () => {
+      torture(
+        'flagged',
+        program,
+        undefined,
+        repetitions(2e5, 1e7),
+        (object) => {
+          const { events } = object.map(map);
+          assert.ok(events!.consume(() => {}) > 0);
+          assert.ok(events!.lost > 0n);
+        },
+        'events',
+      );
     });
   }
 
