@@ -223,8 +223,8 @@ export class Injection implements Disposable {
   mapInherited(size: number, letGo: () => void): bigint {
     const note = this.#noteOf(RegionKind.RETURNS);
     const region = mapInherited(this.process, this.#center(), PAGE_SIZE + size, note);
-    this.#sign(region);
     this.#inherited.push(region);
+    this.#sign(region);
     this.#letGo.push(letGo);
     return region.address + BigInt(PAGE_SIZE);
   }
@@ -244,9 +244,11 @@ export class Injection implements Disposable {
     }
     const size = Math.min(CODE_REGION_SIZE * REGION_GROWTH ** this.#codeRegions.length, LARGEST_CODE_REGION);
     const mapped = mapCode(this.process, near, size, this.#noteOf(RegionKind.CODE));
-    this.#sign(mapped);
-    const region = { ...mapped, used: SIGNATURE_SIZE, staged: undefined };
+    // Ours from here on, to be unmapped with the others; but as long as it is not signed no code is laid there.
+    const region: CodeRegion = { ...mapped, used: mapped.size, staged: undefined };
     this.#codeRegions.push(region);
+    this.#sign(mapped);
+    region.used = SIGNATURE_SIZE;
     const laid = this.#layInto(region, emit);
     if (laid !== undefined) return laid;
     throw new InjectError('INJECT_CODE_TOO_LARGE', `cannot lay code: it is larger than ${size} bytes`);

@@ -4,9 +4,15 @@
  * exec it reads nothing rather than something else.
  */
 import { closeSync, constants, openSync } from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import { SysError } from './errors.ts';
-import { libc, tryLibc } from './libc.ts';
+import { tryLibc } from './libc.ts';
 import { asSysError } from './proc.ts';
+
+const { EINTR, ENOMEM, EAGAIN } = osConstants.errno;
+/** What may be otherwise a moment later. */
+const TRANSIENT: ReadonlySet<number> = new Set([EINTR, ENOMEM, EAGAIN]);
+const ATTEMPTS = 4;
 
 export class ProcessMemory implements Disposable {
   readonly #pid: number;
@@ -32,7 +38,7 @@ export class ProcessMemory implements Disposable {
       const rest = bytes.subarray(done);
       let count: number;
       try {
-        count = libc(what, 'pread', this.#fd, rest, rest.length, address + BigInt(done));
+        count = this.#transfer(what, 'pread', rest, address + BigInt(done));
       } catch (error) {
         if (done === 0) throw error;
         count = 0;
@@ -55,7 +61,7 @@ export class ProcessMemory implements Disposable {
     const what = `pwrite(/proc/${this.#pid}/mem, ${bytes.length} bytes at 0x${address.toString(16)})`;
     for (let done = 0; done < bytes.length; ) {
       const rest = bytes.subarray(done);
-      const count = libc(what, 'pwrite', this.#fd, rest, rest.length, address + BigInt(done));
+      const count = this.#transfer(what, 'pwrite', rest, address + BigInt(done));
       if (count === 0) throw this.#short('write', address, bytes.length, done);
       done += count;
     }
@@ -64,6 +70,15 @@ export class ProcessMemory implements Disposable {
   [Symbol.dispose](): void {
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = -1;
+  }
+
+  /** What is put back must not stay as it is because of a moment's shortage. */
+  #transfer(what: string, name: 'pread' | 'pwrite', bytes: Uint8Array, address: bigint): number {
+    for (let attempt = 1; ; attempt++) {
+      const count = tryLibc(name, this.#fd, bytes, bytes.length, address);
+      if (count >= 0) return count;
+      if (attempt === ATTEMPTS || !TRANSIENT.has(-count)) throw new SysError(what, -count);
+    }
   }
 
   #short(verb: string, address: bigint, size: number, done: number): SysError {
