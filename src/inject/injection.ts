@@ -46,6 +46,8 @@ const CODE_REGION_SIZE = 256 * 1024;
 const LARGEST_CODE_REGION = 16 * 1024 * 1024;
 const REGION_GROWTH = 4;
 const CODE_ALIGNMENT = 16n;
+/** How often it is tried to put places back that others change meanwhile. */
+const UNDO_ATTEMPTS = 4;
 /** Room for code of a batch, at first: most batches are small, and most regions are not. */
 const FIRST_STAGE = 4096;
 
@@ -374,7 +376,7 @@ export class Injection implements Disposable {
     this.#apply(sites.map((site) => ({ ...site, wanted: site.original, moves: new Map() })));
   }
 
-  #apply(patches: readonly SitePatch[]): void {
+  #apply(patches: readonly SitePatch[], attempt = 1): void {
     using _lock = this.process.isGone() ? undefined : this.process.lock();
     if (this.isClosed) this.#leaveClosed(patches);
     // What goes makes room for what comes.
@@ -396,7 +398,13 @@ export class Injection implements Disposable {
         return;
       }
       // A target that is gone needs nothing undone, nor does what somebody else has just put back.
-      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOff(patch, chain)))) throw error;
+      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOff(patch, chain)))) {
+        // Another controller has come to one of the places, or gone, since we looked.
+        const isOutdated = error instanceof InjectError && error.code === 'INJECT_SITE_CHANGED';
+        if (!isOutdated || attempt === UNDO_ATTEMPTS || !patches.every(isUndo)) throw error;
+        this.#apply(patches, attempt + 1);
+        return;
+      }
     }
     for (const { address } of undone) this.#sites.delete(address);
     for (const patch of made) this.#sites.set(patch.address, patch);

@@ -230,7 +230,7 @@ export class Session implements Disposable {
   detach(ids: readonly number[]): void {
     const wanted = new Set(ids);
     const live = this.context.entries.filter(({ id }) => wanted.has(id));
-    amongOthers(() => this.context.detach(ids));
+    this.context.detach(ids);
     for (const { link } of live) this.#table.remove(link);
     this.#freeCounters();
   }
