@@ -1,4 +1,5 @@
 /** Every helper there is: a new one is a row in its family's file and a name here. */
+import { currentTaskUnderCgroup } from './cgroup.ts';
 import { getSmpProcessorId } from './cpu.ts';
 import { getCurrentTask, getCurrentTaskBtf } from './faked-task.ts';
 import { getFuncArg, getFuncArgCnt, getFuncRet, getRetval, overrideReturn, setRetval } from './function-call.ts';
@@ -59,6 +60,7 @@ const ROWS: readonly Helper[] = [
   strncmp,
   getStackId,
   getStack,
+  currentTaskUnderCgroup,
   getFuncIp,
   getAttachCookie,
   overrideReturn,

@@ -1,5 +1,6 @@
 /** Every map type there is: a new one is a file and a row here. */
 import { array } from './array.ts';
+import { cgroupArray } from './cgroup-array.ts';
 import { MapError } from './errors.ts';
 import { hash } from './hash.ts';
 import { lruHash } from './lru-hash.ts';
@@ -22,6 +23,7 @@ const ROWS: readonly MapType[] = [
   stackTrace,
   ringbuf,
   perfEventArray,
+  cgroupArray,
 ];
 
 /** By the kernel's number. */
