@@ -90,6 +90,8 @@ export class TargetProcess implements Disposable {
   /** By file: a library that comes back is analysed once, as long as it is the same to the byte. */
   readonly #files = new Map<string, Uint8Array>();
   readonly #lasting: LastingModules;
+  /** Addresses of code that is known to stay. */
+  readonly #lastingCode = new Set<bigint>();
   #longestPauseUs = 0;
   /** What must be closed before the process is, in the order it came. */
   readonly #tenants = new Set<Disposable>();
@@ -210,7 +212,7 @@ export class TargetProcess implements Disposable {
    */
   borrow(held: StoppedThreads): RemoteCalls {
     // Only now: another controller might have chosen the same place.
-    const place = findStubPlace(this.mappings(), this.memory);
+    const place = findStubPlace(this.mappings(), this.memory, (address) => this.#lasts(address));
     const thread = held.threads.find(isLendable);
     if (thread === undefined) throw this.#noneToLend(held.threads);
     this.#sleepFilters(thread.tid);
@@ -315,6 +317,15 @@ export class TargetProcess implements Disposable {
 
   #exited(cause?: unknown): ProcessError {
     return new ProcessError('PROCESS_EXITED', `cannot read the mappings of process ${this.pid}: it ended`, { cause });
+  }
+
+  /** True if the code at `address` stays as long as the program does. */
+  #lasts(address: bigint): boolean {
+    if (this.#lastingCode.has(address)) return true;
+    const module = this.modules().find((one) => one.holdsCode(address));
+    if (module === undefined || !this.isLasting(module)) return false;
+    this.#lastingCode.add(address);
+    return true;
   }
 
   /** Its seccomp filters might kill a thread for the calls that it makes for us. */
