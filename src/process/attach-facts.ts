@@ -116,10 +116,10 @@ function statusOf(pid: number): ProcessStatus {
   return status;
 }
 
-/** Kernel threads alone have the flag PF_KTHREAD; field 9 of stat, the 7th behind the name. */
+/** Kernel threads alone have the flag PF_KTHREAD; field 9 of stat, the 7th behind the name. One that ended meanwhile was none. */
 function isKernelThread(pid: number): boolean {
   const PF_KTHREAD = 0x20_0000;
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const stat = attempt(() => readFileSync(`/proc/${pid}/stat`, 'latin1')) ?? '';
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[6]) & PF_KTHREAD) !== 0;
 }
