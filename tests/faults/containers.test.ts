@@ -26,6 +26,7 @@ import { CANNOT_TRACE } from '../support/entered.ts';
 import { objectFile, objectPath } from '../support/objects.ts';
 import { isCounted, OddTarget } from '../support/odd-target.ts';
 import { childOf, compileTarget, waitUntil } from '../support/targets.ts';
+import { lacks } from '../support/tools.ts';
 
 const ASKED = join(import.meta.dirname, '..', 'support', 'asked-controller.js');
 const READER = join(import.meta.dirname, '..', 'support', 'module-reader.js');
@@ -73,7 +74,9 @@ describe('a target in a container', { skip: CANNOT_TRACE }, () => {
     assert.ok(target.findModule(`${INSIDE}/odd`).elf.findSymbol('work') !== undefined);
   });
 
-  it('L13: is entered without entering its namespaces, and nothing it names is opened outside of its root', () => {
+  it('L13: is entered without entering its namespaces, and nothing it names is opened outside of its root', {
+    skip: lacks('strace'),
+  }, () => {
     using root = new ContainerRoot();
     symlinkSync('/etc/passwd', join(root.path, 'trap.so'));
     using odd = root.start('upmn');

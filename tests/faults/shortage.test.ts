@@ -14,6 +14,7 @@ import { repetitions } from '../support/long-form.ts';
 import { objectFile } from '../support/objects.ts';
 import { isCounted, OddTarget } from '../support/odd-target.ts';
 import { compileTarget, waitUntil } from '../support/targets.ts';
+import { lacks } from '../support/tools.ts';
 
 const SUPPORT = join(import.meta.dirname, '..', 'support');
 
@@ -95,7 +96,7 @@ describe('a controller that is killed in the middle of a call it has the target 
   });
 });
 
-describe('a target that a debugger looks at', { skip: CANNOT_TRACE }, () => {
+describe('a target that a debugger looks at', { skip: CANNOT_TRACE || lacks('gdb') }, () => {
   /** What gdb prints for `commands`, without what the user has told it to do always. */
   const gdb = (pid: number, ...commands: readonly string[]): string => {
     const args = ['-nx', '-batch', '-p', `${pid}`, ...commands.flatMap((command) => ['-ex', command])];
