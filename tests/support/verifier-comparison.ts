@@ -1,6 +1,7 @@
 /** Verdicts on generated programs, ours beside the kernel's. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { SyscallError } from '../../benchmarks/kernel/syscall.ts';
 import { surveyObject } from '../../src/object/read-object.ts';
 import { IMPOSSIBLE_PATH, policyDifference } from '../verifier/policy-differences.ts';
 import { believedStates, watchRuns } from './believed-states.ts';
@@ -47,6 +48,16 @@ export function compare(seed: number, subject: VerifierSubject, oracle: KernelOr
   const kernel = oracle.verdict(subject);
   const ours = verdictOrBug(subject);
   return { seed, subject, ours, kernel, outcome: outcomeOf(seed, subject, ours, kernel, oracle) };
+}
+
+/** Asks both; undefined where the kernel has no verdict, since it does not make one of the maps. */
+export function tryCompare(seed: number, subject: VerifierSubject, oracle: KernelOracle): Comparison | undefined {
+  try {
+    return compare(seed, subject, oracle);
+  } catch (error) {
+    if (error instanceof SyscallError) return undefined;
+    throw error;
+  }
 }
 
 /** The same disagreement in as few instructions as possible. */

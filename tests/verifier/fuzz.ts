@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { disassemble } from '../../src/insn/disassemble.ts';
 import type { LinkedProgram } from '../../src/object/spec.ts';
 import { KernelOracle, whyNoOracle } from '../support/kernel-oracle.ts';
-import { type Comparison, compare, kindOf, reduce, SubjectSource } from '../support/verifier-comparison.ts';
+import { type Comparison, kindOf, reduce, SubjectSource, tryCompare } from '../support/verifier-comparison.ts';
 
 const { values } = parseArgs({
   options: {
@@ -37,7 +37,7 @@ const source = new SubjectSource(values.objects ?? process.env.VERIFIER_SELFTEST
 const started = performance.now();
 for (let seed = first; seed < first + count; seed++) {
   const subject = source.make(seed);
-  const comparison = subject && tryCompare(seed, subject);
+  const comparison = subject && tryCompare(seed, subject, oracle);
   if (comparison === undefined) {
     add('no program');
     continue;
@@ -53,16 +53,6 @@ process.stdout.write(`${count} programs from seed ${first} in ${seconds.toFixed(
 if (values.json !== undefined)
   writeFileSync(values.json, `${JSON.stringify({ count, seed: first, ...Object.fromEntries(tally) })}\n`);
 process.exitCode = found.length === 0 ? 0 : 1;
-
-/** undefined where the kernel has no verdict: it does not make one of the maps. */
-function tryCompare(seed: number, subject: Comparison['subject']): Comparison | undefined {
-  try {
-    return compare(seed, subject, oracle);
-  } catch (error) {
-    if (error instanceof RangeError) throw error;
-    return undefined;
-  }
-}
 
 function add(key: string): void {
   tally.set(key, (tally.get(key) ?? 0) + 1);
