@@ -84,8 +84,11 @@ export function placeVariables(
 /** Where in `types` each id begins. Id 0 has no place. */
 function findTypes(types: Uint8Array): readonly number[] {
   const places = [-1];
+  // A kernel has more than a hundred thousand types: of each this looks at one word.
+  const view = viewOf(types);
   for (let at = 0; at < types.length; ) {
-    const { info } = TypeHead.read(slice(types, at, TypeHead.size, `BTF type ${places.length}`));
+    if (at + TypeHead.size > types.length) slice(types, at, TypeHead.size, `BTF type ${places.length}`);
+    const info = view.getUint32(at + TypeHead.offsetOf.info, true);
     const number = kindNumber(info);
     const row = KINDS[number];
     if (row === undefined || number === 0) {
