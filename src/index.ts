@@ -56,11 +56,13 @@ function open(source: Uint8Array | ObjectSpec, { setup, allow = [], whenWeDie }:
     setup(context, injection) {
       const sites = new UprobeSites(injection);
       const gate = new LinkerGate(injection, sites);
-      const libraries = new LibraryProbes(injection, sites, gate);
+      const libraries = new LibraryProbes(injection, gate);
       context.register(new UprobeAttachImpl(injection, sites, libraries));
       context.register(new UsdtAttachImpl(injection.process, sites, libraries));
       context.follow(libraries, gate);
-      context.register(new SyscallAttachImpl(injection));
+      const syscalls = new SyscallAttachImpl(injection);
+      context.register(syscalls);
+      context.follow(syscalls);
       setup?.(context, injection);
     },
   });

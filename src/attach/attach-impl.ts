@@ -78,6 +78,8 @@ export interface AttachEntry {
   readonly unreached?: number | undefined;
   /** How: 'jump', or whatever the implementation calls its ways; PENDING while it is not, and its address is 0 then. */
   readonly method: string;
+  /** How many regions of code there are that nobody can look into, and that it should see: 0 if not given. */
+  readonly codeWithoutFile?: number;
   /** Why it is not attached to what is there. */
   readonly problem?: BpfError | undefined;
   detach(): void;

@@ -13,18 +13,21 @@ export class JsonReport implements LoadReport {
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
     const data = {
       pid,
-      links: links.map(({ id, program, section, kind, target, address, addresses, unreached, method, problem }) => ({
-        id,
-        program,
-        section,
-        kind,
-        target,
-        address: `0x${address.toString(16)}`,
-        method,
-        ...((kind.endsWith('.multi') || unreached !== undefined) && { sites: addresses.length }),
-        ...(unreached !== undefined && { sites_unreached: unreached }),
-        ...(problem !== undefined && { error: problem.message }),
-      })),
+      links: links.map(
+        ({ id, program, section, kind, target, address, addresses, unreached, method, problem, codeWithoutFile }) => ({
+          id,
+          program,
+          section,
+          kind,
+          target,
+          address: `0x${address.toString(16)}`,
+          method,
+          ...((kind.endsWith('.multi') || unreached !== undefined) && { sites: addresses.length }),
+          ...(unreached !== undefined && { sites_unreached: unreached }),
+          ...(codeWithoutFile > 0 && { code_without_file: codeWithoutFile }),
+          ...(problem !== undefined && { error: problem.message }),
+        }),
+      ),
       pause_us: Math.round(pauseUs),
     };
     this.#line({ type: 'attached', data });
@@ -48,7 +51,12 @@ export class JsonReport implements LoadReport {
 
   stats(links: readonly BpfLink[], lostEvents: bigint): void {
     const data = {
-      links: links.map(({ id, hits, missed }) => ({ id, hits: integer(hits), missed: integer(missed) })),
+      links: links.map(({ id, hits, missed, codeWithoutFile }) => ({
+        id,
+        hits: integer(hits),
+        missed: integer(missed),
+        ...(codeWithoutFile > 0 && { code_without_file: codeWithoutFile }),
+      })),
       lost_events: integer(lostEvents),
     };
     this.#line({ type: 'stats', data });

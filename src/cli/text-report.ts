@@ -67,6 +67,14 @@ export class TextReport implements LoadReport {
     ]);
     output.line('');
     for (const line of table(columns, rows)) output.line(line);
+    for (const { program, target, codeWithoutFile } of links) {
+      if (codeWithoutFile === 0) continue;
+      output.line(
+        printable(
+          `${program} at ${target}: ${count(codeWithoutFile, 'region')} of code without a file not looked into`,
+        ),
+      );
+    }
     output.line(`lost events: ${lostEvents}`);
   }
 

@@ -115,6 +115,7 @@ export class Injection implements Disposable {
   readonly #inherited: Region[] = [];
   /** Undo what would bring threads back to our code that are elsewhere. */
   readonly #letGo: (() => void)[] = [];
+  readonly #unloadListeners: ((gone: ReadonlySet<bigint>) => void)[] = [];
   readonly #whenWeDie: Inheritance;
   #session: SessionMemory | undefined;
   #meeting: Meeting | undefined;
@@ -309,11 +310,19 @@ export class Injection implements Disposable {
   forgetUnloaded(): readonly bigint[] {
     if (this.isClosed || this.process.isGone()) return [];
     const gone = unloadedSites(this.process, this.#sites.values());
+    if (gone.length === 0) return [];
     for (const { address, original } of gone) {
       this.#sites.delete(address);
       this.#journal?.noteUnloaded(address, original.length);
     }
-    return gone.map(({ address }) => address);
+    const addresses = new Set(gone.map(({ address }) => address));
+    for (const listener of this.#unloadListeners) listener(addresses);
+    return [...addresses];
+  }
+
+  /** Has `listener` told where sites were that are gone with their library, behind those that came earlier. */
+  onUnloaded(listener: (gone: ReadonlySet<bigint>) => void): void {
+    this.#unloadListeners.push(listener);
   }
 
   /** Has `step` done once, when everything else of the batch is; at once outside of one. If it throws, the batch does. */

@@ -1,9 +1,13 @@
 /** A library or executable mapped into a process: one file, its mappings, and what its ELF file tells. */
+import { DynamicTag } from '../elf/dynamic.ts';
 import { type ElfFile, readElf } from '../elf/elf-file.ts';
 import { type ElfFunction, functionsOf } from '../elf/functions.ts';
 import { SegmentFlag, SegmentType } from '../elf/segments.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
 import { ProcessError } from './errors.ts';
+
+/** Of DT_FLAGS. */
+const DF_TEXTREL = 4n;
 
 export class Module {
   /** As the process saw the file when it mapped it. */
@@ -59,6 +63,13 @@ export class Module {
   /** DT_SONAME, by which other modules ask for it. @throws as `elf` */
   get soname(): string | undefined {
     return this.elf.dynamic?.soname;
+  }
+
+  /** True if its code is not what the file says until it has been relocated. @throws as `elf` */
+  get relocatesCode(): boolean {
+    const { dynamic } = this.elf;
+    const flags = dynamic?.value(DynamicTag.FLAGS) ?? 0n;
+    return dynamic?.value(DynamicTag.TEXTREL) !== undefined || (flags & DF_TEXTREL) !== 0n;
   }
 
   /** True if code of this module is mapped at `address`. */

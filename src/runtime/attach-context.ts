@@ -62,6 +62,10 @@ class Live implements LiveEntry {
     return this.#entry.method;
   }
 
+  get codeWithoutFile(): number {
+    return this.#entry.codeWithoutFile ?? 0;
+  }
+
   get problem(): BpfError | undefined {
     return this.#entry.problem;
   }

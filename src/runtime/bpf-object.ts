@@ -371,6 +371,11 @@ export class BpfLink implements Disposable {
     return this.#entry.method;
   }
 
+  /** How many regions of code made at run time there are that nobody can look into, and that it should see. */
+  get codeWithoutFile(): number {
+    return this.#entry.codeWithoutFile ?? 0;
+  }
+
   /** Why it is not attached to its library though that is loaded. */
   get problem(): BpfError | undefined {
     return this.#entry.problem;

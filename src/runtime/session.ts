@@ -277,8 +277,12 @@ export class Session implements Disposable {
 
   /** Detaches everything and takes our memory out of the target, where no thread is in it any more. */
   [Symbol.dispose](): void {
-    this.detachAll();
-    this.injection[Symbol.dispose]();
+    try {
+      this.detachAll();
+    } finally {
+      // Where one place cannot be put back the others can.
+      this.injection[Symbol.dispose]();
+    }
   }
 
   #fillTasks(area: TaskArea, address: bigint): FakedTasks {

@@ -91,20 +91,16 @@ describe('faults of system calls', { skip: CANNOT_TRACE }, () => {
     using target = new ReturningTarget('calling', 'plain');
     const before = codeHashes(target.pid);
     using process = openProcess(target.pid);
-    let changed: { readonly address: bigint; readonly original: Uint8Array };
-    {
-      using object = openObject(objectFile('syscalls'));
-      const link = object.program('on_enter').attach(process);
-      const module = process.findModule('libc.so.6');
-      // What a target does that makes its text writable: here from outside, since both come to the same.
-      const fronts = link.addresses.map((address) => address - 5n).filter((address) => module.holdsCode(address));
-      const jumps = fronts.filter((address) => process.memory.read(address, 1)[0] === 0xe9);
-      changed = { address: jumps[0]!, original: module.elf.bytesAt(jumps[0]! - module.bias, 5) };
-      process.memory.write(changed.address, Uint8Array.of(0xf4, 0xf4, 0xf4, 0xf4, 0xf4));
-      assert.throws(
-        () => link.detach(),
-        (error: Error & { code?: string }) => error.code === 'INJECT_SITE_CHANGED',
-      );
+    const object = openObject(objectFile('syscalls'));
+    const link = object.program('on_enter').attach(process);
+    const module = process.findModule('libc.so.6');
+    // What a target does that makes its text writable: here from outside, since both come to the same.
+    const fronts = link.addresses.map((address) => address - 5n).filter((address) => module.holdsCode(address));
+    const jumps = fronts.filter((address) => process.memory.read(address, 1)[0] === 0xe9);
+    const changed = { address: jumps[0]!, original: module.elf.bytesAt(jumps[0]! - module.bias, 5) };
+    process.memory.write(changed.address, Uint8Array.of(0xf4, 0xf4, 0xf4, 0xf4, 0xf4));
+    for (const end of [() => link.detach(), () => object[Symbol.dispose]()]) {
+      assert.throws(end, (error: Error & { code?: string }) => error.code === 'INJECT_SITE_CHANGED');
     }
     assert.equal(process.memory.read(changed.address, 1)[0], 0xf4);
     process.memory.write(changed.address, changed.original);

@@ -15,6 +15,7 @@ import {
 } from '../../arch/x64/syscall-trampoline.ts';
 import { JUMP_SIZE } from '../../arch/x64/window.ts';
 import type { Injection } from '../../inject/injection.ts';
+import { type CodeOrigin, originAt } from '../../process/code-origin.ts';
 import type { Module } from '../../process/module.ts';
 import { AttachError } from '../errors.ts';
 
@@ -42,6 +43,7 @@ export class CallSite {
   readonly bytes: readonly bigint[];
   readonly #injection: Injection;
   readonly #module: Module;
+  readonly #isLasting: boolean;
   readonly #site: SyscallSite;
   readonly #place: SyscallPlace;
   /** In front of the call, or on it. */
@@ -55,6 +57,7 @@ export class CallSite {
   constructor(injection: Injection, module: Module, site: SyscallSite) {
     this.#injection = injection;
     this.#module = module;
+    this.#isLasting = injection.process.isLasting(module);
     this.#site = site;
     const { at, number, lead, trail, keepsFlags } = site;
     const address = module.bias + BigInt(at);
@@ -99,6 +102,7 @@ export class CallSite {
     if (this.#probes.length === 0) this.#requireUntouched();
     const before = this.#probes;
     this.#probes = [...before, probe];
+    this.#onFailureBeAs(before);
     try {
       // The first one shows whether the instructions can be moved; what comes with it is laid together with others.
       if (before.some(({ when }) => when === probe.when)) this.#injection.atEndOfBatch(this.#lay);
@@ -110,8 +114,31 @@ export class CallSite {
   }
 
   remove(probe: CallProbe): void {
+    this.#onFailureBeAs(this.#probes);
     this.#probes = this.#probes.filter((known) => known !== probe);
     this.#injection.atEndOfBatch(this.#lay);
+  }
+
+  /** Its library was unloaded: nothing is there any more. */
+  forget(): void {
+    this.#probes = [];
+    this.#front.isLaid = false;
+    if (this.#back !== undefined) this.#back.isLaid = false;
+  }
+
+  /** True if it was found in that file, and not in another that lay there before. */
+  isOf({ elf }: Module): boolean {
+    return this.#module.elf === elf;
+  }
+
+  #originAt(address: bigint): CodeOrigin | undefined {
+    return this.#isLasting ? undefined : originAt(this.#module.mappings, address);
+  }
+
+  #onFailureBeAs(probes: readonly CallProbe[]): void {
+    this.#injection.onFailure(() => {
+      this.#probes = probes;
+    });
   }
 
   /** Makes the trampolines for its programs; the jumps lead there from the end of the batch on. */
@@ -135,9 +162,14 @@ export class CallSite {
         wanted: laid === undefined ? jump.original : nearJump(jump.at, laid.origin),
         moves: laid?.moves ?? new Map(),
         extent: this.#extentOf(jump),
+        origin: this.#originAt(jump.at),
         leaving: jump === this.#front ? this.#leavingFor(laid) : new Map(),
       });
+      const wasLaid = jump.isLaid;
       jump.isLaid = laid !== undefined;
+      this.#injection.onFailure(() => {
+        jump.isLaid = wasLaid;
+      });
     };
   }
 

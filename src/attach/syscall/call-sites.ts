@@ -11,6 +11,8 @@ export interface ModuleCalls {
   readonly calls: readonly CallSite[];
   /** Of those that nothing can be attached to: their numbers, where they are always the same. */
   readonly refused: readonly (number | undefined)[];
+  /** Nothing can be attached to any, since their code is relocated when it is loaded. */
+  readonly isUnsettled?: true;
 }
 
 export class CallSites {
@@ -23,6 +25,7 @@ export class CallSites {
 
   constructor(injection: Injection) {
     this.#injection = injection;
+    injection.onUnloaded((gone) => this.#forget(gone));
     injection.claims.join(this, (address, size) => this.#holds(address, size));
   }
 
@@ -31,18 +34,41 @@ export class CallSites {
     if (this.#injection.claims.isTaken(call.bytes[0]!, call.bytes.length, this)) {
       throw new AttachError('ATTACH_SITE_OVERLAP', `cannot attach to ${call.name}: a probe of a function is there`);
     }
+    const wasPatched = call.isPatched;
     call.add(probe);
-    for (const byte of call.bytes) this.#owned.add(byte);
+    this.#own(call);
+    if (!wasPatched) this.#injection.onFailure(() => this.#disown(call));
   }
 
   remove(call: CallSite, probe: CallProbe): void {
+    const wasPatched = call.isPatched;
     call.remove(probe);
-    if (!call.isPatched) for (const byte of call.bytes) this.#owned.delete(byte);
+    if (!wasPatched || call.isPatched) return;
+    this.#disown(call);
+    this.#injection.onFailure(() => this.#own(call));
   }
 
   /** What is mapped now. */
   modules(): readonly ModuleCalls[] {
     return moduleSites(this.#injection.process).map((sites) => this.#callsOf(sites));
+  }
+
+  #own({ bytes }: CallSite): void {
+    for (const byte of bytes) this.#owned.add(byte);
+  }
+
+  #disown({ bytes }: CallSite): void {
+    for (const byte of bytes) this.#owned.delete(byte);
+  }
+
+  /** Their library was unloaded. */
+  #forget(gone: ReadonlySet<bigint>): void {
+    for (const [address, call] of this.#sites) {
+      if (!call.bytes.some((byte) => gone.has(byte))) continue;
+      call.forget();
+      this.#disown(call);
+      this.#sites.delete(address);
+    }
   }
 
   #holds(address: bigint, size: number): boolean {
@@ -51,13 +77,19 @@ export class CallSites {
   }
 
   #callsOf({ module, sites, refusals }: ModuleSites): ModuleCalls {
+    const refused = refusals.map(({ number }) => number);
+    // A library that may be in the middle of its loading.
+    if (sites.length > 0 && module.relocatesCode && !this.#injection.process.isLasting(module)) {
+      return { module, calls: [], refused: [...refused, ...sites.map(({ number }) => number)], isUnsettled: true };
+    }
     const calls = sites.flatMap((site) => {
       const address = module.bias + BigInt(site.at);
       if (!module.holdsCode(address) || module.isSharedAt(address)) return [];
-      const call = this.#sites.get(address) ?? new CallSite(this.#injection, module, site);
+      const known = this.#sites.get(address);
+      const call = known?.isOf(module) ? known : new CallSite(this.#injection, module, site);
       this.#sites.set(address, call);
       return [call];
     });
-    return { module, calls, refused: refusals.map(({ number }) => number) };
+    return { module, calls, refused };
   }
 }

@@ -2,62 +2,69 @@
  * Programs at system calls: the seed's system call tracepoints. The instructions beside each `syscall` are displaced into a trampoline
  * that runs the programs; where the number is known from the code, only calls that somebody traces are touched.
  */
+import { BpfError } from '../../errors.ts';
 import type { Injection } from '../../inject/injection.ts';
 import type { AttachEntry, AttachImpl, AttachKind, EbpfCallback } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
-import type { CallProbe, CallSite } from './call-site.ts';
+import type { LoadFollower } from '../loads.ts';
 import { CallSites } from './call-sites.ts';
+import { codeWithoutFile } from './code-without-file.ts';
 import { SYSCALL_KINDS, type SyscallKind } from './kinds.ts';
 import { parseSyscall, type SyscallEvent, type SyscallPrivateData } from './private-data.ts';
+import { SyscallEntry } from './syscall-entry.ts';
 
-export class SyscallAttachImpl implements AttachImpl<SyscallPrivateData> {
+export class SyscallAttachImpl implements AttachImpl<SyscallPrivateData>, LoadFollower {
   readonly kinds = SYSCALL_KINDS;
   readonly parsePrivateData = parseSyscall;
+  readonly #injection: Injection;
   readonly #sites: CallSites;
+  readonly #entries = new Set<SyscallEntry>();
+  /** What was mapped when it was looked at last. */
+  #seen = '';
 
   constructor(injection: Injection) {
+    this.#injection = injection;
     this.#sites = new CallSites(injection);
   }
 
   createAttach(kind: AttachKind, at: SyscallPrivateData, callback: EbpfCallback): AttachEntry {
     const syscall = kindOf(kind);
-    const event = eventOf(syscall, at);
-    const { when, number } = event;
-    const mayChange = callback.allowed.has('override');
-    const attached: { readonly call: CallSite; readonly probe: CallProbe }[] = [];
-    const refusals: (AttachError | undefined)[] = [];
-    for (const { calls, refused } of this.#sites.modules()) {
-      const wanted = calls.filter((call) => number === undefined || (call.number ?? number) === number);
-      if (wanted.length === 0) continue;
-      for (const one of refused) if (number === undefined || (one ?? number) === number) refusals.push(undefined);
-      const program = callback.compile(syscall.model(event, mayChange), wanted[0]!.address);
-      for (const call of wanted) {
-        const probe = { when, program: { program, number } };
-        try {
-          this.#sites.add(call, probe);
-          attached.push({ call, probe });
-        } catch (error) {
-          if (!(error instanceof AttachError)) throw error;
-          refusals.push(error);
-        }
-      }
-    }
-    if (attached.length === 0)
-      throw nowhere(
-        at,
-        refusals.find((refusal) => refusal !== undefined),
-      );
-    const addresses = attached.map(({ call }) => call.address);
-    return {
-      target: `${at}`,
-      address: addresses[0]!,
-      addresses,
-      unreached: refusals.length,
-      method: refusals.length === 0 ? 'jump' : `jump, ${refusals.length} of its places not reached`,
-      detach: () => {
-        for (const { call, probe } of attached.splice(0)) this.#sites.remove(call, probe);
-      },
+    const entry = new SyscallEntry(this.#sites, { at, callback, kind: syscall, event: eventOf(syscall, at) });
+    const refusals = entry.attachTo(this.#sites.modules());
+    if (entry.addresses.length === 0) throw nowhere(at, refusals[0]);
+    entry.codeWithoutFile = codeWithoutFile(this.#injection).length;
+    this.#entries.add(entry);
+    entry.onDetach = () => {
+      this.#entries.delete(entry);
+      this.#injection.onFailure(() => this.#entries.add(entry));
     };
+    return entry;
+  }
+
+  /** Code that was mapped since has its calls traced too. */
+  update(): void {
+    if (this.#entries.size === 0) return;
+    const gone = this.#injection.forgetUnloaded();
+    const regions = codeWithoutFile(this.#injection).length;
+    for (const entry of this.#entries) entry.codeWithoutFile = regions;
+    const modules = this.#injection.process.modules();
+    const seen = modules.map(({ start, end, path }) => `${start}-${end} ${path}`).join();
+    if (seen === this.#seen && gone.length === 0) return;
+    const calls = this.#sites.modules();
+    const added: (() => void)[] = [];
+    try {
+      this.#injection.batch(() => {
+        for (const entry of this.#entries) {
+          added.push(entry.mark());
+          entry.attachTo(calls);
+        }
+      });
+      this.#seen = seen;
+    } catch (error) {
+      // Another time: what was mapped may be gone by now.
+      for (const undo of added.reverse()) undo();
+      if (!(error instanceof BpfError)) throw error;
+    }
   }
 }
 

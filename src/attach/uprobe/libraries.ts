@@ -2,7 +2,6 @@
  * Probes of libraries that come and go. One whose library is not loaded waits for it; one whose library is unloaded waits until it
  * comes back, wherever that is, and counts on. Libraries that stay as long as the process does need none of this.
  */
-import { DynamicTag } from '../../elf/dynamic.ts';
 import { BpfError } from '../../errors.ts';
 import type { Injection } from '../../inject/injection.ts';
 import { type CodeOrigin, isSameOrigin, originAt } from '../../process/code-origin.ts';
@@ -12,7 +11,6 @@ import type { Module } from '../../process/module.ts';
 import { type AttachEntry, PENDING } from '../attach-impl.ts';
 import { AttachError } from '../errors.ts';
 import type { LinkerGate } from './load-gate.ts';
-import type { UprobeSites } from './sites.ts';
 
 /** A probe of a library that may come and go. */
 export interface LibraryProbe {
@@ -28,14 +26,16 @@ export interface LibraryProbe {
 
 export class LibraryProbes {
   readonly #injection: Injection;
-  readonly #sites: UprobeSites;
   readonly #gate: LinkerGate;
   readonly #entries = new Set<LibraryEntry>();
 
-  constructor(injection: Injection, sites: UprobeSites, gate: LinkerGate) {
+  /** @param injection in which the sites of what is probed are forgotten already when this is told */
+  constructor(injection: Injection, gate: LinkerGate) {
     this.#injection = injection;
-    this.#sites = sites;
     this.#gate = gate;
+    injection.onUnloaded((gone) => {
+      for (const entry of this.#entries) entry.forgetIn(gone);
+    });
   }
 
   /**
@@ -97,9 +97,9 @@ export class LibraryProbes {
 
   #forgetUnloaded(): void {
     if (this.#entries.size === 0) return;
-    const gone = this.#sites.forgetUnloaded();
+    this.#injection.forgetUnloaded();
     const mappings = this.#injection.process.mappings();
-    for (const entry of this.#entries) entry.forgetIfUnloaded(gone, (address) => originAt(mappings, address));
+    for (const entry of this.#entries) entry.forgetUnlessAt((address) => originAt(mappings, address));
   }
 
   /** Undefined if it is not loaded, but could be. */
@@ -151,10 +151,8 @@ function placeOf({ start, end, mappings }: Module): LibraryPlace {
 }
 
 /** Before its relocation, code that is relocated is not what it will be. */
-function requireSettled({ name, elf }: Module): void {
-  const { dynamic } = elf;
-  const flags = dynamic?.value(DynamicTag.FLAGS) ?? 0n;
-  if (dynamic?.value(DynamicTag.TEXTREL) === undefined && (flags & DF_TEXTREL) === 0n) return;
+function requireSettled({ name, relocatesCode }: Module): void {
+  if (!relocatesCode) return;
   throw new AttachError(
     'ATTACH_SITE_RELOCATED',
     `cannot attach to '${name}' while it is loaded: its code is relocated`,
@@ -163,8 +161,6 @@ function requireSettled({ name, elf }: Module): void {
     },
   );
 }
-
-const DF_TEXTREL = 4n;
 
 function unlessNotFound(find: () => Module): Module | undefined {
   try {
@@ -230,19 +226,23 @@ class LibraryEntry implements AttachEntry {
     this.#refused = PASSING.has(error.code) ? undefined : placeOf(module);
   }
 
-  /** @param gone addresses of sites that are known to be gone */
-  forgetIfUnloaded(gone: readonly bigint[], originOf: (address: bigint) => CodeOrigin | undefined): void {
+  /** Gives up what is not there any more. */
+  forgetUnlessAt(originOf: (address: bigint) => CodeOrigin | undefined): void {
+    const isAt = ({ origin, code }: LibraryPlace): boolean => isSameOrigin(origin, originOf(code));
+    if (this.#refused !== undefined && !isAt(this.#refused)) this.#refused = undefined;
+    if (this.#now !== undefined && !isAt(this.#now)) this.#forget(this.#now);
+  }
+
+  /** @param gone where sites are that are gone: another library, or the same one anew, is in the place of theirs */
+  forgetIn(gone: ReadonlySet<bigint>): void {
     const now = this.#now;
-    if (this.#refused !== undefined && !isSameOrigin(this.#refused.origin, originOf(this.#refused.code)))
-      this.#refused = undefined;
-    if (now === undefined) return;
-    const isThere =
-      isSameOrigin(now.origin, originOf(now.code)) &&
-      !gone.some((address) => address >= now.start && address < now.end);
-    if (isThere) return;
-    // Nothing is left of its sites; what else it holds is given back.
-    now.entry.detach();
+    if (now !== undefined && [...gone].some((address) => address >= now.start && address < now.end)) this.#forget(now);
+  }
+
+  /** Nothing is left of its sites; what else it holds is given back. */
+  #forget({ entry }: Loaded): void {
     this.#now = undefined;
+    entry.detach();
   }
 
   detach(): void {

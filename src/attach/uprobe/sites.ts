@@ -43,6 +43,7 @@ export class UprobeSites {
   constructor(injection: Injection) {
     this.#injection = injection;
     this.#returns = new ReturnSupport(injection);
+    injection.onUnloaded((gone) => this.#forget(gone));
     injection.claims.join(this, (address, size) => this.#owners.touches(address, size));
   }
 
@@ -94,21 +95,14 @@ export class UprobeSites {
     }
   }
 
-  /**
-   * Strikes sites off whose library was unloaded.
-   *
-   * @returns their addresses
-   */
-  forgetUnloaded(): readonly bigint[] {
-    const gone = new Set(this.#injection.forgetUnloaded());
-    if (gone.size === 0) return [];
+  /** Their library was unloaded. */
+  #forget(gone: ReadonlySet<bigint>): void {
     for (const site of this.#owners.sites) {
       if (!site.ranges.some(({ at }) => gone.has(at))) continue;
       for (const probe of site.forget()) this.#homes.delete(probe);
       this.#owners.delete(site);
     }
     for (const [address, probe] of this.#guarded) if (!this.#homes.has(probe)) this.#guarded.delete(address);
-    return [...gone];
   }
 
   #guard(unwinder: ResolvedFunction, program: LoweredProgram): void {
