@@ -18,7 +18,7 @@ import type { TakenOff } from './inject/take-off.ts';
 import type { ObjectSpec } from './object/spec.ts';
 import { BpfObject } from './runtime/bpf-object.ts';
 import { type Fault, faultObject } from './runtime/fault-programs.ts';
-import { type SessionState, takeOffSessions } from './runtime/process-sessions.ts';
+import { type SessionState, takeOffCopies, takeOffSessions } from './runtime/process-sessions.ts';
 import type { AttachSetup } from './runtime/session.ts';
 
 export interface OpenObjectOptions {
@@ -87,6 +87,16 @@ export function detachSessions(
   return takeOffSessions(pid, isMeant, releaseReturns);
 }
 
+/**
+ * Takes off what children have that were forked from the targets of an object, after the object was disposed of.
+ *
+ * @param ids its `sessionIds`
+ * @returns what became of it, by process
+ */
+export function detachCopies(ids: ReadonlySet<string>): ReadonlyMap<number, readonly TakenOff[]> {
+  return takeOffCopies(ids, releaseReturns);
+}
+
 export { disassemble as disassembleX64 } from './arch/x64/disassemble.ts';
 export { PtRegs, ptRegsAtEntry } from './arch/x64/pt-regs.ts';
 export { emitTrampoline, type Trampoline, type TrampolinePlace } from './arch/x64/trampoline.ts';
@@ -133,6 +143,7 @@ export type { AttachOptions, AttachReport, BpfLink, BpfObject, BpfProgram } from
 export { compileForListing } from './runtime/code-listing.ts';
 export type { EventStream, EventStreamOptions } from './runtime/event-stream.ts';
 export { type Fault, type FaultCounts, faultCounts } from './runtime/fault-programs.ts';
+export type { FollowEvents, Follower } from './runtime/follower.ts';
 export type { FoundLink, FoundSession } from './runtime/found-session.ts';
 export { type Handler, HandlerTable } from './runtime/handlers.ts';
 export type { Loads } from './runtime/loads.ts';

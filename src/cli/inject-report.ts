@@ -25,6 +25,7 @@ export function injectReport(inner: LoadReport, stats: LoadReport['stats']): Loa
     map() {},
     stats,
     detached: (detached) => inner.detached(detached),
+    note: (text) => inner.note(text),
   };
 }
 
@@ -69,6 +70,6 @@ export function textStats(output: Output, { rules, seed, injected }: ReportedFau
 }
 
 /** As the rule names it. */
-function callOf({ target }: BpfLink): string {
+function callOf({ target }: Pick<BpfLink, 'target'>): string {
   return target.replace(/^syscalls\/sys_enter_/, '');
 }

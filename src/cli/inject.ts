@@ -72,7 +72,10 @@ async function inject(rules: readonly string[], options: InjectOptions): Promise
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
   report.attached(pid, links, pauseUs);
   const lasts = (): boolean => !target.isGone() && !object.isDetachedByOthers(target);
-  await watch({ object, attached: [{ target, links }], loads, report, output, lasts }, ended.signal);
+  await watch(
+    { object, attached: [{ target, links }], loads, report, output, following: undefined, lasts },
+    ended.signal,
+  );
 }
 
 /** Without the calls of larger sets that the process has no code for. */

@@ -1,13 +1,16 @@
 /** The JSON lines of `load`: a contract, every name and type of it. */
 import type { BpfLink, BpfMap, JsonValue } from '../index.ts';
-import type { Detached, LoadReport } from './load-report.ts';
+import type { Detached, LinkCounts, LoadReport } from './load-report.ts';
 import type { Output } from './output.ts';
 
 export class JsonReport implements LoadReport {
   readonly #output: Output;
+  readonly #note: (line: string) => void;
 
-  constructor(output: Output) {
+  /** @param note gets what is no data */
+  constructor(output: Output, note: (line: string) => void = () => {}) {
     this.#output = output;
+    this.#note = note;
   }
 
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
@@ -49,7 +52,7 @@ export class JsonReport implements LoadReport {
     this.#line({ type: 'map', name: map.name, map_type: map.typeName, entries: map.entries() });
   }
 
-  stats(links: readonly BpfLink[], lostEvents: bigint): void {
+  stats(links: readonly LinkCounts[], lostEvents: bigint): void {
     const data = {
       links: links.map(({ id, hits, missed, codeWithoutFile }) => ({
         id,
@@ -64,6 +67,10 @@ export class JsonReport implements LoadReport {
 
   detached(data: Detached): void {
     this.#line({ type: 'detached', data });
+  }
+
+  note(text: string): void {
+    this.#note(text);
   }
 
   #line(line: object): void {

@@ -9,7 +9,13 @@ export interface Detached {
   readonly restored: boolean;
 }
 
-/** Gets told, in this order: attached, followed, printk and events any number of times, each map, stats, detached. */
+/** What is told of a link at the end. */
+export type LinkCounts = Pick<BpfLink, 'id' | 'program' | 'target' | 'hits' | 'missed' | 'codeWithoutFile'>;
+
+/**
+ * Gets told, in this order: attached, followed, printk and events any number of times, each map, stats, detached. Of children
+ * that are followed attached comes when they do, and detached when they end.
+ */
 export interface LoadReport {
   attached(pid: number, links: readonly BpfLink[], pauseUs: number): void;
   /** A link that was pending is attached, or says why it cannot be though its library is there. */
@@ -18,6 +24,8 @@ export interface LoadReport {
   /** What a program sent through the map of that name. */
   event(map: string, event: JsonValue): void;
   map(map: BpfMap): void;
-  stats(links: readonly BpfLink[], lostEvents: bigint): void;
+  stats(links: readonly LinkCounts[], lostEvents: bigint): void;
   detached(detached: Detached): void;
+  /** Something that need not be an error. */
+  note(text: string): void;
 }

@@ -1,6 +1,7 @@
 /** `remora load`: attaches an object's programs to running processes, until something ends it, and tells what they saw. */
 import { Command } from 'commander';
 import { Exit } from './exit-codes.ts';
+import { Following } from './following.ts';
 import { readFile } from './input.ts';
 import { shared } from './options.ts';
 import { Output } from './output.ts';
@@ -47,10 +48,11 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   const attached = targets.all.map((target) => ({ target, ...object.attachAll(target, options.attach) }));
   using loads = object.awaitLoads();
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
+  const following = options.follow && new Following(object, attached, report, options.attach);
   for (const { target, links, pauseUs } of attached) report.attached(target.pid, links, pauseUs);
   // One that ends does not end the others.
   const lasts = (): boolean => targets.all.some((target) => !target.isGone() && !object.isDetachedByOthers(target));
-  await watch({ object, attached, loads, report, output, lasts }, ended.signal);
+  await watch({ object, attached, loads, report, output, following, lasts }, ended.signal);
 }
 
 /**

@@ -51,6 +51,7 @@ export const shared = {
     ),
   json: () => new Option('--json', 'print JSON lines instead of text'),
   output: () => new Option('-o <FILE>', 'write data to FILE instead of standard output'),
+  follow: () => new Option('-f, --follow', 'follow children: forks, and programs that they become'),
   duration: () => new Option('--duration <TIME>', 'end after TIME: 500ms, 5s, 2m').argParser(parseDuration),
   quiet: () => new Option('-q, --quiet', 'no notes on stderr, only errors'),
   verbose: () => new Option('-v, --verbose', 'tell more'),

@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 import { Command } from 'commander';
 import type { ProcessEnd } from '../index.ts';
 import { CliError } from './errors.ts';
+import { Following } from './following.ts';
 import { readFile } from './input.ts';
 import { Output } from './output.ts';
 import { addSessionOptions, openReport, type SessionOptions } from './session-options.ts';
@@ -63,15 +64,17 @@ async function run(
     const { links, pauseUs } = attached.attachAll(target, options.attach);
     using loads = attached.awaitLoads();
     report.attached(pid, links, pauseUs);
+    const following = options.follow && new Following(attached, [{ target, links }], report, options.attach);
     const ended = new AbortController();
     const look = (): void => {
-      if (spawned.end() !== undefined) ended.abort();
+      if (spawned.end() !== undefined && !options.follow) ended.abort();
     };
     process.on('SIGCHLD', look);
     spawned.run();
     // An exec takes the probes away and no more: what they saw is told at the end.
     const lasts = (): boolean => spawned.end() === undefined;
-    await watch({ object: attached, attached: [{ target, links }], loads, report, output, lasts }, ended.signal);
+    const about = { object: attached, attached: [{ target, links }], loads, report, output, following, lasts };
+    await watch(about, ended.signal);
     process.off('SIGCHLD', look);
     end = spawned.end()!;
   }

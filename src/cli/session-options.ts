@@ -12,6 +12,7 @@ import { TextReport } from './text-report.ts';
 export interface SessionOptions {
   readonly allow?: readonly Permission[];
   readonly attach?: ReadonlyMap<string, string>;
+  readonly follow?: true;
   readonly json?: true;
   readonly o?: string;
   readonly quiet?: true;
@@ -27,6 +28,7 @@ export function addSessionOptions(command: Command): Command {
       'attach PROGRAM to PLACE, such as uprobe:libc.so.6:malloc, instead of where its section says; repeatable',
       parseAttach,
     )
+    .addOption(shared.follow())
     .addOption(shared.json())
     .addOption(shared.output())
     .addOption(shared.quiet())
@@ -41,11 +43,12 @@ export function openReport(
   options: SessionOptions,
   { write, outlook }: { readonly write: (line: string) => void; readonly outlook?: string },
 ): LoadReport {
-  if (options.json) return new JsonReport(output);
+  const note = options.quiet ? () => {} : (line: string) => write(line);
+  if (options.json) return new JsonReport(output, note);
   return new TextReport({
     output,
     palette: paletteFor(output, options),
-    note: options.quiet ? () => {} : write,
+    note,
     detail: options.verbose ? 'full' : 'usual',
     ...(outlook === undefined ? {} : { outlook }),
   });

@@ -1,6 +1,6 @@
 /** What `load` tells people: data on the output, notes about the session on stderr. */
 import type { BpfLink, BpfMap, JsonValue, MapEntry } from '../index.ts';
-import type { Detached, LoadReport } from './load-report.ts';
+import type { Detached, LinkCounts, LoadReport } from './load-report.ts';
 import type { Output } from './output.ts';
 import { type Column, count, type Palette, printable, table } from './text.ts';
 
@@ -56,10 +56,10 @@ export class TextReport implements LoadReport {
     for (const line of lines) output.line(`  ${line}`);
   }
 
-  stats(links: readonly BpfLink[], lostEvents: bigint): void {
+  stats(links: readonly LinkCounts[], lostEvents: bigint): void {
     const { output } = this.#options;
     const columns = [leftColumn('program'), leftColumn('target'), rightColumn('hits'), rightColumn('missed')];
-    const rows = links.map(({ program, target, hits, missed }) => [
+    const rows = together(links).map(({ program, target, hits, missed }) => [
       printable(program),
       printable(target),
       `${hits}`,
@@ -76,6 +76,10 @@ export class TextReport implements LoadReport {
       );
     }
     output.line(`lost events: ${lostEvents}`);
+  }
+
+  note(text: string): void {
+    this.#options.note(`note: ${printable(text)}`);
   }
 
   detached({ pid, links, restored }: Detached): void {
@@ -95,6 +99,17 @@ export class TextReport implements LoadReport {
     if (shown.length < all.length) lines.push(`(${all.length - shown.length} more, all zero)`);
     return lines.length === 0 ? ['(empty)'] : lines;
   }
+}
+
+/** A row for each program and target, however many processes it was attached in. */
+function together(links: readonly LinkCounts[]): readonly Omit<LinkCounts, 'id' | 'codeWithoutFile'>[] {
+  const rows = new Map<string, Omit<LinkCounts, 'id' | 'codeWithoutFile'>>();
+  for (const { program, target, hits, missed } of links) {
+    const key = `${program} ${target}`;
+    const known = rows.get(key) ?? { program, target, hits: 0n, missed: 0n };
+    rows.set(key, { ...known, hits: known.hits + hits, missed: known.missed + missed });
+  }
+  return [...rows.values()];
 }
 
 /** How the program is reached and, if it is not one, at how many places. */

@@ -1,9 +1,10 @@
 /** An attached object until something ends it: what programs print as they do, then what the maps hold, then off it comes. */
 import type { BpfLink, BpfMap, BpfObject, Loads, TargetProcess } from '../index.ts';
+import type { Following } from './following.ts';
 import type { LoadReport } from './load-report.ts';
 import type { Output } from './output.ts';
 
-/** How often the target is asked for news, in milliseconds; where events may come, and while they do. */
+/** How often the target is asked for news, in milliseconds; where events may come, and while they do or programs wait for us. */
 const POLL_INTERVAL = { usual: 50, events: 10, busy: 1 } as const;
 /** Events of a map that are told before anything else is looked at. */
 const BATCH = 4096;
@@ -24,20 +25,24 @@ export interface Watched {
   readonly loads: Loads;
   readonly report: LoadReport;
   readonly output: Output;
+  /** What follows their children, if they are followed. */
+  readonly following: Following | undefined;
   /** False once there is nothing to wait for any more. */
   readonly lasts: () => boolean;
 }
 
 /** Returns once everything is told. @throws what detaching throws, and writing */
 export async function watch(
-  { object, attached, loads, report, output, lasts }: Watched,
+  { object, attached, loads, report, output, following, lasts }: Watched,
   signal: AbortSignal,
 ): Promise<void> {
+  const { detachCopies } = await import('../index.ts');
   const rings = object.maps.filter(({ events }) => events !== undefined);
   const quiet = rings.length === 0 ? POLL_INTERVAL.usual : POLL_INTERVAL.events;
   const pending = new Set(attached.flatMap(({ links }) => links.filter(({ address }) => address === 0n)));
-  for (let told = 0; !signal.aborted && lasts(); ) {
-    await loads.next(told > 0 ? POLL_INTERVAL.busy : quiet, signal);
+  for (let told = 0; !signal.aborted && (lasts() || following?.hasProcesses()); ) {
+    await loads.next(told > 0 || following !== undefined ? POLL_INTERVAL.busy : quiet, signal);
+    following?.poll();
     // Of a library that goes and comes the first time is news.
     for (const link of loads.update()) if (pending.delete(link)) report.followed(link);
     // A reader that does not keep up makes us wait; what a ring cannot hold meanwhile is counted as lost.
@@ -47,15 +52,19 @@ export async function watch(
   }
 
   loads[Symbol.dispose]();
+  following?.[Symbol.dispose]();
   const problem = problemOf(() => object.detachAll());
   for (const text of object.readPrintk()) report.printk(text);
   tellLastEvents(rings, report);
   for (const map of object.maps) if (map.events === undefined) report.map(map);
-  const links = attached.flatMap((one) => one.links);
-  report.stats(links, object.lostEvents);
+  report.stats([...attached.flatMap(({ links }) => links), ...(following?.links ?? [])], object.lostEvents);
   if (problem === undefined) object[Symbol.dispose]();
-  for (const { target, links } of attached) {
-    report.detached({ pid: target.pid, links: links.length, restored: problem === undefined && !target.isGone() });
+  const copies = problem === undefined ? detachCopies(object.sessionIds) : new Map<number, never>();
+  const targets = new Map(attached.map(({ target, links }) => [target.pid, { target, links: links.length }]));
+  for (const [pid, process] of following?.processes ?? targets) {
+    const isRestored =
+      process.target === undefined ? copies.has(pid) : problem === undefined && !process.target.isGone();
+    report.detached({ pid, links: process.links, restored: isRestored });
   }
   await output.flush();
   if (problem !== undefined) throw problem;

@@ -19,6 +19,7 @@ import {
   JournalRegion,
   JournalSite,
   JournalState,
+  journalId,
   MAX_REGIONS,
   type OnwardNote,
   REGIONS_OFFSET,
@@ -92,7 +93,7 @@ export class FoundJournal {
 
   /** The session's name: the same in every process that shares it. */
   get id(): string {
-    return this.#header.idLow.toString(16).padStart(16, '0').slice(-8);
+    return journalId(this.#header.idLow);
   }
 
   get controllerPid(): number {

@@ -9,6 +9,7 @@ import { isProcessError } from '../process/errors.ts';
 import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import type { SampleThread } from '../process/thread-pointer.ts';
+import { wakeWord } from '../sys/futex.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { HOLDER_DIED, ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
 import type { FilePart, SharedMapping, SharedPart } from '../sys/shared-mapping.ts';
@@ -178,6 +179,24 @@ export class Injection implements Disposable {
   /** The part of that memory which was to be had on its own: the caller's to dispose of. */
   takeCommon(): SharedPart {
     return this.#requireSession().mapping.takePart();
+  }
+
+  /** Wakes threads of the target, or of its children, that wait for a word of it to change; in bytes from its beginning. */
+  wake(offset: number): void {
+    const { buffer, end } = this.#requireSession().mapping;
+    wakeWord(end - buffer.byteLength + JOURNAL_SIZE + offset);
+  }
+
+  /** The session's name, as its journal has it. */
+  get id(): string {
+    if (this.#journal === undefined) throw new TypeError('the memory of an injection is not made yet, or was released');
+    return this.#journal.id;
+  }
+
+  /** The file that it is, and where that lies in the target: /proc/PID/maps tells which processes have it. */
+  get memoryFile(): { readonly inode: bigint; readonly address: bigint } {
+    const { mapping, whole } = this.#requireSession();
+    return { inode: mapping.inode, address: whole.address };
   }
 
   /** Address of a u32 of which HOLDER_DIED is set once this controller has died, unless programs are to run on. */

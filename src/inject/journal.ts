@@ -166,6 +166,11 @@ export class Journal {
     this.#view.setBigUint64(JournalHeader.offsetOf.magic, JOURNAL_MAGIC, true);
   }
 
+  /** The session's name: the same in every process that shares it. */
+  get id(): string {
+    return journalId(this.#view.getBigUint64(JournalHeader.offsetOf.idLow, true));
+  }
+
   /** What each region of the session begins with. */
   get signature(): Uint8Array {
     const at = JournalHeader.offsetOf.idLow;
@@ -268,6 +273,11 @@ export class Journal {
 
 function keyOf(address: bigint, length: number): bigint {
   return (address << 8n) | BigInt(length);
+}
+
+/** What a session is called, by the lower half of its random number. */
+export function journalId(idLow: bigint): string {
+  return idLow.toString(16).padStart(16, '0').slice(-8);
 }
 
 function journalFull(what: string): InjectError {

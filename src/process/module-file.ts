@@ -37,7 +37,7 @@ export function readModuleFile(procId: number, module: Module, memory: ProcessMe
     if (mapped === undefined && !isMapped(fd, stats, first, memory)) {
       throw unreadable(module, 'another file has taken its place since it was mapped');
     }
-    return readWhole(fd, Number(stats.size));
+    return readOnce(fd, stats);
   } finally {
     closeSync(fd);
   }
@@ -83,6 +83,27 @@ function isMapped(fd: number, stats: BigIntStats, mapping: Mapping, memory: Proc
   if (mapping.offset !== 0 || mapping.permissions[1] === 'w') return false;
   const page = readWhole(fd, Math.min(IDENTITY_SIZE, Number(stats.size)));
   return Buffer.compare(page, memory.readUpTo(mapping.start, page.length)) === 0;
+}
+
+/** Files that were read, those asked for last at the end: programs that are begun again and again are mostly the same few. */
+const known = new Map<string, Uint8Array>();
+const KNOWN_AT_MOST = 256 * 1024 * 1024;
+/** Within this time a file may change and its time of change stay the same, in nanoseconds. */
+const CLOCK_GRAIN = 1_000_000_000n;
+
+function readOnce(fd: number, { dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): Uint8Array {
+  const identity = `${dev}:${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+  const bytes = known.get(identity) ?? readWhole(fd, Number(size));
+  known.delete(identity);
+  if (BigInt(Date.now()) * 1_000_000n - ctimeNs < CLOCK_GRAIN) return bytes;
+  known.set(identity, bytes);
+  let total = [...known.values()].reduce((sum, { length }) => sum + length, 0);
+  for (const [oldest, { length }] of known) {
+    if (total <= KNOWN_AT_MOST) break;
+    known.delete(oldest);
+    total -= length;
+  }
+  return bytes;
 }
 
 function readWhole(fd: number, size: number): Uint8Array {

@@ -36,7 +36,7 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     code: 'PROCESS_TRACED',
-    holds: ({ tracer }) => tracer !== undefined,
+    holds: ({ tracer }) => tracer !== undefined && tracer.pid !== process.pid,
     message: () => 'another program traces it',
     why: ({ tracer }) => `its tracer is process ${tracer?.pid} (${tracer?.name}), and there can be only one`,
     fix: 'end that debugger or tracer, or let it detach',

@@ -101,6 +101,8 @@ export class RemoteCalls implements Disposable {
   [Symbol.dispose](): void {
     // In a call that does not come back: the stub brings it back later, and stays.
     if (this.#thread.isRunning || (this.#hasLeft && this.#isInStub(this.#thread.rip))) return;
+    // Another thread has replaced the program, and goes by this one's number: its registers are none of ours.
+    if (this.#memory.isGone()) return;
     try {
       // As it was found, not as the stub restores it: of an interrupted call the kernel decides when it is let go.
       if (!this.#hasLeft) this.#thread.registers = this.#found;

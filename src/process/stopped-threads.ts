@@ -11,6 +11,7 @@ import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
 import { readAttachFacts } from './attach-facts.ts';
 import { ProcessError } from './errors.ts';
 import { reclaimLate, releaseLate } from './late-release.ts';
+import { isParked, stopAgain } from './parked.ts';
 import { permissionError } from './refusal.ts';
 import { Patience, StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
 import { watchHold } from './watchdog.ts';
@@ -25,6 +26,8 @@ export class StoppedThreads implements Disposable {
   readonly #threads = new Map<number, StoppedThread | undefined>();
   /** True if they are all that the process has. */
   #isWhole = false;
+  /** True if a thread must be waited for that was waited for already. */
+  #isReplaced = false;
   readonly #lock: Disposable;
   readonly #watch: Disposable;
   #priority: Disposable | undefined;
@@ -107,6 +110,7 @@ export class StoppedThreads implements Disposable {
   /** Lets all threads go, each with the signal it was about to get. */
   [Symbol.dispose](): void {
     for (const [tid, thread] of this.#threads) {
+      if (isParked(tid) && thread?.isRunning === false) continue;
       if (thread === undefined || thread.isRunning) releaseLate(tid);
       else ignoreGone(() => detach(tid, thread.signal));
     }
@@ -153,7 +157,8 @@ export class StoppedThreads implements Disposable {
   /** False if the thread is gone or as good as gone. */
   #seize(tid: number): boolean {
     try {
-      if (!reclaimLate(tid)) seize(tid, TraceOption.CLONE | TraceOption.EXEC);
+      if (isParked(tid)) stopAgain(tid);
+      else if (!reclaimLate(tid)) seize(tid, TraceOption.CLONE | TraceOption.EXEC);
     } catch (error) {
       if (isSysError(error, 'SYS_ESRCH')) return false;
       if (!isSysError(error, 'SYS_EPERM')) throw error;
@@ -193,9 +198,12 @@ export class StoppedThreads implements Disposable {
 
   /** In any order: each of them stops without the help of another. */
   #awaitStops(patience: Patience): void {
-    for (const [tid, thread] of this.#threads) {
-      if (thread === undefined) this.#awaitStop(tid, patience);
-    }
+    do {
+      this.#isReplaced = false;
+      for (const [tid, thread] of this.#threads) {
+        if (thread === undefined) this.#awaitStop(tid, patience);
+      }
+    } while (this.#isReplaced);
   }
 
   #awaitStop(tid: number, patience: Patience): void {
@@ -219,8 +227,22 @@ export class StoppedThreads implements Disposable {
       // Gone while we looked.
       if (!isSysError(error, 'SYS_ECHILD', 'SYS_ESRCH')) throw error;
       this.#threads.delete(tid);
+      if (isSysError(error, 'SYS_ECHILD') && tid !== this.#pid) this.#awaitSuccessor();
     }
     return true;
+  }
+
+  /**
+   * A thread that is gone without having ended is the first one now, in whose place it replaces the program: what that had come to
+   * is of no meaning, and it will stop anew.
+   */
+  #awaitSuccessor(): void {
+    if (this.#threads.has(this.#pid)) {
+      this.#threads.set(this.#pid, undefined);
+      this.#isReplaced = true;
+    } else {
+      releaseLate(this.#pid);
+    }
   }
 
   /** A first thread that ended before the others reports nothing until they end too. */

@@ -164,12 +164,34 @@ export class AttachContext {
     return made.map(({ id }) => id);
   }
 
-  /** Takes attachments off, newest first, in one step; ids that are not live are passed over. */
-  detach(ids: readonly number[]): void {
+  /**
+   * Attaches code of our own where a kind of programs would be attached; it is no link, and listed nowhere.
+   *
+   * @param prefix a section prefix of the kind
+   * @throws as `instantiate`
+   */
+  attachOwn(prefix: string, place: string, callback: EbpfCallback): AttachEntry {
+    const served = [...this.#kinds.values()].find(({ kind }) => kind.sections.includes(prefix));
+    if (served === undefined)
+      throw new AttachError('ATTACH_NO_IMPL', `cannot attach to ${place}: nothing serves '${prefix}'`);
+    const event = { kind: 'perf event', attachType: served.kind.type, privateData: place, cookie: 0n } as const;
+    return served.attach(event, callback);
+  }
+
+  /**
+   * Takes attachments off, newest first, in one step; ids that are not live are passed over.
+   *
+   * @param isGone says that there is nothing left that they could be taken off, whatever goes wrong
+   */
+  detach(ids: readonly number[], isGone = () => false): void {
     const live = ids.map((id) => this.#entries.get(id)).filter((entry) => entry !== undefined);
-    this.#options.batch(() => {
-      for (const entry of live.reverse()) entry.detach();
-    });
+    try {
+      this.#options.batch(() => {
+        for (const entry of live.reverse()) entry.detach();
+      });
+    } catch (error) {
+      if (!isGone()) throw error;
+    }
     for (const { id, link } of live) {
       this.#entries.delete(id);
       this.#options.table.setEntry(link, 0, 0n);

@@ -3,7 +3,7 @@
  * makes. Until something is attached no process is touched.
  */
 import type { Btf } from '../btf/btf.ts';
-import type { BpfError } from '../errors.ts';
+import { BpfError } from '../errors.ts';
 import { PERMISSIONS, type Permission } from '../helpers/prototype.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
@@ -20,6 +20,7 @@ import type { LiveEntry } from './attach-context.ts';
 import { BpfMap } from './bpf-map.ts';
 import { RuntimeError } from './errors.ts';
 import type { RingHome } from './event-source.ts';
+import { type FollowEvents, Follower } from './follower.ts';
 import { Loads } from './loads.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
 
@@ -59,6 +60,7 @@ export class BpfObject implements Disposable {
   #common: SharedPart | undefined;
   /** Of all processes it was attached to. */
   readonly #names: AddressNames[] = [];
+  readonly #sessionIds = new Set<string>();
   #lastId = 0;
   /** What was printed where the object is not loaded any more. */
   readonly #leftPrintk: string[] = [];
@@ -121,6 +123,7 @@ export class BpfObject implements Disposable {
       (entry, index) => new BpfLink(session, entry, this.program(requests[index]!.program), pauseUs),
     );
     for (const link of links) this.#links.set(link.id, link);
+    this.#sessions.get(target)!.links.push(...links);
     return { links, pauseUs };
   }
 
@@ -133,6 +136,55 @@ export class BpfObject implements Disposable {
       () => [...this.#sessions.values()].map(({ session }) => session),
       (id) => this.#links.get(id),
     );
+  }
+
+  /**
+   * Attaches every program that finds its place in a process, and gives up the others: a program that a target's child has become
+   * need not have what the target has.
+   *
+   * @throws {ProcessError | InjectError | SysError} if the process cannot be entered
+   */
+  attachWhatFits(target: TargetProcess, places: ReadonlyMap<string, string> = new Map()): AttachReport {
+    const { injection } = this.#sessionIn(target);
+    const attempt = (body: () => AttachReport): readonly BpfLink[] | undefined => {
+      try {
+        return body().links;
+      } catch (error) {
+        if (!(error instanceof BpfError) || target.isGone()) throw error;
+        return undefined;
+      }
+    };
+    const all = attempt(() => this.attachAll(target, places));
+    const links =
+      all ??
+      this.programs.flatMap((program) => {
+        return attempt(() => this.attach(target, [request(program, places.get(program.name))])) ?? [];
+      });
+    return { links, pauseUs: injection.lastPauseUs };
+  }
+
+  /**
+   * Follows the children of all processes that it is attached to, until the result is disposed of: those that are forked have its
+   * programs anyway; into those that replace their program it is loaded anew, wherever programs find their place.
+   *
+   * @param places as for `attachAll`
+   * @throws {AttachError | RuntimeError} if a process cannot be followed
+   */
+  follow(events: FollowEvents<AttachReport>, places: ReadonlyMap<string, string> = new Map()): Follower {
+    const follower = new Follower(
+      {
+        attach: (target) => ({ report: this.attachWhatFits(target, places), session: this.#sessionIn(target) }),
+        leave: (target) => this.leave(target),
+      },
+      events,
+    );
+    for (const [target, { session }] of this.#sessions) follower.add(target, session);
+    return follower;
+  }
+
+  /** The names of its sessions, of those that have ended too: a target's children may have them still. */
+  get sessionIds(): ReadonlySet<string> {
+    return this.#sessionIds;
   }
 
   /** Detaches every link, of each target in one stop. What they counted, stored and printed stays readable. */
@@ -152,6 +204,7 @@ export class BpfObject implements Disposable {
     } finally {
       this.#leftPrintk.push(...session.readPrintk());
       this.#leftEvents += session.lostPrintk;
+      for (const link of residence.links) link.settle();
       session[Symbol.dispose]();
     }
   }
@@ -201,7 +254,8 @@ export class BpfObject implements Disposable {
     }
     this.#names.push(new AddressNames(target));
     const tenant = { [Symbol.dispose]: () => this.leave(target) };
-    this.#sessions.set(target, { session, tenant });
+    this.#sessionIds.add(session.injection.id);
+    this.#sessions.set(target, { session, tenant, links: [] });
     target.moveIn(tenant);
     return session;
   }
@@ -237,6 +291,7 @@ export class BpfObject implements Disposable {
 interface Residence {
   readonly session: Session;
   readonly tenant: Disposable;
+  readonly links: BpfLink[];
 }
 
 /** Does it for each, whatever comes of the others. @throws what was thrown first */
@@ -315,10 +370,19 @@ export class BpfProgram {
   }
 }
 
+/** What a link says of itself. */
+type LinkState = Pick<
+  LiveEntry,
+  'id' | 'kind' | 'target' | 'address' | 'addresses' | 'method' | 'problem' | 'unreached' | 'codeWithoutFile'
+>;
+
 /** One program at one place, until it is detached. */
 export class BpfLink implements Disposable {
-  readonly #session: Session;
-  readonly #entry: LiveEntry;
+  #session: Session | undefined;
+  readonly #pid: number;
+  #state: LinkState;
+  /** What it counted while it had a session. */
+  #counted = { hits: 0n, missed: 0n };
   readonly program: string;
   readonly section: string;
   /** How long the target stood still for the attach that made this link, in microseconds. */
@@ -327,7 +391,8 @@ export class BpfLink implements Disposable {
   /** @internal */
   constructor(session: Session, entry: LiveEntry, { name, section }: BpfProgram, pauseUs: number) {
     this.#session = session;
-    this.#entry = entry;
+    this.#pid = session.injection.process.pid;
+    this.#state = entry;
     this.pauseUs = pauseUs;
     this.program = name;
     this.section = section;
@@ -335,65 +400,83 @@ export class BpfLink implements Disposable {
 
   /** Of the process that it is in. */
   get pid(): number {
-    return this.#session.injection.process.pid;
+    return this.#pid;
   }
 
   get id(): number {
-    return this.#entry.id;
+    return this.#state.id;
   }
 
   /** The attach kind: 'uprobe'. */
   get kind(): string {
-    return this.#entry.kind.name;
+    return this.#state.kind.name;
   }
 
   /** What it is attached to: 'libc.so.6:malloc'. */
   get target(): string {
-    return this.#entry.target;
+    return this.#state.target;
   }
 
   get address(): bigint {
-    return this.#entry.address;
+    return this.#state.address;
   }
 
   /** All places where the program is reached: one but for links such as `uprobe.multi`. */
   get addresses(): readonly bigint[] {
-    return this.#entry.addresses;
+    return this.#state.addresses;
   }
 
   /** How many places there are beside that the program is not reached from; undefined of kinds that attach to named places. */
   get unreached(): number | undefined {
-    return this.#entry.unreached;
+    return this.#state.unreached;
   }
 
   /** How: 'jump'; 'pending' while its library is not loaded. */
   get method(): string {
-    return this.#entry.method;
+    return this.#state.method;
   }
 
   /** How many regions of code made at run time there are that nobody can look into, and that it should see. */
   get codeWithoutFile(): number {
-    return this.#entry.codeWithoutFile ?? 0;
+    return this.#state.codeWithoutFile ?? 0;
   }
 
   /** Why it is not attached to its library though that is loaded. */
   get problem(): BpfError | undefined {
-    return this.#entry.problem;
+    return this.#state.problem;
   }
 
   /** How often the program ran; still told after detach. */
   get hits(): bigint {
-    return this.#session.hits(this.id);
+    return this.#session?.hits(this.id) ?? this.#counted.hits;
   }
 
   /** How often the place was reached and the program did not run; still told after detach. */
   get missed(): bigint {
-    return this.#session.missed(this.id);
+    return this.#session?.missed(this.id) ?? this.#counted.missed;
   }
 
   /** Puts the target's bytes back. A second time does nothing. */
   detach(): void {
-    this.#session.detach([this.id]);
+    this.#session?.detach([this.id]);
+  }
+
+  /** Its session has ended: what it counted stays, and no more. @internal */
+  settle(): void {
+    const { id, kind, target, address, addresses, method, problem, unreached, codeWithoutFile } = this.#state;
+    this.#state = {
+      id,
+      kind,
+      target,
+      address,
+      addresses,
+      method,
+      problem,
+      unreached,
+      codeWithoutFile: codeWithoutFile ?? 0,
+    };
+    this.#counted = { hits: this.hits, missed: this.missed };
+    this.#session = undefined;
   }
 
   [Symbol.dispose](): void {

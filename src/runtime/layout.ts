@@ -1,7 +1,8 @@
 /**
  * Where everything of a session lies in the memory it shares with its target, behind the journal.
  *
- *     | handler table | state | printk ring | hit counters (pages) | missed | BTF | tasks | common: process counter, thread slots, maps |
+ *     | handler table | state | printk ring | hit counters (pages) | missed | exec gate | BTF | tasks |
+ *     | common: process counter, thread slots, maps |
  *
  * What is common is the same memory in all processes that an object is loaded into.
  */
@@ -9,6 +10,7 @@ import { alignUp } from '../bytes/align.ts';
 import { PRINTK_RING_SIZE } from '../helpers/printk-ring.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
+import { EXEC_GATE_SIZE } from './exec-gate.ts';
 import { HandlerTable } from './handlers.ts';
 import { hitCountersSize } from './hit-counters.ts';
 import { THREAD_SLOTS_SIZE } from './thread-slots.ts';
@@ -38,6 +40,8 @@ export interface SessionLayout {
   readonly missed: Range;
   /** Images of task_struct; empty if no program asks for one. */
   readonly tasks: Range;
+  /** Where threads wait that replace their program. */
+  readonly execGate: Range;
   /** For whoever looks at the maps when the object is not at hand. */
   readonly btf: Range;
   /** Whole pages, to the end: what follows. */
@@ -73,6 +77,7 @@ export function layoutOf({ programs, maps, btfBytes }: ObjectSpec, taskAreaSize:
   const printkRing = take(PRINTK_RING_SIZE, LINE);
   const hits = take(hitCountersSize(MAX_LINKS), PAGE);
   const missed = take(8 * MAX_LINKS, LINE);
+  const execGate = take(EXEC_GATE_SIZE, LINE);
   const btf = take(btfBytes?.length ?? 0, LINE);
   const tasks = take(taskAreaSize, PAGE);
   const processCounter = take(8, PAGE);
@@ -86,6 +91,7 @@ export function layoutOf({ programs, maps, btfBytes }: ObjectSpec, taskAreaSize:
     printkRing,
     hits,
     missed,
+    execGate,
     btf,
     tasks,
     common: { offset: processCounter.offset, size: alignUp(end, PAGE) - processCounter.offset },

@@ -105,6 +105,29 @@ export function takeOffSessions(
   return done;
 }
 
+/**
+ * Takes sessions off that processes have from another, since they were forked from it.
+ *
+ * @param ids of the sessions
+ * @returns what became of them, by process and id; processes that end meanwhile are passed over
+ */
+export function takeOffCopies(
+  ids: ReadonlySet<string>,
+  releaseReturns: ReleaseReturns,
+): ReadonlyMap<number, readonly TakenOff[]> {
+  const done = new Map<number, readonly TakenOff[]>();
+  for (const pid of processesWithSessions()) {
+    try {
+      using found = new ProcessSessions(pid);
+      if (!found.sessions.some(({ id }) => ids.has(id))) continue;
+      done.set(pid, [...takeOffSessions(pid, ({ id }) => ids.has(id), releaseReturns).values()]);
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error;
+    }
+  }
+  return done;
+}
+
 function stateOf(journal: FoundJournal): SessionState {
   if (journal.isClosed) return 'closed';
   if (journal.isPinned) return 'pinned';

@@ -3,6 +3,7 @@
  * attached through whatever implementations were registered. The seed's runtime, for one target.
  */
 
+import { lower } from '../arch/x64/lower.ts';
 import { Reg } from '../arch/x64/registers.ts';
 import type { CallbackMap, EbpfCallback } from '../attach/attach-impl.ts';
 import { AttachError } from '../attach/errors.ts';
@@ -31,10 +32,13 @@ import { processorFlags } from '../sys/processor.ts';
 import type { SharedPart } from '../sys/shared-mapping.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { AttachContext, type LiveEntry } from './attach-context.ts';
+import { RuntimeError } from './errors.ts';
+import { ExecGate, execGateCode } from './exec-gate.ts';
 import { HandlerTable, type PerfEventHandler, type Slot } from './handlers.ts';
 import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
 import { layoutOf, MAX_LINKS, type Range, type SessionLayout } from './layout.ts';
 import { emitLeaseTest } from './lease.ts';
+import { memoryName } from './memory-files.ts';
 import { findClockGettime, readThreadFacts } from './target-facts.ts';
 import { TaskArea } from './task-area.ts';
 import { emitTakeSlot, slotsInUse, type ThreadSlotsPlace } from './thread-slots.ts';
@@ -82,6 +86,9 @@ export class Session implements Disposable {
   readonly common: SharedPart;
   readonly #layout: SessionLayout;
   readonly #common: Uint8Array;
+  readonly #address: bigint;
+  readonly #memoryName: string;
+  #execGate: ExecGate | undefined;
   readonly #table: HandlerTable;
   readonly #printk: PrintkReader;
   readonly #facts: TargetFacts;
@@ -116,6 +123,8 @@ export class Session implements Disposable {
     this.#layout = layoutOf(spec, tasks?.size ?? 0);
     const { table, randomState, printkRing, hits, missed, btf, maps, slots, processCounter } = this.#layout;
     const { address, thread } = injection.share(this.#layout.size, common ?? this.#layout.common);
+    this.#address = address;
+    this.#memoryName = memoryName(injection.memoryFile.inode, injection.memoryFile.address);
     const { processNumber, pid } = injection.privateCells;
     const { threadPointers, tidOffset } = readThreadFacts(injection.process, thread);
     this.#table = HandlerTable.create(this.#memory(table), slots, {
@@ -230,7 +239,7 @@ export class Session implements Disposable {
   detach(ids: readonly number[]): void {
     const wanted = new Set(ids);
     const live = this.context.entries.filter(({ id }) => wanted.has(id));
-    this.context.detach(ids);
+    this.context.detach(ids, () => this.injection.process.isGone());
     for (const { link } of live) this.#table.remove(link);
     this.#freeCounters();
   }
@@ -243,6 +252,56 @@ export class Session implements Disposable {
   /** How often it should have run and did not. */
   missed(id: number): bigint {
     return this.#counts(id).missed;
+  }
+
+  /**
+   * From now on threads that replace their program wait until `execGate` is answered, or closed.
+   *
+   * @throws {AttachError} ATTACH_NO_SYSCALL_SITE if no place that makes the call can be reached
+   * @throws {RuntimeError} RUNTIME_SECCOMP
+   */
+  openExecGate(): void {
+    if (this.#execGate !== undefined) return;
+    const { injection } = this;
+    if (injection.process.facts.seccomp !== 'none') {
+      throw new RuntimeError(
+        'RUNTIME_SECCOMP',
+        `cannot follow process ${injection.process.pid}: it runs under a seccomp filter`,
+        {
+          why: 'where it replaces its program it would have to make system calls that the filter may punish',
+        },
+      );
+    }
+    const { offset } = this.#layout.execGate;
+    const place = { address: this.#address + BigInt(offset), leaseCell: injection.leaseCell };
+    const callback: EbpfCallback = {
+      name: 'exec gate',
+      cookie: 0n,
+      missedCell: 0n,
+      allowed: new Set(),
+      compile: ({ free = [] }, near) =>
+        lower(execGateCode(place), { nearAddress: near, features: this.#features, preferred: free }),
+      map: () => undefined,
+    };
+    const gate = new ExecGate(this.#memory(this.#layout.execGate), (at) => injection.wake(offset + at));
+    injection.batch(() => {
+      // Looking for all system calls of a large program takes long, and mostly the C library makes these.
+      const inLibrary = this.#tryAttachOwn('uprobe', 'libc:execve', callback);
+      if (inLibrary === undefined) this.#tryAttachOwn('uprobe', 'libc:execveat', callback);
+      else this.context.attachOwn('tracepoint', 'syscalls/sys_enter_execve', callback);
+      if (inLibrary !== undefined) this.#tryAttachOwn('tracepoint', 'syscalls/sys_enter_execveat', callback);
+    });
+    this.#execGate = gate;
+  }
+
+  /** What `openExecGate` has made. */
+  get execGate(): ExecGate | undefined {
+    return this.#execGate;
+  }
+
+  /** Tells the memory of this session from all others. */
+  get memoryName(): string {
+    return this.#memoryName;
   }
 
   /** What programs printed since the last call, a line each, formatted as the kernel does. */
@@ -292,6 +351,17 @@ export class Session implements Disposable {
 
   #memory({ offset, size }: Range): Uint8Array {
     return this.injection.shared.subarray(offset, offset + size);
+  }
+
+  /** Gives the error if it could not be. */
+  #tryAttachOwn(prefix: string, place: string, callback: EbpfCallback): BpfError | undefined {
+    try {
+      this.context.attachOwn(prefix, place, callback);
+      return undefined;
+    } catch (error) {
+      if (error instanceof BpfError) return error;
+      throw error;
+    }
   }
 
   /** By its place among the whole. */

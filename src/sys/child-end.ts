@@ -16,7 +16,10 @@ const { EINTR } = constants.errno;
 const P_PID = 1;
 const WNOHANG = 1;
 const WEXITED = 4;
+const WNOWAIT = 0x100_0000;
 const CLD_EXITED = 1;
+/** That, CLD_KILLED and CLD_DUMPED. */
+const ENDS: ReadonlySet<number> = new Set([CLD_EXITED, 2, 3]);
 
 /** siginfo_t of SIGCHLD, include/uapi/asm-generic/siginfo.h. */
 const SIGINFO_SIZE = 128;
@@ -46,15 +49,23 @@ export function noteEnd(tid: number, status: number): void {
 export function takeEnd(pid: number): ProcessEnd | undefined {
   const noted = ends.get(pid);
   if (noted !== undefined) return noted;
-  // Not waitpid, which would take the stops of a traced child as well.
-  const info = new Uint8Array(SIGINFO_SIZE);
-  const result = tryLibc('waitid', P_PID, pid, info, WEXITED | WNOHANG);
-  if (result === -EINTR) return undefined;
-  if (result < 0) throw new SysError(`waitid(${pid})`, -result);
-  const view = viewOf(info);
-  if (view.getInt32(SI_PID, true) !== pid) return undefined;
+  // A stop of a traced child is told too, asked for or not: it is to be left for who waits for that.
+  const looked = waitid(pid, WEXITED | WNOHANG | WNOWAIT);
+  if (looked === undefined || !ENDS.has(looked.getInt32(SI_CODE, true))) return undefined;
+  const view = waitid(pid, WEXITED | WNOHANG);
+  if (view === undefined) return undefined;
   const status = view.getInt32(SI_STATUS, true);
   const end = view.getInt32(SI_CODE, true) === CLD_EXITED ? { code: status } : { signal: status };
   ends.set(pid, end);
   return end;
+}
+
+/** What there is to be told of a child; undefined if nothing. */
+function waitid(pid: number, options: number): DataView | undefined {
+  const info = new Uint8Array(SIGINFO_SIZE);
+  const result = tryLibc('waitid', P_PID, pid, info, options);
+  if (result === -EINTR) return undefined;
+  if (result < 0) throw new SysError(`waitid(${pid})`, -result);
+  const view = viewOf(info);
+  return view.getInt32(SI_PID, true) === pid ? view : undefined;
 }

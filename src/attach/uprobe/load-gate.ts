@@ -96,6 +96,10 @@ export class LinkerGate implements LoadGate {
 
   #setOpen(value: number): void {
     const { process, privateCells } = this.#injection;
-    if (!process.isGone()) process.memory.write(privateCells.gateOpen, Uint8Array.of(value, 0, 0, 0));
+    try {
+      process.memory.write(privateCells.gateOpen, Uint8Array.of(value, 0, 0, 0));
+    } catch (error) {
+      if (!process.isGone()) throw error;
+    }
   }
 }
