@@ -147,7 +147,8 @@ describe('a target that replaces its program all the time', { skip: CANNOT_TRACE
       // While it is being replaced it may look as if it were not there.
       waitUntil('it is there', () => target.isRunning());
     }
-    assert.ok(attached + refused === rounds);
+    // What was attached may be refused when it is taken off: the program is being replaced at that very moment.
+    assert.ok(attached + refused >= rounds);
     using fresh = startTarget(compileTarget('exec'), ['storm', '3000']);
     waitUntil('it has the code of a fresh one', () => {
       const [code, wanted] = [target, fresh].map(({ pid }) => codeOf(pid));
