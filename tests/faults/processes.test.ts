@@ -1,7 +1,7 @@
 /** Processes that come and go while programs are attached to them: many at a time, forks, replaced programs. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { BpfError, type BpfObject, detachCopies, openObject, openProcess } from '../../src/index.ts';
+import { BpfError, detachCopies, openObject, openProcess } from '../../src/index.ts';
 import { readMaps } from '../../src/sys/proc-maps.ts';
 import { CallsTarget } from '../support/calls-target.ts';
 import { codeHashes } from '../support/code-hash.ts';
@@ -156,37 +156,23 @@ describe('a target that replaces its program all the time', { skip: CANNOT_TRACE
     });
   });
 
-  it('D3: while it is followed: each program is entered', () => {
-    using target = startTarget(compileTarget('exec'), ['storm', '1500000']);
+  it('D3: by a thread that is not its first, while it is followed: each program is entered', () => {
+    const programs = 4;
+    using entered = new EnteredTarget('exec', ['series', `${programs}`]);
     const object = openObject(objectFile('count'));
-    waitUntil('it stands by for long enough', () => attached(object, target.pid), 60_000);
+    object.program('on_call').attachUprobe(entered.process, 'libc.so.6:execl');
     const seen = followUntil(
       object,
       new Map([['on_call', 'uprobe:libc.so.6:execl']]),
-      () => {},
-      () => Number(object.map('counts').entries()[0]!.value) >= 3,
+      () => entered.set('go', 1),
+      ({ entered: pids }) => pids.length >= programs,
     );
-    assert.deepEqual(seen.lost, []);
-    assert.ok(seen.entered.length >= 2);
-    assert.ok(seen.entered.every((pid) => pid === target.pid));
     object[Symbol.dispose]();
-    waitUntil('it is there', () => target.isRunning());
+    assert.deepEqual(seen, { entered: Array.from({ length: programs }, () => entered.pid), lost: [] });
+    assert.deepEqual(object.map('counts').entries(), [{ key: 0, value: programs }]);
+    assert.ok(entered.target.isRunning());
   });
 });
-
-/** Attaches to a process, unless that replaces its program meanwhile. */
-function attached(object: BpfObject, pid: number): boolean {
-  const target = openProcess(pid);
-  try {
-    object.program('on_call').attachUprobe(target, 'libc.so.6:execl');
-    if (!target.isGone()) return true;
-  } catch (error) {
-    assert.ok(error instanceof BpfError, `${error}`);
-  }
-  object.leave(target);
-  target[Symbol.dispose]();
-  return false;
-}
 
 /** Of each executable mapping but the kernel's own; undefined while the process is being replaced. */
 function codeOf(pid: number): readonly string[] | undefined {

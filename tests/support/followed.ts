@@ -13,7 +13,7 @@ export function followUntil(
   object: BpfObject,
   places: ReadonlyMap<string, string>,
   begin: () => void,
-  isDone: () => boolean,
+  isDone: (seen: FollowedPrograms) => boolean,
 ): FollowedPrograms {
   const seen: FollowedPrograms = { entered: [], lost: [] };
   using follower = object.follow(
@@ -30,7 +30,7 @@ export function followUntil(
     'the followed programs are done',
     () => {
       follower.poll();
-      return isDone();
+      return isDone(seen);
     },
     60_000,
   );
