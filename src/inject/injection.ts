@@ -3,10 +3,9 @@
  * Everything is synchronous, since threads are stopped meanwhile. Disposing of it takes all out again.
  */
 import { nearJumpTarget } from '../arch/x64/near-jump.ts';
-import { alignUp, alignUpAddress } from '../bytes/align.ts';
-import type { CodeOrigin } from '../process/code-origin.ts';
+import { alignUp } from '../bytes/align.ts';
 import { isProcessError } from '../process/errors.ts';
-import { type AddressRange, isInside } from '../process/stack-scan.ts';
+import { isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import type { SampleThread } from '../process/thread-pointer.ts';
 import { wakeWord } from '../sys/futex.ts';
@@ -15,8 +14,9 @@ import { HOLDER_DIED, ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-wor
 import type { FilePart, SharedMapping, SharedPart } from '../sys/shared-mapping.ts';
 import { Chain } from './chain.ts';
 import { Claims } from './claims.ts';
+import { CODE_REGION_SIZE, CodeRegions, type Emitted } from './code-regions.ts';
 import { InjectError } from './errors.ts';
-import { isInReach, PAGE_SIZE } from './gaps.ts';
+import { PAGE_SIZE } from './gaps.ts';
 import {
   JOURNAL_SIZE,
   Journal,
@@ -24,14 +24,12 @@ import {
   JournalState,
   RegionKind,
   type RegionKindNumber,
-  SIGNATURE_SIZE,
   TRAILER_SIZE,
 } from './journal.ts';
 import { leaveTogether } from './leaving.ts';
 import { Meeting } from './meeting.ts';
 import { applyPatches, isRemains, LONGEST_PATCH, type Patch } from './patch.ts';
 import {
-  mapCode,
   mapInherited,
   mapSession,
   type NoteRegion,
@@ -40,44 +38,11 @@ import {
   type SessionPlan,
   unmap,
 } from './regions.ts';
+import { areSame, isUndo, type SitePatch } from './site-patch.ts';
 import { unloadedSites } from './unloaded.ts';
 
-/** Code is laid into regions, the first of this size and each further one larger; unused pages take no memory. */
-const CODE_REGION_SIZE = 256 * 1024;
-const LARGEST_CODE_REGION = 16 * 1024 * 1024;
-const REGION_GROWTH = 4;
-const CODE_ALIGNMENT = 16n;
 /** How often it is tried to put places back that others change meanwhile. */
 const UNDO_ATTEMPTS = 4;
-/** Room for code of a batch, at first: most batches are small, and most regions are not. */
-const FIRST_STAGE = 4096;
-
-/** How the bytes of one site are to be. */
-export interface SitePatch {
-  readonly address: bigint;
-  /** What stood there before we came. */
-  readonly original: Uint8Array;
-  /** What is to stand there; `original` to undo. As long as `original`. */
-  readonly wanted: Uint8Array;
-  /** Instructions that begin inside the original bytes: the same ones in the trampoline. */
-  readonly moves: ReadonlyMap<bigint, bigint>;
-  /** System calls of our own code that threads may wait in for long: where they go to make the same call again. */
-  readonly leaving?: ReadonlyMap<bigint, bigint>;
-  /** It keeps threads safe that are still on their way through the other sites: undone when they have left. */
-  readonly isGuard?: boolean;
-  /** Where the trampoline that `wanted` leads to can be made to lead on to another session's; see chain.ts. */
-  readonly onward?: bigint | undefined;
-  /** Bytes from `address` on whose instructions run elsewhere, if they are more than `original`. */
-  readonly extent?: number;
-  /** What is mapped there, of a library that may be unloaded. */
-  readonly origin?: CodeOrigin | undefined;
-}
-
-/** Code made for the address it is laid at, and what else its maker wants back. */
-export interface Emitted<T> {
-  readonly bytes: Uint8Array;
-  readonly result: T;
-}
 
 /** Addresses in the target. */
 export interface PrivateCells {
@@ -101,18 +66,11 @@ interface Batch {
   chain?: Chain | undefined;
 }
 
-/** Code regions are append-only: a thread may be anywhere in them. */
-interface CodeRegion extends Region {
-  used: number;
-  /** Code that is written when the batch ends: all at once. */
-  staged: { readonly offset: number; bytes: Uint8Array } | undefined;
-}
-
 export class Injection implements Disposable {
   readonly process: TargetProcess;
   /** Which bytes of the target's code are displaced, and by whom. */
   readonly claims = new Claims();
-  readonly #codeRegions: CodeRegion[] = [];
+  readonly #code: CodeRegions;
   readonly #inherited: Region[] = [];
   /** Undo what would bring threads back to our code that are elsewhere. */
   readonly #letGo: (() => void)[] = [];
@@ -131,6 +89,10 @@ export class Injection implements Disposable {
   constructor(process: TargetProcess, whenWeDie: Inheritance = 'go quiet') {
     this.process = process;
     this.#whenWeDie = whenWeDie;
+    this.#code = new CodeRegions(process, {
+      note: this.#noteOf(RegionKind.CODE),
+      sign: (region) => this.#sign(region),
+    });
     process.removeStaleStubs();
   }
 
@@ -167,7 +129,7 @@ export class Injection implements Disposable {
     this.#journal = journal;
     const { codeRegion, sharedRegion, thread, mapping } = this.#session;
     if (this.#whenWeDie === 'go quiet') this.#lease = new RobustWord(mapping);
-    this.#codeRegions.push({ ...codeRegion, used: 0, staged: undefined });
+    this.#code.add(codeRegion);
     return { address: sharedRegion.address + BigInt(JOURNAL_SIZE), thread };
   }
 
@@ -259,21 +221,7 @@ export class Injection implements Disposable {
    */
   layCode<T>(near: bigint, emit: (address: bigint) => Emitted<T>): { readonly origin: bigint; readonly result: T } {
     if (this.isClosed) throw this.#closed();
-    for (const region of this.#codeRegions.toReversed()) {
-      if (!isInReach(near, region.address, region.size)) continue;
-      const laid = this.#layInto(region, emit);
-      if (laid !== undefined) return laid;
-    }
-    const size = Math.min(CODE_REGION_SIZE * REGION_GROWTH ** this.#codeRegions.length, LARGEST_CODE_REGION);
-    const mapped = mapCode(this.process, near, size, this.#noteOf(RegionKind.CODE));
-    // Ours from here on, to be unmapped with the others; but as long as it is not signed no code is laid there.
-    const region: CodeRegion = { ...mapped, used: mapped.size, staged: undefined };
-    this.#codeRegions.push(region);
-    this.#sign(mapped);
-    region.used = SIGNATURE_SIZE;
-    const laid = this.#layInto(region, emit);
-    if (laid !== undefined) return laid;
-    throw new InjectError('INJECT_CODE_TOO_LARGE', `cannot lay code: it is larger than ${size} bytes`);
+    return this.#code.lay(near, emit, this.#batch === undefined ? 'now' : 'staged');
   }
 
   /**
@@ -361,7 +309,7 @@ export class Injection implements Disposable {
     } finally {
       this.#batch = undefined;
       // Even if it threw: what was made may be used later.
-      for (const region of this.#codeRegions) this.#writeStaged(region);
+      this.#code.writeStaged();
     }
   }
 
@@ -387,7 +335,7 @@ export class Injection implements Disposable {
     this.#meeting = undefined;
     this.#journal = undefined;
     this.#sites.clear();
-    this.#codeRegions.length = 0;
+    this.#code.forget();
     this.#inherited.length = 0;
     this.#letGo.length = 0;
     return isUnmapped;
@@ -465,7 +413,8 @@ export class Injection implements Disposable {
   /** True if threads may still come to our code by way of another session's. */
   #isLedTo(): boolean {
     const chain = this.#findChain();
-    return chain !== undefined && (chain.isObscure || chain.leadingTo((at) => isInside(this.#code, at)).length > 0);
+    const { ranges } = this.#code;
+    return chain !== undefined && (chain.isObscure || chain.leadingTo((at) => isInside(ranges, at)).length > 0);
   }
 
   #findChain(): Chain | undefined {
@@ -507,51 +456,11 @@ export class Injection implements Disposable {
     return bytes;
   }
 
-  #layInto<T>(region: CodeRegion, emit: (address: bigint) => Emitted<T>) {
-    const origin = alignUpAddress(region.address + BigInt(region.used), CODE_ALIGNMENT);
-    const offset = Number(origin - region.address);
-    if (offset >= region.size) return undefined;
-    const { bytes, result } = emit(origin);
-    if (offset + bytes.length > region.size) return undefined;
-    region.used = offset + bytes.length;
-    if (this.#batch === undefined) {
-      this.#writeCode(origin, bytes);
-    } else {
-      region.staged ??= { offset, bytes: new Uint8Array(Math.min(FIRST_STAGE, region.size - offset)) };
-      const { staged } = region;
-      const end = region.used - staged.offset;
-      if (end > staged.bytes.length) staged.bytes = enlarged(staged.bytes, 2 * end);
-      staged.bytes.set(bytes, offset - staged.offset);
-    }
-    return { origin, result };
-  }
-
-  #writeStaged(region: CodeRegion): void {
-    const { staged, address, used } = region;
-    if (staged === undefined) return;
-    region.staged = undefined;
-    this.#writeCode(address + BigInt(staged.offset), staged.bytes.subarray(0, used - staged.offset));
-  }
-
-  /** A target that is gone needs no code: what would lead there fails, or is undone. */
-  #writeCode(address: bigint, bytes: Uint8Array): void {
-    try {
-      this.process.memory.write(address, bytes);
-    } catch (error) {
-      if (!this.process.isGone()) throw error;
-    }
-  }
-
   #isLeft(): boolean {
-    const used = this.#codeRegions.filter((region) => region.used > 0);
-    if (used.length === 0) return true;
-    return leaveTogether(this.process, this.#code, () => {
+    if (this.#code.isEmpty) return true;
+    return leaveTogether(this.process, this.#code.ranges, () => {
       for (const letGo of this.#letGo) letGo();
     });
-  }
-
-  get #code(): readonly AddressRange[] {
-    return this.#codeRegions.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
   }
 
   /** What was taken off by somebody else is no longer ours to put back. @throws {InjectError} INJECT_CLOSED */
@@ -572,7 +481,7 @@ export class Injection implements Disposable {
 
   /** False if the target may make no system calls for us any more: it has confined itself, or is frozen. */
   #unmapAll(): boolean {
-    const [first, ...codeRegions] = this.#codeRegions;
+    const [first, ...codeRegions] = this.#code.all;
     // Last what says what all the others are.
     const regions = [...this.#inherited, ...codeRegions, this.#session?.whole ?? first];
     const mapped = regions.filter((region) => region !== undefined);
@@ -635,22 +544,4 @@ function commonOf(common: FilePart | SharedPart | undefined): Pick<SessionPlan, 
   if (common === undefined) return { common, joined: undefined };
   if ('file' in common) return { common: undefined, joined: { part: common, scratch: JOURNAL_SIZE } };
   return { common: { offset: JOURNAL_SIZE + common.offset, size: common.size }, joined: undefined };
-}
-
-function isUndo({ original, wanted }: Pick<SitePatch, 'original' | 'wanted'>): boolean {
-  return areSame(original, wanted);
-}
-
-/** Of a few bytes: a call out of the engine takes longer. */
-function areSame(a: Uint8Array, b: Uint8Array): boolean {
-  if (a === b) return true;
-  if (a.length !== b.length) return false;
-  for (let n = 0; n < a.length; n++) if (a[n] !== b[n]) return false;
-  return true;
-}
-
-function enlarged(bytes: Uint8Array, size: number): Uint8Array {
-  const larger = new Uint8Array(size);
-  larger.set(bytes);
-  return larger;
 }

@@ -6,7 +6,7 @@ import { isSameOrigin, originAt } from '../process/code-origin.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { isSysError } from '../sys/errors.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
-import type { SitePatch } from './injection.ts';
+import type { SitePatch } from './site-patch.ts';
 
 /** Those of `sites` that are in a library that may be unloaded, and was. @throws {ProcessError} PROCESS_EXITED */
 export function unloadedSites(process: TargetProcess, sites: Iterable<SitePatch>): readonly SitePatch[] {

@@ -4,12 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { readStatus, readThreadIds } from '../../src/sys/proc.ts';
 import { ADD_WINDOW } from '../support/counting-patch.ts';
 import { CANNOT_TRACE, EnteredTarget } from '../support/entered.ts';
+import { openMemoryFiles } from '../support/open-files.ts';
 import { stateOf, waitUntil } from '../support/targets.ts';
 
 const SUPPORT = join(import.meta.dirname, '..', 'support');
@@ -96,11 +96,6 @@ function repair(entered: EnteredTarget, patched: string): void {
   if (Buffer.compare(found, original) === 0) return;
   assert.equal(found[0], 0xe9, `half a jump: ${Buffer.from(found).toString('hex')}`);
   entered.process.memory.write(site, original);
-}
-
-function openMemoryFiles(pid: number): readonly string[] {
-  const links = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
-  return links.filter((link) => link.startsWith('/memfd:'));
 }
 
 describe('a controller killed at any call', { skip: CANNOT_TRACE }, () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, fstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { BpfError, detachSessions, openObject, openProcess, ProcessSessions } from '../../src/index.ts';
@@ -12,6 +12,7 @@ import { CallsTarget } from '../support/calls-target.ts';
 import { codeHashes } from '../support/code-hash.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
 import { objectFile } from '../support/objects.ts';
+import { openMemoryFiles } from '../support/open-files.ts';
 import { OverriddenTarget } from '../support/overridden-target.ts';
 import { waitUntil } from '../support/targets.ts';
 
@@ -205,14 +206,7 @@ describe('a target that means harm', { skip: CANNOT_TRACE }, () => {
     using object = openObject(objectFile('count'));
     object.program('on_call').attachUprobe(target, 'calls:work');
     for (const pid of [calls.pid, process.pid]) {
-      const open = readdirSync(`/proc/${pid}/fd`).map((fd) => {
-        try {
-          return readlinkSync(`/proc/${pid}/fd/${fd}`);
-        } catch {
-          return ''; // that of the listing itself
-        }
-      });
-      assert.ok(!open.some((path) => path.startsWith('/memfd:')), open.join());
+      assert.deepEqual(openMemoryFiles(pid), []);
     }
     const { start, end } = readMaps(calls.pid).find(({ path }) => path === '/memfd:remora')!;
     const fd = openSync(`/proc/${calls.pid}/map_files/${start.toString(16)}-${end.toString(16)}`, 'r');

@@ -1,5 +1,6 @@
 /** The patch that counts the calls of `add` in tests/targets/sites.c. */
-import type { Injection, SitePatch } from '../../src/inject/injection.ts';
+import type { Injection } from '../../src/inject/injection.ts';
+import type { SitePatch } from '../../src/inject/site-patch.ts';
 
 /** push rbp; mov rbp, rsp; lea rax, [rdi+rsi] */
 export const ADD_WINDOW = Uint8Array.of(0x55, 0x48, 0x89, 0xe5, 0x48, 0x8d, 0x04, 0x37);

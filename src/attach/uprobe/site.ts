@@ -6,7 +6,8 @@ import { NEAR_JUMP_SIZE, nearJump, nearJumpTarget } from '../../arch/x64/near-ju
 import { emitTrampoline } from '../../arch/x64/trampoline.ts';
 import { JUMP_SIZE, SHORT_JUMP_SIZE } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
-import type { Injection, SitePatch } from '../../inject/injection.ts';
+import type { Injection } from '../../inject/injection.ts';
+import type { SitePatch } from '../../inject/site-patch.ts';
 import type { CodeOrigin } from '../../process/code-origin.ts';
 import { AttachError } from '../errors.ts';
 import { methodOf, type SitePlace } from './plan.ts';

@@ -1,0 +1,36 @@
+/** How the bytes of a site are to be. */
+import type { CodeOrigin } from '../process/code-origin.ts';
+
+/** What is wanted of one site. */
+export interface SitePatch {
+  readonly address: bigint;
+  /** What stood there before we came. */
+  readonly original: Uint8Array;
+  /** What is to stand there; `original` to undo. As long as `original`. */
+  readonly wanted: Uint8Array;
+  /** Instructions that begin inside the original bytes: the same ones in the trampoline. */
+  readonly moves: ReadonlyMap<bigint, bigint>;
+  /** System calls of our own code that threads may wait in for long: where they go to make the same call again. */
+  readonly leaving?: ReadonlyMap<bigint, bigint>;
+  /** It keeps threads safe that are still on their way through the other sites: undone when they have left. */
+  readonly isGuard?: boolean;
+  /** Where the trampoline that `wanted` leads to can be made to lead on to another session's; see chain.ts. */
+  readonly onward?: bigint | undefined;
+  /** Bytes from `address` on whose instructions run elsewhere, if they are more than `original`. */
+  readonly extent?: number;
+  /** What is mapped there, of a library that may be unloaded. */
+  readonly origin?: CodeOrigin | undefined;
+}
+
+/** True if the place is to be as it was. */
+export function isUndo({ original, wanted }: Pick<SitePatch, 'original' | 'wanted'>): boolean {
+  return areSame(original, wanted);
+}
+
+/** Of a few bytes: a call out of the engine takes longer. */
+export function areSame(a: Uint8Array, b: Uint8Array): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let n = 0; n < a.length; n++) if (a[n] !== b[n]) return false;
+  return true;
+}
