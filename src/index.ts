@@ -139,8 +139,10 @@ export { type SpawnedProcess, type SpawnOptions, spawnProcess } from './process/
 export { openProcess, type TargetProcess } from './process/target-process.ts';
 export { AttachContext, type AttachContextOptions } from './runtime/attach-context.ts';
 export { checkBareProgram, compileBare, interpretBare } from './runtime/bare-run.ts';
+export type { BpfLink } from './runtime/bpf-link.ts';
 export type { BpfMap, MapBytes, MapEntry } from './runtime/bpf-map.ts';
-export type { AttachOptions, AttachReport, BpfLink, BpfObject, BpfProgram } from './runtime/bpf-object.ts';
+export type { AttachReport, BpfObject } from './runtime/bpf-object.ts';
+export type { AttachOptions, BpfProgram } from './runtime/bpf-program.ts';
 export { compileForListing } from './runtime/code-listing.ts';
 export type { EventStream, EventStreamOptions } from './runtime/event-stream.ts';
 export { type Fault, type FaultCounts, faultCounts } from './runtime/fault-programs.ts';

@@ -1,6 +1,6 @@
 /**
- * The live objects that users hold, in libbpf's words: an object, its programs and maps, and the links that attaching
- * makes. Until something is attached no process is touched.
+ * The live object that users hold, in libbpf's words: its programs and maps, and the links that attaching makes. Until something
+ * is attached no process is touched.
  */
 import type { Btf } from '../btf/btf.ts';
 import { BpfError } from '../errors.ts';
@@ -16,8 +16,9 @@ import type { SharedPart } from '../sys/shared-mapping.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { kindOfSection } from '../verifier/program-kind.ts';
 import { verify } from '../verifier/verify.ts';
-import type { LiveEntry } from './attach-context.ts';
+import { BpfLink } from './bpf-link.ts';
 import { BpfMap } from './bpf-map.ts';
+import { attachRequest, BpfProgram } from './bpf-program.ts';
 import { RuntimeError } from './errors.ts';
 import type { RingHome } from './event-source.ts';
 import { type FollowEvents, Follower } from './follower.ts';
@@ -38,12 +39,6 @@ export interface AttachReport {
   readonly links: readonly BpfLink[];
   /** How long the target stood still, in microseconds. */
   readonly pauseUs: number;
-}
-
-/** Where to attach, for programs whose section does not say it. */
-export interface AttachOptions {
-  /** What bpf_get_attach_cookie gives; 0 if not given. */
-  readonly cookie?: bigint;
 }
 
 export class BpfObject implements Disposable {
@@ -78,7 +73,9 @@ export class BpfObject implements Disposable {
     this.#verified = this.#spec.programs.map((program) => verified(program, this.#spec));
     this.license = this.#spec.license;
     this.btf = this.#spec.btf;
-    this.programs = this.#verified.map((program) => new BpfProgram(this, program));
+    this.programs = this.#verified.map(
+      (program) => new BpfProgram(program, (target, request) => this.attach(target, [request]).links[0]!),
+    );
     this.maps = this.#spec.maps.map((map) => new BpfMap(map, this.btf));
   }
 
@@ -110,7 +107,7 @@ export class BpfObject implements Disposable {
     for (const name of places.keys()) this.program(name);
     return this.attach(
       target,
-      this.programs.map((program) => request(program, places.get(program.name))),
+      this.programs.map((program) => attachRequest(program, places.get(program.name))),
     );
   }
 
@@ -158,7 +155,7 @@ export class BpfObject implements Disposable {
     const links =
       all ??
       this.programs.flatMap((program) => {
-        return attempt(() => this.attach(target, [request(program, places.get(program.name))])) ?? [];
+        return attempt(() => this.attach(target, [attachRequest(program, places.get(program.name))])) ?? [];
       });
     return { links, pauseUs: injection.lastPauseUs };
   }
@@ -318,185 +315,6 @@ function verified(program: LinkedProgram, { maps, btf }: ObjectSpec): VerifiedPr
   });
   if (verdict.verdict === 'reject') throw verdict.error;
   return verdict.program;
-}
-
-export class BpfProgram {
-  readonly #object: BpfObject;
-  /** The program as verified: its instructions, source lines and what they refer to. */
-  readonly verified: VerifiedProgram;
-
-  /** @internal */
-  constructor(object: BpfObject, verified: VerifiedProgram) {
-    this.#object = object;
-    this.verified = verified;
-  }
-
-  get name(): string {
-    return this.verified.name;
-  }
-
-  /** As in the file: `uprobe/libc.so.6:malloc`. */
-  get section(): string {
-    return this.verified.section;
-  }
-
-  /** Attaches to where the section says. @throws as BpfObject.attachAll */
-  attach(target: TargetProcess, options: AttachOptions = {}): BpfLink {
-    return this.#attach(target, request(this, undefined, options));
-  }
-
-  /** Attaches to the entry of a function: `libc.so.6:malloc`. @throws as BpfObject.attachAll */
-  attachUprobe(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
-    return this.#attach(target, request(this, `uprobe:${place}`, options));
-  }
-
-  /** Attaches to every function that a pattern matches, as one link: `libc.so.6:*alloc*`. @throws as BpfObject.attachAll */
-  attachUprobeMulti(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
-    return this.#attach(target, request(this, `uprobe.multi:${place}`, options));
-  }
-
-  /** Attaches to the return of a function: `libc.so.6:malloc`. @throws as BpfObject.attachAll */
-  attachUretprobe(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
-    return this.#attach(target, request(this, `uretprobe:${place}`, options));
-  }
-
-  /** Attaches to a place of any kind: `uprobe.override:libc.so.6:malloc`. @throws as BpfObject.attachAll */
-  attachTo(target: TargetProcess, place: string, options: AttachOptions = {}): BpfLink {
-    return this.#attach(target, request(this, place, options));
-  }
-
-  #attach(target: TargetProcess, request: AttachRequest): BpfLink {
-    return this.#object.attach(target, [request]).links[0]!;
-  }
-}
-
-/** What a link says of itself. */
-type LinkState = Pick<
-  LiveEntry,
-  'id' | 'kind' | 'target' | 'address' | 'addresses' | 'method' | 'problem' | 'unreached' | 'codeWithoutFile'
->;
-
-/** One program at one place, until it is detached. */
-export class BpfLink implements Disposable {
-  #session: Session | undefined;
-  readonly #pid: number;
-  #state: LinkState;
-  /** What it counted while it had a session. */
-  #counted = { hits: 0n, missed: 0n };
-  readonly program: string;
-  readonly section: string;
-  /** How long the target stood still for the attach that made this link, in microseconds. */
-  readonly pauseUs: number;
-
-  /** @internal */
-  constructor(session: Session, entry: LiveEntry, { name, section }: BpfProgram, pauseUs: number) {
-    this.#session = session;
-    this.#pid = session.injection.process.pid;
-    this.#state = entry;
-    this.pauseUs = pauseUs;
-    this.program = name;
-    this.section = section;
-  }
-
-  /** Of the process that it is in. */
-  get pid(): number {
-    return this.#pid;
-  }
-
-  get id(): number {
-    return this.#state.id;
-  }
-
-  /** The attach kind: 'uprobe'. */
-  get kind(): string {
-    return this.#state.kind.name;
-  }
-
-  /** What it is attached to: 'libc.so.6:malloc'. */
-  get target(): string {
-    return this.#state.target;
-  }
-
-  get address(): bigint {
-    return this.#state.address;
-  }
-
-  /** All places where the program is reached: one but for links such as `uprobe.multi`. */
-  get addresses(): readonly bigint[] {
-    return this.#state.addresses;
-  }
-
-  /** How many places there are beside that the program is not reached from; undefined of kinds that attach to named places. */
-  get unreached(): number | undefined {
-    return this.#state.unreached;
-  }
-
-  /** How: 'jump'; 'pending' while its library is not loaded. */
-  get method(): string {
-    return this.#state.method;
-  }
-
-  /** How many regions of code made at run time there are that nobody can look into, and that it should see. */
-  get codeWithoutFile(): number {
-    return this.#state.codeWithoutFile ?? 0;
-  }
-
-  /** Why it is not attached to its library though that is loaded. */
-  get problem(): BpfError | undefined {
-    return this.#state.problem;
-  }
-
-  /** How often the program ran; still told after detach. */
-  get hits(): bigint {
-    return this.#session?.hits(this.id) ?? this.#counted.hits;
-  }
-
-  /** How often the place was reached and the program did not run; still told after detach. */
-  get missed(): bigint {
-    return this.#session?.missed(this.id) ?? this.#counted.missed;
-  }
-
-  /** Puts the target's bytes back. A second time does nothing. */
-  detach(): void {
-    this.#session?.detach([this.id]);
-  }
-
-  /** Its session has ended: what it counted stays, and no more. @internal */
-  settle(): void {
-    const { id, kind, target, address, addresses, method, problem, unreached, codeWithoutFile } = this.#state;
-    this.#state = {
-      id,
-      kind,
-      target,
-      address,
-      addresses,
-      method,
-      problem,
-      unreached,
-      codeWithoutFile: codeWithoutFile ?? 0,
-    };
-    this.#counted = { hits: this.hits, missed: this.missed };
-    this.#session = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.detach();
-  }
-}
-
-/** Divides `uprobe/BINARY:FUNCTION` or `uprobe:BINARY:FUNCTION` behind its first word. */
-function request(
-  { name, section }: Pick<LinkedProgram, 'name' | 'section'>,
-  place: string | undefined,
-  { cookie = 0n }: AttachOptions = {},
-): AttachRequest {
-  const match = /^(?<prefix>[^/:]+)[/:](?<place>.+)$/s.exec(place ?? section);
-  if (match?.groups === undefined) {
-    throw new RuntimeError('RUNTIME_NO_SECTION_TARGET', `cannot attach ${name}: ${section} names no place`, {
-      fix: `say where: --attach ${name}=uprobe:BINARY:FUNCTION`,
-    });
-  }
-  return { program: name, prefix: match.groups.prefix!, place: match.groups.place!, cookie };
 }
 
 function nameList(named: readonly { readonly name: string }[]): string {

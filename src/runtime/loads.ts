@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoadGate } from '../attach/loads.ts';
-import type { BpfLink } from './bpf-object.ts';
+import type { BpfLink } from './bpf-link.ts';
 import type { Session } from './session.ts';
 
 /** How often to look where threads wait for us, and where they do not; in milliseconds. */

@@ -36,8 +36,9 @@ import { RuntimeError } from './errors.ts';
 import { ExecGate, execGateCode } from './exec-gate.ts';
 import { HandlerTable, type PerfEventHandler, type Slot } from './handlers.ts';
 import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
-import { layoutOf, MAX_LINKS, type Range, type SessionLayout } from './layout.ts';
+import { layoutOf, type Range, type SessionLayout } from './layout.ts';
 import { emitLeaseTest } from './lease.ts';
+import { type Counts, LinkCounters } from './link-counters.ts';
 import { memoryName } from './memory-files.ts';
 import { findClockGettime, readThreadFacts } from './target-facts.ts';
 import { TaskArea } from './task-area.ts';
@@ -60,12 +61,6 @@ export interface SessionOptions {
   readonly nextId: () => number;
   /** The memory that all processes of the object share; undefined for the first. */
   readonly common: SharedPart | undefined;
-}
-
-/** What the counters of one link show. */
-interface Counts {
-  readonly hits: bigint;
-  readonly missed: bigint;
 }
 
 /** One program at one place. */
@@ -99,12 +94,7 @@ export class Session implements Disposable {
   readonly #perfEvents = new Map<string, Slot>();
   readonly #programSlots = new Map<string, Slot>();
   readonly #programs = new Map<Slot, VerifiedProgram>();
-  /** Counters in use, and what they showed when their link began. */
-  readonly #counters = new Map<number, { readonly index: number; readonly before: Counts }>();
-  /** Of counters that were in use: with those in use they are the first there are. */
-  readonly #freeCounterIndexes: number[] = [];
-  /** What the counters of attachments showed that are gone. */
-  readonly #finalCounts = new Map<number, Counts>();
+  readonly #counters = new LinkCounters((index) => this.#read(index));
   readonly #missedCells: bigint;
   readonly #allowed: ReadonlySet<Permission>;
   readonly #compiled = new Map<string, LoweredProgram>();
@@ -204,7 +194,7 @@ export class Session implements Disposable {
       const ids = new Set(amongOthers(() => this.context.instantiate(slots)));
       const entries = this.context.entries.filter(({ id }) => ids.has(id));
       for (const { id, link } of entries) {
-        const { index, before } = this.#counters.get(id)!;
+        const { index, before } = this.#counters.of(id);
         this.#table.setCounter(link, { counter: index, hitsBefore: before.hits, missedBefore: before.missed });
       }
       return entries;
@@ -212,7 +202,7 @@ export class Session implements Disposable {
       for (const slot of slots) this.#table.remove(slot);
       throw error;
     } finally {
-      this.#freeCounters();
+      this.#counters.keepOnly(new Set(this.context.entries.map(({ id }) => id)));
     }
   }
 
@@ -241,17 +231,17 @@ export class Session implements Disposable {
     const live = this.context.entries.filter(({ id }) => wanted.has(id));
     this.context.detach(ids, () => this.injection.process.isGone());
     for (const { link } of live) this.#table.remove(link);
-    this.#freeCounters();
+    this.#counters.keepOnly(new Set(this.context.entries.map(({ id }) => id)));
   }
 
   /** How often the program of an attachment ran, or had run when it was detached. */
   hits(id: number): bigint {
-    return this.#counts(id).hits;
+    return this.#counters.counts(id).hits;
   }
 
   /** How often it should have run and did not. */
   missed(id: number): bigint {
-    return this.#counts(id).missed;
+    return this.#counters.counts(id).missed;
   }
 
   /**
@@ -404,7 +394,7 @@ export class Session implements Disposable {
 
   #callback(slot: Slot, event: PerfEventHandler, entryId: number): EbpfCallback {
     const program = this.#programs.get(slot)!;
-    const index = this.#takeCounter(entryId);
+    const index = this.#counters.take(entryId);
     return {
       name: program.name,
       cookie: event.cookie,
@@ -470,38 +460,12 @@ export class Session implements Disposable {
     }
   }
 
-  #takeCounter(entryId: number): number {
-    const index = this.#freeCounterIndexes.pop() ?? this.#counters.size;
-    if (index >= MAX_LINKS) throw new RangeError(`a session holds at most ${MAX_LINKS} links`);
-    this.#counters.set(entryId, { index, before: this.#read(index) });
-    return index;
-  }
-
-  #counts(id: number): Counts {
-    const counter = this.#counters.get(id);
-    if (counter === undefined) return this.#finalCounts.get(id) ?? { hits: 0n, missed: 0n };
-    const { index, before } = counter;
-    const now = this.#read(index);
-    return { hits: now.hits - before.hits, missed: now.missed - before.missed };
-  }
-
   #read(index: number): Counts {
     const { hits, missed } = this.#layout;
     return {
       hits: readHits(this.#memory(hits), index),
       missed: viewOf(this.#memory(missed)).getBigUint64(8 * index, true),
     };
-  }
-
-  /** Counters of links that are gone, or never came to be, are free again. */
-  #freeCounters(): void {
-    const live = new Set(this.context.entries.map(({ id }) => id));
-    for (const [id, counter] of this.#counters) {
-      if (live.has(id)) continue;
-      this.#finalCounts.set(id, this.#counts(id));
-      this.#freeCounterIndexes.push(counter.index);
-      this.#counters.delete(id);
-    }
   }
 }
 

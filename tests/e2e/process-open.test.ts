@@ -9,6 +9,7 @@ import { ProcessError, type ProcessErrorCode } from '../../src/process/errors.ts
 import { openProcess } from '../../src/process/target-process.ts';
 import { readStatus, readThreadIds } from '../../src/sys/proc.ts';
 import { ADD_WINDOW } from '../support/counting-patch.ts';
+import { Debugger } from '../support/debugger.ts';
 import { CANNOT_TRACE, EnteredTarget, readCounter } from '../support/entered.ts';
 import { compileTarget, startTarget, stateOf, waitUntil } from '../support/targets.ts';
 
@@ -52,11 +53,10 @@ describe('a process that cannot be entered', () => {
 
   it('is traced already: PROCESS_TRACED, and by whom', { skip: CANNOT_TRACE }, () => {
     using entered = new EnteredTarget('threads', ['2', 'idle']);
-    using _held = entered.process.stopThreads();
+    using debug = new Debugger(entered.pid);
     assert.throws(
       () => openProcess(entered.pid),
-      (e) =>
-        isProcessError('PROCESS_TRACED')(e) && (e as ProcessError).why?.includes(`process ${process.pid}`) === true,
+      (e) => isProcessError('PROCESS_TRACED')(e) && (e as ProcessError).why?.includes(`process ${debug.pid}`) === true,
     );
   });
 

@@ -1,6 +1,5 @@
 /** Faults of patching under load: A6 and A15 to A18. The rest of A is in toggle, parked, zoo, registers and whole-library. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { closeSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -9,17 +8,13 @@ import { openUprobe } from '../../benchmarks/kernel/uprobe-event.ts';
 import { JUMP_SIZE } from '../../src/arch/x64/window.ts';
 import { toHex } from '../../src/bytes/hex.ts';
 import { openObject, readObject } from '../../src/index.ts';
-import { readStatus } from '../../src/sys/proc.ts';
+import { Debugger } from '../support/debugger.ts';
 import { FaultsTarget } from '../support/faults-target.ts';
 import { objectFile } from '../support/objects.ts';
 import { ROOT } from '../support/root.ts';
 import { SteppedTarget } from '../support/stepped-target.ts';
-import { waitUntil } from '../support/targets.ts';
 
 const object = () => openObject(objectFile('count'));
-
-/** Traces a process until it is killed. */
-const HOLD = join(import.meta.dirname, '../support/hold.js');
 
 /** Why the kernel can set no uprobe here; in CI it must. */
 const CANNOT_PROBE =
@@ -173,12 +168,10 @@ describe('faults of patching', () => {
     using stepped = new SteppedTarget();
     using count = object();
     stepped.start();
-    const debug = spawn(process.execPath, [HOLD, String(stepped.running.pid)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const debug = new Debugger(stepped.running.pid);
     const attach = () => count.program('on_call').attachUprobe(stepped.target, 'stepped:frame');
-    waitUntil('it is traced', () => readStatus(stepped.running.pid).tracer === debug.pid, 20_000);
     assert.throws(attach, { code: 'PROCESS_TRACED' });
-    debug.kill('SIGKILL');
-    waitUntil('it is not traced', () => readStatus(stepped.running.pid).tracer === 0, 20_000);
+    debug[Symbol.dispose]();
     const link = attach();
     stepped.runOn();
     assert.ok(link.hits > 0n);
