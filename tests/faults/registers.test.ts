@@ -64,10 +64,11 @@ describe('registers of every kind', () => {
     });
   }
 
-  for (const [program, map] of [
-    ['on_reserve', 'events'],
-    ['on_output', 'pairs'],
-    ['on_sample', 'samples'],
+  for (const [program, map, least] of [
+    // A thousand calls have one argument, and by that all of them may be taken back: as many as find room.
+    ['on_reserve', 'events', 0],
+    ['on_output', 'pairs', 1],
+    ['on_sample', 'samples', 1],
   ] as const) {
     it(`A12: are kept while events are sent, and while there is no room for them: ${program}`, () => {
       torture(
@@ -77,7 +78,7 @@ describe('registers of every kind', () => {
         repetitions(2e5, 1e7),
         (object) => {
           const { events } = object.map(map);
-          assert.ok(events!.consume(() => {}) > 0);
+          assert.ok(events!.consume(() => {}) >= least);
           assert.ok(events!.lost > 0n);
         },
         'events',

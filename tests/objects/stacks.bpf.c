@@ -3,11 +3,12 @@
 
 char LICENSE[] SEC("license") = "MIT";
 
-enum { DEPTH = 127, ROOM = 6 };
+enum { DEPTH = 20, TRACES = 65536, ROOM = 6 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
-	__uint(max_entries, 64);
+	/* So many that no two of a test have one number. */
+	__uint(max_entries, TRACES);
 	__uint(key_size, 4);
 	__uint(value_size, DEPTH * 8);
 } traces SEC(".maps");
