@@ -2,20 +2,18 @@
  * What we have in one target: code within reach of what it probes, memory shared with us, and the sites that lead there.
  * Everything is synchronous, since threads are stopped meanwhile. Disposing of it takes all out again.
  */
-import { nearJumpTarget } from '../arch/x64/near-jump.ts';
 import { alignUp } from '../bytes/align.ts';
 import { isProcessError } from '../process/errors.ts';
-import { isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import type { SampleThread } from '../process/thread-pointer.ts';
 import { wakeWord } from '../sys/futex.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { HOLDER_DIED, ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
 import type { FilePart, SharedMapping, SharedPart } from '../sys/shared-mapping.ts';
-import { Chain } from './chain.ts';
+import { ArmedSites } from './armed-sites.ts';
+import type { Chain } from './chain.ts';
 import { Claims } from './claims.ts';
 import { CODE_REGION_SIZE, CodeRegions, type Emitted } from './code-regions.ts';
-import { InjectError } from './errors.ts';
 import { PAGE_SIZE } from './gaps.ts';
 import {
   JOURNAL_SIZE,
@@ -28,7 +26,6 @@ import {
 } from './journal.ts';
 import { leaveTogether } from './leaving.ts';
 import { Meeting } from './meeting.ts';
-import { applyPatches, isRemains, LONGEST_PATCH, type Patch } from './patch.ts';
 import {
   mapInherited,
   mapSession,
@@ -38,11 +35,7 @@ import {
   type SessionPlan,
   unmap,
 } from './regions.ts';
-import { areSame, isUndo, type SitePatch } from './site-patch.ts';
-import { unloadedSites } from './unloaded.ts';
-
-/** How often it is tried to put places back that others change meanwhile. */
-const UNDO_ATTEMPTS = 4;
+import type { SitePatch } from './site-patch.ts';
 
 /** Addresses in the target. */
 export interface PrivateCells {
@@ -70,25 +63,23 @@ export class Injection implements Disposable {
   readonly process: TargetProcess;
   /** Which bytes of the target's code are displaced, and by whom. */
   readonly claims = new Claims();
+  readonly #sites: ArmedSites;
   readonly #code: CodeRegions;
   readonly #inherited: Region[] = [];
   /** Undo what would bring threads back to our code that are elsewhere. */
   readonly #letGo: (() => void)[] = [];
-  readonly #unloadListeners: ((gone: ReadonlySet<bigint>) => void)[] = [];
   readonly #whenWeDie: Inheritance;
   #session: SessionMemory | undefined;
   #meeting: Meeting | undefined;
   #journal: Journal | undefined;
   #lease: RobustWord | undefined;
-  /** Sites whose bytes are not the original ones. */
-  readonly #sites = new Map<bigint, SitePatch>();
   #batch: Batch | undefined;
-  #lastPauseUs = 0;
 
   /** @param process stays the caller's to dispose of, after this */
   constructor(process: TargetProcess, whenWeDie: Inheritance = 'go quiet') {
     this.process = process;
     this.#whenWeDie = whenWeDie;
+    this.#sites = new ArmedSites(process);
     this.#code = new CodeRegions(process, {
       note: this.#noteOf(RegionKind.CODE),
       sign: (region) => this.#sign(region),
@@ -102,7 +93,7 @@ export class Injection implements Disposable {
 
   /** How long the target stood still at a time for the last change of its code and what that needed, in microseconds. */
   get lastPauseUs(): number {
-    return this.#lastPauseUs;
+    return this.#sites.lastPauseUs;
   }
 
   /**
@@ -127,7 +118,8 @@ export class Injection implements Disposable {
       begin,
     });
     this.#journal = journal;
-    const { codeRegion, sharedRegion, thread, mapping } = this.#session;
+    const { whole, codeRegion, sharedRegion, thread, mapping } = this.#session;
+    this.#sites.open(journal!, whole.address);
     if (this.#whenWeDie === 'go quiet') this.#lease = new RobustWord(mapping);
     this.#code.add(codeRegion);
     return { address: sharedRegion.address + BigInt(JOURNAL_SIZE), thread };
@@ -172,7 +164,7 @@ export class Injection implements Disposable {
 
   /** True once somebody else has taken off what we put there. */
   get isClosed(): boolean {
-    return this.#journal?.isClosed ?? false;
+    return this.#sites.isClosed;
   }
 
   /** Addresses of u64 cells that begin at zero, and at zero again in a child the target forks. */
@@ -220,7 +212,7 @@ export class Injection implements Disposable {
    * @throws {InjectError} INJECT_CLOSED, INJECT_NO_GAP, INJECT_CODE_TOO_LARGE, INJECT_BAD_ANSWER
    */
   layCode<T>(near: bigint, emit: (address: bigint) => Emitted<T>): { readonly origin: bigint; readonly result: T } {
-    if (this.isClosed) throw this.#closed();
+    this.#sites.requireOpen();
     return this.#code.lay(near, emit, this.#batch === undefined ? 'now' : 'staged');
   }
 
@@ -230,7 +222,7 @@ export class Injection implements Disposable {
    * @throws {InjectError} INJECT_SITE_CHANGED, INJECT_SITE_BUSY, INJECT_WRITE_FAILED; nothing is changed then
    */
   patch(patch: SitePatch): void {
-    if (this.#batch === undefined) this.#apply([patch]);
+    if (this.#batch === undefined) this.#sites.apply([patch]);
     else this.#batch.patches.set(patch.address, patch);
   }
 
@@ -245,7 +237,7 @@ export class Injection implements Disposable {
         for (const step of batch.lastSteps) step();
         return made;
       });
-      this.#apply([...batch.patches.values()]);
+      this.#sites.apply([...batch.patches.values()]);
       return result;
     } catch (error) {
       for (const undo of batch.undos.reverse()) undo();
@@ -260,8 +252,8 @@ export class Injection implements Disposable {
    * @throws {InjectError} INJECT_CLOSED
    */
   behindSite(site: Pick<SitePatch, 'address' | 'original'>): bigint | undefined {
-    if (this.isClosed) throw this.#closed();
-    return this.#knownChain()?.belowSite(site, this.#sites.get(site.address)?.wanted);
+    this.#sites.requireOpen();
+    return this.#sites.behind(site, this.#knownChain());
   }
 
   /** True if what was found at a site is the jump of another session, which can be led on to. */
@@ -275,21 +267,12 @@ export class Injection implements Disposable {
    * @returns their addresses
    */
   forgetUnloaded(): readonly bigint[] {
-    if (this.isClosed || this.process.isGone()) return [];
-    const gone = unloadedSites(this.process, this.#sites.values());
-    if (gone.length === 0) return [];
-    for (const { address, original } of gone) {
-      this.#sites.delete(address);
-      this.#journal?.noteUnloaded(address, original.length);
-    }
-    const addresses = new Set(gone.map(({ address }) => address));
-    for (const listener of this.#unloadListeners) listener(addresses);
-    return [...addresses];
+    return this.#sites.forgetUnloaded();
   }
 
   /** Has `listener` told where sites were that are gone with their library, behind those that came earlier. */
   onUnloaded(listener: (gone: ReadonlySet<bigint>) => void): void {
-    this.#unloadListeners.push(listener);
+    this.#sites.onUnloaded(listener);
   }
 
   /** Has `step` done once, when everything else of the batch is; at once outside of one. If it throws, the batch does. */
@@ -321,11 +304,12 @@ export class Injection implements Disposable {
    */
   release(): boolean {
     using _lock = this.process.isGone() ? undefined : this.process.lock();
-    const isGuarded = [...this.#sites.values()].some(({ isGuard }) => isGuard);
-    this.#undo((site) => !site.isGuard);
+    const isGuarded = this.#sites.hasGuards;
+    this.#sites.undo((site) => !site.isGuard);
     const isSafe = !isGuarded || this.process.isGone() || this.#isLeft();
-    if (isSafe) this.#undo(() => true);
-    const isUnused = this.process.isGone() || (this.#sites.size === 0 && !this.#isLedTo() && this.#isLeft());
+    if (isSafe) this.#sites.undo(() => true);
+    const isUnused =
+      this.process.isGone() || (this.#sites.isEmpty && !this.#sites.isLedTo(this.#code.ranges) && this.#isLeft());
     const isUnmapped = isUnused && this.#unmapAll();
     if (!isUnmapped) this.#journal?.close();
     this.#lease?.[Symbol.dispose]();
@@ -334,7 +318,7 @@ export class Injection implements Disposable {
     this.#session = undefined;
     this.#meeting = undefined;
     this.#journal = undefined;
-    this.#sites.clear();
+    this.#sites.close();
     this.#code.forget();
     this.#inherited.length = 0;
     this.#letGo.length = 0;
@@ -345,137 +329,18 @@ export class Injection implements Disposable {
     this.release();
   }
 
-  #undo(isMeant: (site: SitePatch) => boolean): void {
-    this.forgetUnloaded();
-    const chain = this.#findChain();
-    const sites = [...this.#sites.values()].filter((site) => isMeant(site) && this.#isAsWeLeftIt(site, chain));
-    this.#apply(sites.map((site) => ({ ...site, wanted: site.original, moves: new Map() })));
-  }
-
-  #apply(patches: readonly SitePatch[], attempt = 1): void {
-    using _lock = this.process.isGone() ? undefined : this.process.lock();
-    if (this.isClosed) this.#leaveClosed(patches);
-    // What goes makes room for what comes.
-    const [undone, made]: [SitePatch[], SitePatch[]] = [[], []];
-    for (const patch of patches) (isUndo(patch) ? undone : made).push(patch);
-    const chain = patches.length === 0 ? undefined : this.#findChain();
-    const changes = [...undone, ...made]
-      .flatMap((patch) => this.#toPatches(patch, chain))
-      .filter(({ expected, replacement }) => !areSame(expected, replacement));
-    const noteDone = this.#journal?.willPatch(made);
-    try {
-      const { pauseUs } = applyPatches(this.process, changes);
-      if (changes.length > 0) this.#lastPauseUs = Math.max(pauseUs, this.process.takeLongestPause());
-      noteDone?.();
-    } catch (error) {
-      // What was unloaded in the meantime needs nothing undone.
-      if (this.forgetUnloaded().length > 0) {
-        this.#apply(patches);
-        return;
-      }
-      // A target that is gone needs nothing undone, nor does what somebody else has just put back.
-      if (!patches.every((patch) => isUndo(patch) && (this.process.isGone() || this.#isOff(patch, chain)))) {
-        // Another controller has come to one of the places, or gone, since we looked.
-        const isOutdated = error instanceof InjectError && error.code === 'INJECT_SITE_CHANGED';
-        if (!isOutdated || attempt === UNDO_ATTEMPTS || !patches.every(isUndo)) throw error;
-        this.#apply(patches, attempt + 1);
-        return;
-      }
-    }
-    for (const { address } of undone) this.#sites.delete(address);
-    for (const patch of made) this.#sites.set(patch.address, patch);
-  }
-
-  /** True if nothing leads to us from there any more. */
-  #isOff(site: SitePatch, chain: Chain | undefined): boolean {
-    const { address, original } = site;
-    const found = this.process.memory.read(address, original.length);
-    if (Buffer.compare(found, original) === 0) return true;
-    return chain?.isOthers(site, found) === true && !this.#isLedOnTo(site, chain);
-  }
-
-  #isAsWeLeftIt(site: SitePatch, chain: Chain | undefined): boolean {
-    if (this.process.isGone()) return true;
-    const { address, original } = site;
-    const bytes = this.#sites.get(address)?.wanted ?? original;
-    const found = this.process.memory.read(address, bytes.length);
-    if (chain?.isOthers(site, found) === true) return this.#isLedOnTo(site, chain);
-    return isRemains(found, bytes, original);
-  }
-
-  /** True if another session's trampoline leads to what we have at a site. */
-  #isLedOnTo({ address }: SitePatch, chain: Chain): boolean {
-    const wanted = this.#sites.get(address)?.wanted;
-    const trampoline = wanted === undefined ? undefined : nearJumpTarget(address, wanted);
-    return trampoline !== undefined && chain.leadingTo((target) => target === trampoline).length > 0;
-  }
-
-  /** True if threads may still come to our code by way of another session's. */
-  #isLedTo(): boolean {
-    const chain = this.#findChain();
-    const { ranges } = this.#code;
-    return chain !== undefined && (chain.isObscure || chain.leadingTo((at) => isInside(ranges, at)).length > 0);
-  }
-
-  #findChain(): Chain | undefined {
-    if (this.#session === undefined || this.process.isGone()) return undefined;
-    return Chain.of(this.process, this.#session.whole.address);
-  }
-
   /** What was found when the batch began to ask: where it is wrong by now, the batch fails. */
   #knownChain(): Chain | undefined {
     const batch = this.#batch;
-    if (batch === undefined) return this.#findChain();
-    if (!('chain' in batch)) batch.chain = this.#findChain();
+    if (batch === undefined) return this.#sites.findChain();
+    if (!('chain' in batch)) batch.chain = this.#sites.findChain();
     return batch.chain;
-  }
-
-  #toPatches(patch: SitePatch, chain: Chain | undefined): readonly Patch[] {
-    const relinking = chain?.relink(patch, this.#sites.get(patch.address)?.wanted);
-    if (relinking === undefined) return [this.#toPatch(patch)];
-    if (relinking.note !== undefined) this.#journal?.willLeadOn(relinking.note);
-    return relinking.patches;
-  }
-
-  #toPatch({ address, original, wanted, moves, leaving = new Map(), origin }: SitePatch): Patch {
-    const expected = this.#asPatched(address, original);
-    return { address, expected, replacement: wanted, moves, leaving, isUndo: isUndo({ original, wanted }), origin };
-  }
-
-  /** The original bytes of a place with the patches over them that are there now. */
-  #asPatched(address: bigint, original: Uint8Array): Uint8Array {
-    const own = this.#sites.get(address)?.wanted ?? (this.#sites.size === 0 ? original : undefined);
-    if (own !== undefined && own.length >= original.length) return own.subarray(0, original.length);
-    const bytes = Uint8Array.from(original);
-    for (let distance = 1 - LONGEST_PATCH; distance < bytes.length; distance++) {
-      const wanted = this.#sites.get(address + BigInt(distance))?.wanted;
-      if (wanted === undefined || distance + wanted.length <= 0) continue;
-      const visible = wanted.subarray(Math.max(0, -distance), bytes.length - distance);
-      bytes.set(visible, Math.max(0, distance));
-    }
-    return bytes;
   }
 
   #isLeft(): boolean {
     if (this.#code.isEmpty) return true;
     return leaveTogether(this.process, this.#code.ranges, () => {
       for (const letGo of this.#letGo) letGo();
-    });
-  }
-
-  /** What was taken off by somebody else is no longer ours to put back. @throws {InjectError} INJECT_CLOSED */
-  #leaveClosed(patches: readonly SitePatch[]): void {
-    const chain = this.#findChain();
-    for (const site of [...this.#sites.values()]) {
-      if (!this.process.isGone() && this.#isOff(site, chain)) this.#sites.delete(site.address);
-    }
-    if (!patches.every(isUndo)) throw this.#closed();
-  }
-
-  #closed(): InjectError {
-    return new InjectError('INJECT_CLOSED', `cannot probe process ${this.process.pid}: this session was taken off`, {
-      why: 'another remora has detached it',
-      fix: 'open the object once more',
     });
   }
 
