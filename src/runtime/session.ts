@@ -3,23 +3,18 @@
  * attached through whatever implementations were registered. The seed's runtime, for one target.
  */
 
-import { lower } from '../arch/x64/lower.ts';
-import { Reg } from '../arch/x64/registers.ts';
 import type { CallbackMap, EbpfCallback } from '../attach/attach-impl.ts';
 import { AttachError } from '../attach/errors.ts';
 import type { Btf } from '../btf/btf.ts';
 import { cString } from '../bytes/c-string.ts';
 import { viewOf } from '../bytes/struct.ts';
-import { compileProgram, type LoweredProgram } from '../compile/compile.ts';
-import type { ContextModel } from '../compile/context-model.ts';
 import { callsAny } from '../compile/program.ts';
 import { BpfError } from '../errors.ts';
 import { type FakedTasks, isTaskHelper } from '../helpers/faked-task.ts';
-import type { EmitMap, TargetFacts } from '../helpers/helper.ts';
+import type { EmitMap } from '../helpers/helper.ts';
 import { formatPrintk } from '../helpers/printk-format.ts';
 import { PrintkReader } from '../helpers/printk-ring.ts';
-import { PERMISSIONS, type Permission, type Requirement } from '../helpers/prototype.ts';
-import { HELPERS } from '../helpers/table.ts';
+import type { Permission } from '../helpers/prototype.ts';
 import { InjectError } from '../inject/errors.ts';
 import type { Injection } from '../inject/injection.ts';
 import { mapMemory } from '../maps/memory.ts';
@@ -27,22 +22,19 @@ import { mapTypeOf } from '../maps/table.ts';
 import type { ObjectSpec } from '../object/spec.ts';
 import { hasThreadEnded } from '../process/ended-thread.ts';
 import { readKernel } from '../sys/kernel.ts';
-import { readCgroupId, readNamespace } from '../sys/process-view.ts';
-import { processorFlags } from '../sys/processor.ts';
 import type { SharedPart } from '../sys/shared-mapping.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { AttachContext, type LiveEntry } from './attach-context.ts';
-import { RuntimeError } from './errors.ts';
-import { ExecGate, execGateCode } from './exec-gate.ts';
+import type { ExecGate } from './exec-gate.ts';
+import { openExecGate } from './exec-gate-probes.ts';
 import { HandlerTable, type PerfEventHandler, type Slot } from './handlers.ts';
-import { emitHit, type HitCounterPlace, readHits } from './hit-counters.ts';
+import { readHits } from './hit-counters.ts';
 import { layoutOf, type Range, type SessionLayout } from './layout.ts';
-import { emitLeaseTest } from './lease.ts';
 import { type Counts, LinkCounters } from './link-counters.ts';
 import { memoryName } from './memory-files.ts';
-import { findClockGettime, readThreadFacts } from './target-facts.ts';
+import { SessionCompiler } from './session-compiler.ts';
 import { TaskArea } from './task-area.ts';
-import { emitTakeSlot, slotsInUse, type ThreadSlotsPlace } from './thread-slots.ts';
+import { slotsInUse } from './thread-slots.ts';
 
 /** What a %s may print at most, in bytes. */
 const LONGEST_STRING = 512;
@@ -86,19 +78,14 @@ export class Session implements Disposable {
   #execGate: ExecGate | undefined;
   readonly #table: HandlerTable;
   readonly #printk: PrintkReader;
-  readonly #facts: TargetFacts;
-  readonly #hitPlace: HitCounterPlace;
-  readonly #slotsPlace: ThreadSlotsPlace;
+  readonly #compiler: SessionCompiler;
   readonly #maps: ReadonlyMap<string, EmitMap>;
   readonly #btf: Btf | undefined;
   readonly #perfEvents = new Map<string, Slot>();
   readonly #programSlots = new Map<string, Slot>();
   readonly #programs = new Map<Slot, VerifiedProgram>();
   readonly #counters = new LinkCounters((index) => this.#read(index));
-  readonly #missedCells: bigint;
   readonly #allowed: ReadonlySet<Permission>;
-  readonly #compiled = new Map<string, LoweredProgram>();
-  readonly #features = { rdpid: processorFlags().has('rdpid') };
 
   /**
    * Lays an object's maps and handlers into the target.
@@ -111,12 +98,10 @@ export class Session implements Disposable {
     this.#btf = spec.btf;
     const tasks = programs.some(({ insns }) => callsAny(insns, isTaskHelper)) ? new TaskArea(readKernel()) : undefined;
     this.#layout = layoutOf(spec, tasks?.size ?? 0);
-    const { table, randomState, printkRing, hits, missed, btf, maps, slots, processCounter } = this.#layout;
+    const { table, randomState, printkRing, hits, missed, btf, maps, slots } = this.#layout;
     const { address, thread } = injection.share(this.#layout.size, common ?? this.#layout.common);
     this.#address = address;
     this.#memoryName = memoryName(injection.memoryFile.inode, injection.memoryFile.address);
-    const { processNumber, pid } = injection.privateCells;
-    const { threadPointers, tidOffset } = readThreadFacts(injection.process, thread);
     this.#table = HandlerTable.create(this.#memory(table), slots, {
       hits: hits.offset,
       missed: missed.offset,
@@ -126,30 +111,17 @@ export class Session implements Disposable {
     if (spec.btfBytes !== undefined) this.#memory(btf).set(spec.btfBytes);
     this.#printk = new PrintkReader(mapMemory(this.#memory(printkRing)));
     crypto.getRandomValues(this.#memory(randomState));
-    this.#facts = {
-      clockGettime: findClockGettime(injection.process),
-      pidCell: pid,
-      tidOffset,
-      printkRing: address + BigInt(printkRing.offset),
-      randomState: address + BigInt(randomState.offset),
-      wakesConsumers: injection.process.facts.seccomp === 'none',
-      outside: {
-        cgroupId: readCgroupId(injection.process.pid),
-        pidNamespace: readNamespace(injection.process.pid, 'pid'),
-      },
-      ...(tasks !== undefined && { tasks: this.#fillTasks(tasks, address) }),
-    };
-    const numbers = {
-      processCounter: address + BigInt(processCounter.offset),
-      processCell: processNumber,
-      threadPointers,
-    };
-    this.#hitPlace = { address: address + BigInt(hits.offset), ...numbers };
-    this.#slotsPlace = { address: address + BigInt(this.#layout.threadSlots.offset), ...numbers };
-    this.#missedCells = address + BigInt(missed.offset);
     this.#maps = new Map(
       spec.maps.map((map) => [map.name, { spec: map, address: address + BigInt(maps.get(map.name)!.offset) }]),
     );
+    this.#compiler = new SessionCompiler(injection, {
+      layout: this.#layout,
+      address,
+      thread,
+      maps: this.#maps,
+      tasks: tasks && this.#fillTasks(tasks, address),
+      allowed,
+    });
     for (const map of spec.maps) {
       const { name, type, keySize, valueSize, maxEntries, flags, keyTypeId, valueTypeId } = map;
       const numbers = { type, keySize, valueSize, maxEntries, flags, keyTypeId, valueTypeId };
@@ -251,37 +223,13 @@ export class Session implements Disposable {
    * @throws {RuntimeError} RUNTIME_SECCOMP
    */
   openExecGate(): void {
-    if (this.#execGate !== undefined) return;
-    const { injection } = this;
-    if (injection.process.facts.seccomp !== 'none') {
-      throw new RuntimeError(
-        'RUNTIME_SECCOMP',
-        `cannot follow process ${injection.process.pid}: it runs under a seccomp filter`,
-        {
-          why: 'where it replaces its program it would have to make system calls that the filter may punish',
-        },
-      );
-    }
-    const { offset } = this.#layout.execGate;
-    const place = { address: this.#address + BigInt(offset), leaseCell: injection.leaseCell };
-    const callback: EbpfCallback = {
-      name: 'exec gate',
-      cookie: 0n,
-      missedCell: 0n,
-      allowed: new Set(),
-      compile: ({ free = [] }, near) =>
-        lower(execGateCode(place), { nearAddress: near, features: this.#features, preferred: free }),
-      map: () => undefined,
+    const range = this.#layout.execGate;
+    const memory = {
+      bytes: this.#memory(range),
+      address: this.#address + BigInt(range.offset),
+      wake: (at: number) => this.injection.wake(range.offset + at),
     };
-    const gate = new ExecGate(this.#memory(this.#layout.execGate), (at) => injection.wake(offset + at));
-    injection.batch(() => {
-      // Looking for all system calls of a large program takes long, and mostly the C library makes these.
-      const inLibrary = this.#tryAttachOwn('uprobe', 'libc:execve', callback);
-      if (inLibrary === undefined) this.#tryAttachOwn('uprobe', 'libc:execveat', callback);
-      else this.context.attachOwn('tracepoint', 'syscalls/sys_enter_execve', callback);
-      if (inLibrary !== undefined) this.#tryAttachOwn('tracepoint', 'syscalls/sys_enter_execveat', callback);
-    });
-    this.#execGate = gate;
+    this.#execGate ??= openExecGate(this.context, this.injection, memory, this.#compiler.features);
   }
 
   /** What `openExecGate` has made. */
@@ -311,7 +259,7 @@ export class Session implements Disposable {
   /** Whether a thread that a record in shared memory names has ended, and will not finish it. */
   hasThreadEnded(tid: number): boolean {
     const processes = viewOf(this.#memory(this.#layout.processCounter)).getBigUint64(0, true);
-    return hasThreadEnded(this.injection.process, tid, processes > 1n || !this.#hitPlace.threadPointers);
+    return hasThreadEnded(this.injection.process, tid, processes > 1n || !this.#compiler.knowsThreads);
   }
 
   /** True once another remora has taken the session off: nothing runs any more. */
@@ -341,17 +289,6 @@ export class Session implements Disposable {
 
   #memory({ offset, size }: Range): Uint8Array {
     return this.injection.shared.subarray(offset, offset + size);
-  }
-
-  /** Gives the error if it could not be. */
-  #tryAttachOwn(prefix: string, place: string, callback: EbpfCallback): BpfError | undefined {
-    try {
-      this.context.attachOwn(prefix, place, callback);
-      return undefined;
-    } catch (error) {
-      if (error instanceof BpfError) return error;
-      throw error;
-    }
   }
 
   /** By its place among the whole. */
@@ -394,19 +331,16 @@ export class Session implements Disposable {
 
   #callback(slot: Slot, event: PerfEventHandler, entryId: number): EbpfCallback {
     const program = this.#programs.get(slot)!;
-    const index = this.#counters.take(entryId);
+    const counter = this.#counters.take(entryId);
     return {
       name: program.name,
       cookie: event.cookie,
-      missedCell: this.#missedCell(index),
+      missedCell: this.#compiler.missedCell(counter),
       allowed: this.#allowed,
-      compile: (model, near, cookie = event.cookie) => this.#compile(program, model, near, { ...event, cookie }, index),
+      compile: (model, near, cookie = event.cookie) =>
+        this.#compiler.compile(program, model, near, { attachType: event.attachType, cookie, counter }),
       map: (name) => this.#callbackMap(name),
     };
-  }
-
-  #missedCell(index: number): bigint {
-    return this.#missedCells + BigInt(8 * index);
   }
 
   #callbackMap(name: string): CallbackMap | undefined {
@@ -414,40 +348,6 @@ export class Session implements Disposable {
     if (spec === undefined) return undefined;
     const host = mapTypeOf(spec).host(mapMemory(this.mapMemory(name)), spec);
     return { spec, btf: this.#btf, update: (key, value) => host.update(key, value, 0n) };
-  }
-
-  /** Compiles once for each place: a probe that goes and comes back finds its code. */
-  #compile(
-    program: VerifiedProgram,
-    model: ContextModel,
-    near: bigint,
-    { attachType, cookie }: PerfEventHandler,
-    hitIndex: number,
-  ): LoweredProgram {
-    const key = `${program.name} ${attachType} ${model.variant} ${near} ${cookie} ${hitIndex}`;
-    const known = this.#compiled.get(key);
-    if (known !== undefined) return known;
-    const forbidden = new Set<Requirement>(PERMISSIONS.filter((permission) => !this.#allowed.has(permission)));
-    if (this.injection.process.facts.seccomp !== 'none') forbidden.add('syscall');
-    const compiled = compileProgram(program, model, {
-      nearAddress: near,
-      features: this.#features,
-      preferred: model.free ?? [],
-      result: model.bypass === undefined ? undefined : Reg.RAX,
-      helpers: HELPERS,
-      maps: this.#maps,
-      facts: this.#facts,
-      attachCookie: cookie,
-      forbid: forbidden,
-      begin: (b, slots) => {
-        emitLeaseTest(b, this.injection.leaseCell);
-        const slot = slots === 'one' ? emitTakeSlot(b, this.#slotsPlace, this.#missedCell(hitIndex)) : undefined;
-        emitHit(b, this.#hitPlace, hitIndex);
-        return slot === undefined ? {} : { slot: slot.number, end: slot.release };
-      },
-    });
-    this.#compiled.set(key, compiled);
-    return compiled;
   }
 
   /** A string for %s, read when it is printed: it may have changed since. */
