@@ -65,6 +65,9 @@ export interface HashLayout {
   readonly end: number;
 }
 
+/** Where the elements of a map lie, of whatever type it is: from `firstElement` to `end`, each of `elementSize`. */
+export type Elements = Pick<HashLayout, 'firstElement' | 'end' | 'elementSize'>;
+
 /** The layout of a map; meaningful only if it is not larger than a map may be. */
 export function hashLayout({ type, keySize, valueSize, maxEntries }: MapSpec): HashLayout {
   const bits = Math.max(1, Math.ceil(Math.log2(maxEntries)));
@@ -99,7 +102,7 @@ export function link(word: bigint, low: number): bigint {
   return BigInt.asIntN(64, (((word >> 32n) + 1n) << 32n) | BigInt(low));
 }
 
-/** Whether `offset` is where an element begins: what the target wrote need not be. */
-export function isElement({ firstElement, end, elementSize }: HashLayout, offset: number): boolean {
+/** Whether `offset` is where an element of a map begins: what the target wrote need not be. */
+export function isElement({ firstElement, end, elementSize }: Elements, offset: number): boolean {
   return offset >= firstElement && offset < end && (offset - firstElement) % elementSize === 0;
 }

@@ -3,7 +3,7 @@
  * anything anywhere meanwhile, so every try is counted, and numbers that name nothing end an operation.
  */
 import { giveTo, takeFrom } from './free-list.ts';
-import { END, link, offsetOf } from './hash-layout.ts';
+import { END, isElement, link, offsetOf } from './hash-layout.ts';
 import { Errno, type HostMap, type MapMemory, type MapSpec, UpdateFlag } from './map-type.ts';
 import { loadBytes, requireKey, requireValue, storeBytes } from './memory.ts';
 import type { Order } from './queue-code.ts';
@@ -123,7 +123,7 @@ class Ring {
   /** The offset of the element in a cell; undefined if none is there. */
   elementAt(index: number): number | undefined {
     const element = offsetOf(this.#load(this.#cell(index)));
-    return this.#isElement(element) ? element : undefined;
+    return isElement(this.#layout, element) ? element : undefined;
   }
 
   valueAt(index: number): Uint8Array | undefined {
@@ -151,7 +151,8 @@ class Ring {
               ? { first: seen.first + 1, count: seen.count }
               : { first: seen.first, count: seen.count + 1 };
             if (!this.#become(seen, fresh, next, change)) return undefined;
-            if (full && this.#isElement(offsetOf(before))) giveTo(this.#memory, Header.elements, offsetOf(before));
+            if (full && isElement(this.#layout, offsetOf(before)))
+              giveTo(this.#memory, Header.elements, offsetOf(before));
             return 0;
           });
     if (result === 0) return 0;
@@ -214,16 +215,11 @@ class Ring {
 
   #takeElement(): number | undefined {
     const { elementSize } = this.#layout;
-    return takeFrom(this.#memory, Header.elements, elementSize, (offset) => this.#isElement(offset));
+    return takeFrom(this.#memory, Header.elements, elementSize, (offset) => isElement(this.#layout, offset));
   }
 
   #takeState(): number | undefined {
     return takeFrom(this.#memory, Header.states, State.size, (offset) => this.#isState(offset));
-  }
-
-  #isElement(offset: number): boolean {
-    const { firstElement, elementSize, end } = this.#layout;
-    return offset >= firstElement && offset < end && (offset - firstElement) % elementSize === 0;
   }
 
   #isState(offset: number): boolean {

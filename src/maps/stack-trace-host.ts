@@ -1,7 +1,7 @@
 /** The host's side of stack_trace maps. The target may write anything anywhere meanwhile: every number is checked, every try counted. */
 import { viewOf } from '../bytes/struct.ts';
 import { giveTo } from './free-list.ts';
-import { END, link, offsetOf } from './hash-layout.ts';
+import { END, isElement, link, offsetOf } from './hash-layout.ts';
 import { Errno, type HostMap, type MapMemory, type MapSpec } from './map-type.ts';
 import { loadBytes, requireKey, requireValue } from './memory.ts';
 import { bucketOffset, Element, Header, stackTraceLayout } from './stack-trace-layout.ts';
@@ -85,8 +85,4 @@ export function recoverStackTrace({ words }: MapMemory, spec: MapSpec): void {
     from = element;
   }
   words[from / 8] = link(words[from / 8]!, END);
-}
-
-function isElement({ firstElement, elementSize, end }: ReturnType<typeof stackTraceLayout>, offset: number): boolean {
-  return offset >= firstElement && offset < end && (offset - firstElement) % elementSize === 0;
 }
