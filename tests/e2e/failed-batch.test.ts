@@ -1,14 +1,12 @@
 /** A change of many sites that fails: what is remembered of them is what is there, so that the next one finds its way. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { LoweredProgram } from '../../src/arch/x64/lower.ts';
-import { at } from '../../src/arch/x64/memory.ts';
-import { Reg } from '../../src/arch/x64/registers.ts';
 import { UprobeSites } from '../../src/attach/uprobe/sites.ts';
 import { viewOf } from '../../src/bytes/struct.ts';
 import { InjectError } from '../../src/inject/errors.ts';
 import { Injection } from '../../src/inject/injection.ts';
 import { codeHashes } from '../support/code-hash.ts';
+import { countingProgram } from '../support/counting-program.ts';
 import { CANNOT_TRACE, EnteredTarget } from '../support/entered.ts';
 import { waitUntil } from '../support/targets.ts';
 
@@ -30,7 +28,7 @@ class Called implements Disposable {
   probe(symbol: string, offset: number, index: number): () => void {
     const { process, module } = this.entered;
     const located = this.#sites.locate({ target: process.resolveFunction(module, symbol), offset });
-    return this.#sites.add(located, { program: counting(this.#cells + BigInt(8 * index)) });
+    return this.#sites.add(located, { program: countingProgram(this.#cells + BigInt(8 * index)) });
   }
 
   count(index: number): bigint {
@@ -54,21 +52,6 @@ class Called implements Disposable {
   [Symbol.dispose](): void {
     this.entered[Symbol.dispose]();
   }
-}
-
-/** As good as it needs to be for a count that grows. */
-function counting(cell: bigint): LoweredProgram {
-  return {
-    clobbered: new Set([Reg.RAX]),
-    reads: new Set(),
-    stackBytes: 0,
-    result: undefined,
-    emitBody(a) {
-      a.movImm(Reg.RAX, cell);
-      a.inc(at(Reg.RAX));
-    },
-    emitFunctions() {},
-  };
 }
 
 const BEHIND_PUSH = 1;

@@ -9,9 +9,6 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { SURVEYED, survey } from '../../benchmarks/survey.ts';
-import type { LoweredProgram } from '../../src/arch/x64/lower.ts';
-import { at } from '../../src/arch/x64/memory.ts';
-import { Reg } from '../../src/arch/x64/registers.ts';
 import { AttachError } from '../../src/attach/errors.ts';
 import { UprobeSites } from '../../src/attach/uprobe/sites.ts';
 import { SymbolType } from '../../src/elf/symbols.ts';
@@ -19,6 +16,7 @@ import { openProcess } from '../../src/index.ts';
 import { Injection } from '../../src/inject/injection.ts';
 import type { Module } from '../../src/process/module.ts';
 import { codeHashes } from '../support/code-hash.ts';
+import { countingProgram } from '../support/counting-program.ts';
 import { stateOf, waitUntil } from '../support/targets.ts';
 
 /** What is hooked in which program: some 47,000 functions. The least that may be hooked of one of them alone. */
@@ -62,7 +60,7 @@ describe('every function of real binaries', () => {
         functions.flatMap((target, index) => {
           try {
             const located = sites.locate({ target, offset: 0 });
-            return [sites.add(located, { program: counting(address + BigInt(8 * index)) })];
+            return [sites.add(located, { program: countingProgram(address + BigInt(8 * index)) })];
           } catch (error) {
             if (!(error instanceof AttachError)) throw error;
             refused.push(`${target.name}: ${error.message}`);
@@ -88,22 +86,6 @@ describe('every function of real binaries', () => {
 /** What a program compiles as it runs is its own affair. */
 function ofFiles(hashes: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(hashes).filter(([mapping]) => mapping.includes('/')));
-}
-
-/** Counts in a cell of its own, as good as one thread needs. */
-function counting(cell: bigint): LoweredProgram {
-  return {
-    // An executable may be far away from what is shared.
-    clobbered: new Set([Reg.RAX]),
-    reads: new Set(),
-    stackBytes: 0,
-    result: undefined,
-    emitBody(a) {
-      a.movImm(Reg.RAX, cell);
-      a.inc(at(Reg.RAX));
-    },
-    emitFunctions() {},
-  };
 }
 
 function functionsOf(module: Module) {
