@@ -7,28 +7,14 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, readdirSync, readFileSync, readSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openPerfEvent } from '../../benchmarks/kernel/perf-event.ts';
 import { CallMemory, Sys, syscall } from '../../benchmarks/kernel/syscall.ts';
-import { struct } from '../../src/bytes/struct.ts';
 
 const MOUNTED = '/sys/kernel/tracing';
 
-/** struct perf_event_attr up to PERF_ATTR_SIZE_VER0. Linux include/uapi/linux/perf_event.h */
-const PerfEventAttr = struct('perf_event_attr', 64, {
-  type: 'u32',
-  size: 'u32',
-  config: 'u64',
-  samplePeriod: 'u64',
-  sampleType: 'u64',
-  readFormat: 'u64',
-  flags: 'u64',
-  wakeupEvents: 'u32',
-  breakpointType: 'u32',
-  breakpointAddress: 'u64',
-});
 const PERF_TYPE_TRACEPOINT = 2;
 /** Children are counted too. */
 const INHERIT = 2n;
-const PERF_FLAG_FD_CLOEXEC = 8;
 /** PERF_EVENT_IOC_SET_FILTER, the only one that takes a string. */
 const SET_FILTER = 0x4008_2406;
 
@@ -74,24 +60,11 @@ export class KernelCounts implements Disposable {
   /** Counts from now on. */
   constructor(pid: number, wanted: readonly Counted[]) {
     using memory = new CallMemory();
-    const attr = memory.reserve(PerfEventAttr.size);
     for (const of of wanted) {
-      PerfEventAttr.write(attr.bytes, 0, {
-        type: PERF_TYPE_TRACEPOINT,
-        size: PerfEventAttr.size,
-        config: tracepointId(of),
-        samplePeriod: 0n,
-        sampleType: 0n,
-        readFormat: 0n,
-        flags: INHERIT,
-        wakeupEvents: 0,
-        breakpointType: 0,
-        breakpointAddress: 0n,
-      });
+      const attributes = { type: PERF_TYPE_TRACEPOINT, config: tracepointId(of), flags: INHERIT };
       const filter = of.filter === undefined ? undefined : memory.placeString(of.filter);
       for (const tid of readdirSync(`/proc/${pid}/task`)) {
-        const args = [attr.address, Number(tid), -1, -1, PERF_FLAG_FD_CLOEXEC];
-        const fd = syscall('count a tracepoint', Sys.perfEventOpen, args);
+        const fd = openPerfEvent('count a tracepoint', memory, Number(tid), attributes);
         this.#events.push({ of, fd });
         if (filter !== undefined) syscall(`count where ${of.filter}`, Sys.ioctl, [fd, SET_FILTER, filter]);
       }
