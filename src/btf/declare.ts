@@ -1,8 +1,8 @@
 /** BTF of structures that are declared here, in the words of C, laid out as a compiler would. */
 import { alignUp } from '../bytes/align.ts';
 import { type Btf, readBtf } from './btf.ts';
-import { BtfHeader } from './header.ts';
 import { type BtfKind, KINDS } from './type.ts';
+import { BtfStrings, writeBtf } from './write.ts';
 
 /**
  * Fields by name, types as in C: `u32`, `char[16]`, `task_struct *`, or another declared structure, `ns_common`. An object in place of
@@ -51,7 +51,7 @@ class Declarer {
   readonly #laid = new Map<string, Laid>();
   /** Words that are to hold the id of a structure declared later. */
   readonly #pending: { readonly type: number; readonly name: string }[] = [];
-  #strings = '\0';
+  readonly #strings = new BtfStrings();
 
   constructor(structures: Readonly<Record<string, Declaration>>) {
     this.#structures = structures;
@@ -65,22 +65,7 @@ class Declarer {
 
   finish(): Btf {
     for (const { type, name } of this.#pending) this.#types[type - 1]![2] = this.#laid.get(name)!.id;
-    const words = new Uint32Array(this.#types.flat());
-    const strings = new TextEncoder().encode(this.#strings);
-    const bytes = new Uint8Array(BtfHeader.size + words.byteLength + strings.length);
-    BtfHeader.write(bytes, 0, {
-      magic: 0xeb9f,
-      version: 1,
-      flags: 0,
-      headerSize: BtfHeader.size,
-      typesOffset: 0,
-      typesSize: words.byteLength,
-      stringsOffset: words.byteLength,
-      stringsSize: strings.length,
-    });
-    bytes.set(new Uint8Array(words.buffer), BtfHeader.size);
-    bytes.set(strings, BtfHeader.size + words.byteLength);
-    return readBtf(bytes);
+    return readBtf(writeBtf(this.#types.flat(), this.#strings));
   }
 
   #compose(kind: 'struct' | 'union', name: string, fields: Declaration): Laid {
@@ -90,7 +75,7 @@ class Declarer {
     for (const [field, type] of Object.entries(fields)) {
       const laid = this.#fieldType(type);
       const offset = kind === 'union' ? 0 : alignUp(end, laid.align);
-      rows.push(typeof type === 'string' ? this.#text(field) : 0, laid.id, offset * 8);
+      rows.push(typeof type === 'string' ? this.#strings.add(field) : 0, laid.id, offset * 8);
       end = Math.max(end, offset + laid.size);
       align = Math.max(align, laid.align);
     }
@@ -127,12 +112,7 @@ class Declarer {
   /** @returns the id of the type */
   #add(kind: BtfKind, name: string, sizeOrType: number, rows: number[] = [], vlen = 0): number {
     const number = KINDS.findIndex((row) => row.kind === kind);
-    this.#types.push([name === '' ? 0 : this.#text(name), (number << 24) | vlen, sizeOrType, ...rows]);
+    this.#types.push([name === '' ? 0 : this.#strings.add(name), (number << 24) | vlen, sizeOrType, ...rows]);
     return this.#types.length;
-  }
-
-  #text(name: string): number {
-    this.#strings += `${name}\0`;
-    return this.#strings.length - name.length - 1;
   }
 }

@@ -1,6 +1,7 @@
 /** Writes BTF by hand, for what no compiler would. */
-import { BtfHeader } from '../../src/btf/header.ts';
+import type { BtfHeader } from '../../src/btf/header.ts';
 import { type BtfKind, KINDS } from '../../src/btf/type.ts';
+import { BtfStrings, writeBtf } from '../../src/btf/write.ts';
 
 /** One type: its head, and the words that follow it. */
 export interface TypeBytes {
@@ -20,40 +21,18 @@ export function btfBytes(
   types: readonly TypeBytes[],
   header: Partial<ReturnType<typeof BtfHeader.read>> = {},
 ): Uint8Array {
-  let strings = '\0';
-  const text = (name: string): number => {
-    strings += `${name}\0`;
-    return strings.length - name.length - 1;
-  };
+  const strings = new BtfStrings();
   const words = types.flatMap(({ kind, name, value = 0, vlen = 0, flag, words: rows = [] }) => {
     const number = typeof kind === 'number' ? kind : KINDS.findIndex((row) => row.kind === kind);
     const info = ((flag ? 0x8000_0000 : 0) | (number << 24) | vlen) >>> 0;
     return [
-      name === undefined ? 0 : text(name),
+      name === undefined ? 0 : strings.add(name),
       info,
       value,
-      ...rows.map((row) => (typeof row === 'string' ? text(row) : row)),
+      ...rows.map((row) => (typeof row === 'string' ? strings.add(row) : row)),
     ];
   });
-  const typesSize = words.length * 4;
-  const bytes = new Uint8Array(BtfHeader.size + typesSize + strings.length);
-  BtfHeader.write(bytes, 0, {
-    magic: 0xeb9f,
-    version: 1,
-    flags: 0,
-    headerSize: BtfHeader.size,
-    typesOffset: 0,
-    typesSize,
-    stringsOffset: typesSize,
-    stringsSize: strings.length,
-    ...header,
-  });
-  const view = new DataView(bytes.buffer);
-  words.forEach((word, i) => {
-    view.setUint32(BtfHeader.size + i * 4, word, true);
-  });
-  bytes.set(Buffer.from(strings, 'latin1'), BtfHeader.size + typesSize);
-  return bytes;
+  return writeBtf(words, strings, header);
 }
 
 /** Types most tests need: id 1 is int, 2 unsigned long long, 3 char, 4 _Bool. */
