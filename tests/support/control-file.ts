@@ -2,6 +2,7 @@
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type RunningTarget, waitUntil } from './targets.ts';
 
 /** Targets map one page. */
 const SIZE = 4096;
@@ -33,6 +34,17 @@ export class ControlFile<const Word extends string> implements Disposable {
   /** Adds one to a word that the target only reads. */
   step(word: Word): void {
     this.set(word, this.get(word) + 1n);
+  }
+
+  /** True once the target has done what the last step of `go` asked for. */
+  isDone(this: ControlFile<'go' | 'done' | Word>): boolean {
+    return this.get('done') === this.get('go');
+  }
+
+  /** Waits until `isDone`. @throws Error if the target dies first, or takes a minute */
+  finish(this: ControlFile<'go' | 'done' | Word>, target: RunningTarget): void {
+    waitUntil('the step is done', () => this.isDone() || !target.isRunning(), 60_000);
+    if (!target.isRunning()) throw new Error(`the target died: ${target.output()}`);
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,6 @@
 /** tests/targets/failing.c: makes calls that are to fail, and says what came back. */
 import { ControlFile } from './control-file.ts';
-import { compileTarget, type RunningTarget, startTarget, waitUntil } from './targets.ts';
+import { compileTarget, type RunningTarget, startTarget } from './targets.ts';
 
 /** How many calls a step makes. */
 export const TRIES = 20;
@@ -27,9 +27,7 @@ export class FailingTarget implements Disposable {
   run(kind: (typeof KINDS)[number]): readonly number[] {
     this.#control.set('kind', BigInt(KINDS.indexOf(kind)));
     this.#control.step('go');
-    const done = () => this.#control.get('done') === this.#control.get('go') || !this.target.isRunning();
-    waitUntil('the calls are made', done, 60_000);
-    if (!this.target.isRunning()) throw new Error(`the target died: ${this.target.output()}`);
+    this.#control.finish(this.target);
     return RESULTS.map((word) => Number(BigInt.asIntN(64, this.#control.get(word))));
   }
 

@@ -1,6 +1,6 @@
 /** tests/targets/overridden.c: calls three functions for each step, driven through a mapped file. */
 import { ControlFile } from './control-file.ts';
-import { compileTarget, type RunningTarget, startTarget, waitUntil } from './targets.ts';
+import { compileTarget, type RunningTarget, startTarget } from './targets.ts';
 
 /** struct control in overridden.c. */
 const CONTROL = ['go', 'done', 'a', 'b', 'result', 'calls', 'wrong', 'sum', 'sum_calls'] as const;
@@ -22,9 +22,7 @@ export class OverriddenTarget implements Disposable {
     this.#control.set('a', a);
     this.#control.set('b', b);
     this.#control.step('go');
-    const done = () => this.#control.get('done') === this.#control.get('go') || !this.target.isRunning();
-    waitUntil('the call is made', done, 60_000);
-    if (!this.target.isRunning()) throw new Error(`the target died: ${this.target.output()}`);
+    this.#control.finish(this.target);
     return this.#control.get('result');
   }
 

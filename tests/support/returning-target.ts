@@ -1,6 +1,6 @@
 /** tests/targets/returning.c, throwing.cc, calling.c and chain.c: one scenario at a time, driven through a mapped file. */
 import { ControlFile } from './control-file.ts';
-import { compileTarget, type RunningTarget, startTarget, waitUntil } from './targets.ts';
+import { compileTarget, type RunningTarget, startTarget } from './targets.ts';
 
 /** struct control in returning.h. */
 const CONTROL = ['go', 'done', 'wrong', 'calls'] as const;
@@ -32,13 +32,12 @@ export class ReturningTarget implements Disposable {
 
   /** True if what `start` began has ended. */
   get isDone(): boolean {
-    return this.#control.get('done') === this.#control.get('go');
+    return this.#control.isDone();
   }
 
   /** Waits for the end of what `start` began. */
   finish(): void {
-    waitUntil('the scenario has ended', () => this.isDone || !this.target.isRunning(), 60_000);
-    if (!this.target.isRunning()) throw new Error(`the target died: ${this.target.output()}`);
+    this.#control.finish(this.target);
   }
 
   get wrong(): bigint {

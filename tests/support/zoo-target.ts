@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ControlFile } from './control-file.ts';
 import { ROOT } from './root.ts';
-import { compileTarget, type RunningTarget, startTarget, waitUntil } from './targets.ts';
+import { compileTarget, type RunningTarget, startTarget } from './targets.ts';
 
 /** struct control in zoo.c. */
 const CONTROL = ['go', 'done', 'index', 'count', 'seed', 'flags', 'hash'] as const;
@@ -38,9 +38,7 @@ export class ZooTarget implements Disposable {
     const values = { index: BigInt(ANIMALS.indexOf(symbol)), count: BigInt(count), seed, flags };
     for (const [word, value] of Object.entries(values)) this.#control.set(word as keyof typeof values, value);
     this.#control.step('go');
-    const isDone = () => this.#control.get('done') === this.#control.get('go') || !this.target.isRunning();
-    waitUntil(`${symbol} was called`, isDone);
-    if (!this.target.isRunning()) throw new Error(`the target died in ${symbol}`);
+    this.#control.finish(this.target);
     return this.#control.get('hash');
   }
 
