@@ -5,10 +5,46 @@ import { BpfError } from '../errors.ts';
 import type { Module } from './module.ts';
 import type { TargetProcess } from './target-process.ts';
 
-/** What was named once stays named, also when the process is gone. */
+/** Names kept of processes that may be gone; a target that makes up addresses without end has the oldest forgotten. */
+const MOST_KNOWN = 65_536;
+
+/** Addresses of several processes. The first that has a name for one gives it; what was named once stays named. */
 export class AddressNames {
-  readonly #process: TargetProcess;
+  readonly #processes = new Map<TargetProcess, ProcessNames>();
   readonly #known = new Map<bigint, string>();
+
+  /** Asks this process too, from now on. */
+  add(process: TargetProcess): void {
+    this.#processes.set(process, new ProcessNames(process));
+  }
+
+  /** Asks it no more, once it has named what is `held`. */
+  remove(process: TargetProcess, held: Iterable<bigint>): void {
+    for (const address of held) this.nameOf(address);
+    this.#processes.delete(process);
+  }
+
+  /** The name of an address; the number itself if no process has one. */
+  nameOf(address: bigint): string {
+    const known = this.#known.get(address);
+    if (known !== undefined) return known;
+    for (const names of this.#processes.values()) {
+      const name = names.nameOf(address);
+      if (name !== undefined) return this.#know(address, name);
+    }
+    return `0x${address.toString(16)}`;
+  }
+
+  #know(address: bigint, name: string): string {
+    this.#known.set(address, name);
+    if (this.#known.size > MOST_KNOWN) this.#known.delete(this.#known.keys().next().value!);
+    return name;
+  }
+}
+
+/** Addresses of one process. */
+class ProcessNames {
+  readonly #process: TargetProcess;
   readonly #sorted = new WeakMap<Module, readonly ElfFunction[]>();
   #modules: readonly Module[] = [];
 
@@ -16,14 +52,10 @@ export class AddressNames {
     this.#process = process;
   }
 
-  /** Undefined if no file is mapped there. */
+  /** Undefined if no file is mapped there, or the process has ended. */
   nameOf(address: bigint): string | undefined {
-    const known = this.#known.get(address);
-    if (known !== undefined) return known;
     try {
-      const name = this.#find(address);
-      if (name !== undefined) this.#known.set(address, name);
-      return name;
+      return this.#find(address);
     } catch (error) {
       // It has ended, or its file is nothing that names can be read from.
       if (error instanceof BpfError) return undefined;
@@ -63,13 +95,4 @@ export class AddressNames {
     const before = sorted[low - 1];
     return before !== undefined && address < before.value + BigInt(Math.max(1, before.size)) ? before : undefined;
   }
-}
-
-/** The name that the first process gives that has one; else the number. */
-export function nameAmong(all: readonly AddressNames[], address: bigint): string {
-  for (const names of all) {
-    const name = names.nameOf(address);
-    if (name !== undefined) return name;
-  }
-  return `0x${address.toString(16)}`;
 }

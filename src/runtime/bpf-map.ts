@@ -142,7 +142,8 @@ export class BpfMap {
     const { keyTypeId, valueTypeId } = this.spec;
     return Array.from(this.rawEntries(), ([key, first]): MapEntry => {
       // What has no type and needs none.
-      if (this.#type.traces !== undefined) return { key: viewOf(key).getUint32(0, true), value: this.#traceOf(first) };
+      if (this.#type.traces !== undefined)
+        return { key: viewOf(key).getUint32(0, true), value: addressesOf(first).map(this.#addressName) };
       const entry = {
         key: this.isDataSection ? 0 : decodeValue(this.#btf, keyTypeId, key),
         value: decodeValue(this.#btf, valueTypeId, first),
@@ -156,11 +157,10 @@ export class BpfMap {
     });
   }
 
-  /** The addresses up to the zeros, by name, innermost first. */
-  #traceOf(value: Uint8Array): string[] {
-    const addresses = [...new BigUint64Array(Uint8Array.from(value).buffer)];
-    const end = addresses.findLastIndex((address) => address !== 0n) + 1;
-    return addresses.slice(0, end).map((address) => this.#addressName(address));
+  /** Addresses of code that it holds, each once: those of its traces, if it has any. @internal */
+  heldAddresses(): ReadonlySet<bigint> {
+    const values = this.#type.traces === undefined ? [] : Array.from(this.rawEntries(), ([, value]) => value);
+    return new Set(values.flatMap(addressesOf));
   }
 
   /** Every entry, as bytes. */
@@ -191,10 +191,14 @@ export class BpfMap {
   /** Goes on in a copy of its own, with what it holds now: the shared memory is about to go. @internal */
   moveOut(): void {
     const slots = this.slots;
-    // As long as there is a process to ask.
-    if (this.#type.traces !== undefined) this.entries();
     this.moveTo(new Uint8Array(this.#bytes.length), () => slots);
   }
+}
+
+/** The addresses of a trace, up to the zeros behind them, innermost first. */
+function addressesOf(trace: Uint8Array): bigint[] {
+  const addresses = [...new BigUint64Array(Uint8Array.from(trace).buffer)];
+  return addresses.slice(0, addresses.findLastIndex((address) => address !== 0n) + 1);
 }
 
 function hexAddress(address: bigint): string {

@@ -9,7 +9,7 @@ import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import { readObject } from '../object/read-object.ts';
 import type { LinkedProgram, ObjectSpec } from '../object/spec.ts';
-import { AddressNames, nameAmong } from '../process/address-names.ts';
+import { AddressNames } from '../process/address-names.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { readKernel } from '../sys/kernel.ts';
 import type { SharedPart } from '../sys/shared-mapping.ts';
@@ -53,8 +53,8 @@ export class BpfObject implements Disposable {
   readonly #sessions = new Map<TargetProcess, Residence>();
   /** The memory that all these share; it stays when they end. */
   #common: SharedPart | undefined;
-  /** Of all processes it was attached to. */
-  readonly #names: AddressNames[] = [];
+  /** Of all processes it is attached to. */
+  readonly #names = new AddressNames();
   readonly #sessionIds = new Set<string>();
   #lastId = 0;
   /** What was printed where the object is not loaded any more. */
@@ -202,6 +202,7 @@ export class BpfObject implements Disposable {
       this.#leftPrintk.push(...session.readPrintk());
       this.#leftEvents += session.lostPrintk;
       for (const link of residence.links) link.settle();
+      this.#names.remove(target, new Set(this.maps.flatMap((map) => [...map.heldAddresses()])));
       session[Symbol.dispose]();
     }
   }
@@ -246,10 +247,10 @@ export class BpfObject implements Disposable {
       this.#common = session.common;
       for (const map of this.maps) {
         map.moveTo(session.mapMemory(map.name), () => session.slotsInUse, this.#home);
-        map.nameAddresses((address) => nameAmong(this.#names, address));
+        map.nameAddresses((address) => this.#names.nameOf(address));
       }
     }
-    this.#names.push(new AddressNames(target));
+    this.#names.add(target);
     const tenant = { [Symbol.dispose]: () => this.leave(target) };
     this.#sessionIds.add(session.injection.id);
     this.#sessions.set(target, { session, tenant, links: [] });
