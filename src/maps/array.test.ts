@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
 import { arrayModel } from '../../tests/contract/map-models.ts';
 import { freshMap, mapSpec } from '../../tests/contract/map-operations.ts';
+import { INDEXED_STORIES } from '../../tests/contract/map-stories.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
 import { array, arrayValueOffset } from './array.ts';
 
@@ -15,15 +16,8 @@ describeMapType({
 
   story: { keySize: 4, valueSize: 12, maxEntries: 3 },
   stories: [
-    ['begins with zeros', 'get 0: 0, get 2: 0'],
-    ['finds what was written', 'set 2=7, get 2: 7, get 1: 0'],
-    ['has nothing past its end', 'get 3: nothing, get 4294967295: nothing'],
-    ['gives E2BIG to an update past its end', 'set 3=1: E2BIG, set 4294967295=1: E2BIG'],
-    ['gives E2BIG before EEXIST', 'set 3=1 NOEXIST: E2BIG'],
-    ['gives EEXIST to NOEXIST', 'set 1=1 NOEXIST: EEXIST, get 1: 0'],
-    ['takes EXIST', 'set 1=1 EXIST, get 1: 1'],
+    ...INDEXED_STORIES,
     ['gives EINVAL to flags it does not know', 'set 1=1 3: EINVAL, set 1=1 LOCK: EINVAL, set 3=1 8: EINVAL'],
-    ['gives EINVAL to a deletion', 'delete 0: EINVAL, delete 9: EINVAL'],
   ],
 
   refusals: [

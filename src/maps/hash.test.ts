@@ -1,6 +1,7 @@
 import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
 import { describeInterruption } from '../../tests/contract/map-interruption.contract.ts';
 import { hashModel } from '../../tests/contract/map-models.ts';
+import { FILLING_STORIES } from '../../tests/contract/map-stories.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
 import { hash } from './hash.ts';
 
@@ -27,19 +28,7 @@ describeMapType({
   ),
 
   story: { keySize: 4, valueSize: 8, maxEntries: 2 },
-  stories: [
-    ['begins empty', 'get 0: nothing, delete 0: ENOENT'],
-    ['finds what was written', 'set 5=7, get 5: 7, set 5=8, get 5: 8, get 6: nothing'],
-    ['forgets what was deleted', 'set 5=7, delete 5, get 5: nothing, delete 5: ENOENT'],
-    ['gives EEXIST to NOEXIST on a key it has', 'set 5=7 NOEXIST, set 5=8 NOEXIST: EEXIST, get 5: 7'],
-    ['gives ENOENT to EXIST on a key it has not', 'set 5=7 EXIST: ENOENT, get 5: nothing, set 5=7, set 5=8 EXIST'],
-    ['gives EINVAL to flags it does not know', 'set 1=1 3: EINVAL, set 1=1 LOCK: EINVAL, set 1=1 8: EINVAL'],
-    [
-      'gives E2BIG to one key too many, until one is deleted',
-      'set 1=1, set 2=2, set 3=3: E2BIG, set 1=4, set 2=5 EXIST, delete 1, set 3=3, get 3: 3, get 2: 5, get 1: nothing',
-    ],
-    ['gives ENOENT before E2BIG', 'set 1=1, set 2=2, set 3=3 EXIST: ENOENT'],
-  ],
+  stories: FILLING_STORIES,
 
   refusals: [
     ['key size 0', { keySize: 0 }, 'MAP_BAD_SPEC'],

@@ -14,6 +14,7 @@ import {
   type ProgramMap,
   valueBytes,
 } from '../../tests/contract/map-operations.ts';
+import { EVICTING_STORIES } from '../../tests/contract/map-stories.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
 import { lruHash } from './lru-hash.ts';
 import type { HostMap, MapSpec } from './map-type.ts';
@@ -33,14 +34,7 @@ describeMapType({
     [67, 70],
   ].map(([keySize, valueSize]) => ({ keySize: keySize!, valueSize: valueSize!, maxEntries: 10 })),
   story: { keySize: 4, valueSize: 8, maxEntries: 2 },
-  stories: [
-    ['begins empty', 'get 0: nothing, delete 0: ENOENT'],
-    ['finds what was written', 'set 5=7, get 5: 7, set 5=8, get 5: 8, get 6: nothing'],
-    ['evicts who was not looked at', 'set 1=1, set 2=2, set 1=3, set 3=4, get 1: 3, get 2: nothing, get 3: 4'],
-    ['evicts nobody for an update that is refused', 'set 1=1, set 2=2, set 3=3 EXIST: ENOENT, get 1: 1, get 2: 2'],
-    ['gives EEXIST to NOEXIST on a key it has', 'set 5=7 NOEXIST, set 5=8 NOEXIST: EEXIST, get 5: 7'],
-    ['gives EINVAL to flags it does not know', 'set 1=1 3: EINVAL, set 1=1 LOCK: EINVAL'],
-  ],
+  stories: EVICTING_STORIES,
   refusals: [
     ['NO_PREALLOC', { flags: 1 }, 'MAP_BAD_SPEC'],
     ['key size 0', { keySize: 0 }, 'MAP_BAD_SPEC'],

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { emittedMap } from '../../tests/contract/emitted-map.ts';
 import { arrayModel } from '../../tests/contract/map-models.ts';
 import { freshMap, mapSpec } from '../../tests/contract/map-operations.ts';
+import { INDEXED_STORIES } from '../../tests/contract/map-stories.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
 import { percpuArray } from './percpu-array.ts';
 import { SLOTS } from './slots.ts';
@@ -15,15 +16,7 @@ describeMapType({
   shapes: [1, 4, 8, 12, 100].map((valueSize) => ({ keySize: 4, valueSize, maxEntries: 7 })),
 
   story: { keySize: 4, valueSize: 12, maxEntries: 3 },
-  stories: [
-    ['begins with zeros', 'get 0: 0, get 2: 0'],
-    ['finds what was written', 'set 2=7, get 2: 7, get 1: 0'],
-    ['has nothing past its end', 'get 3: nothing, get 4294967295: nothing'],
-    ['gives E2BIG to an update past its end', 'set 3=1: E2BIG, set 4294967295=1: E2BIG'],
-    ['gives EEXIST to NOEXIST', 'set 1=1 NOEXIST: EEXIST, get 1: 0'],
-    ['gives EINVAL to flags it does not know', 'set 1=1 4: EINVAL'],
-    ['cannot delete', 'delete 1: EINVAL'],
-  ],
+  stories: [...INDEXED_STORIES, ['gives EINVAL to flags it does not know', 'set 1=1 4: EINVAL']],
 
   refusals: [
     ['a key that is no index', { keySize: 8 }, 'MAP_BAD_SPEC'],

@@ -4,6 +4,7 @@ import { emittedMap } from '../../tests/contract/emitted-map.ts';
 import { describeConcurrency } from '../../tests/contract/map-concurrency.contract.ts';
 import { hashModel } from '../../tests/contract/map-models.ts';
 import { freshMap, keyBytes, mapSpec, valueBytes } from '../../tests/contract/map-operations.ts';
+import { EVICTING_STORIES, FILLING_STORIES } from '../../tests/contract/map-stories.ts';
 import { describeMapType } from '../../tests/contract/map-type.contract.ts';
 import { lruPercpuHash, percpuHash } from './percpu-hash.ts';
 import { SLOTS } from './slots.ts';
@@ -22,15 +23,7 @@ describeMapType({
   ),
 
   story: { keySize: 4, valueSize: 12, maxEntries: 2 },
-  stories: [
-    ['begins empty', 'get 0: nothing, delete 0: ENOENT'],
-    ['finds what was written', 'set 5=7, get 5: 7, set 5=8, get 5: 8, get 6: nothing'],
-    ['forgets what was deleted', 'set 5=7, delete 5, get 5: nothing, delete 5: ENOENT'],
-    ['gives EEXIST to NOEXIST on a key it has', 'set 5=7 NOEXIST, set 5=8 NOEXIST: EEXIST, get 5: 7'],
-    ['gives ENOENT to EXIST on a key it has not', 'set 5=7 EXIST: ENOENT, set 5=7, set 5=8 EXIST, get 5: 8'],
-    ['gives EINVAL to flags it does not know', 'set 1=1 3: EINVAL, set 1=1 LOCK: EINVAL'],
-    ['gives E2BIG to one key too many', 'set 1=1, set 2=2, set 3=3: E2BIG, set 1=4, delete 1, set 3=3, get 3: 3'],
-  ],
+  stories: FILLING_STORIES,
 
   refusals: [
     ['key size 0', { keySize: 0 }, 'MAP_BAD_SPEC'],
@@ -49,13 +42,7 @@ describeMapType({
     [20, 12],
   ].map(([keySize, valueSize]) => ({ keySize: keySize!, valueSize: valueSize!, maxEntries: 10 })),
   story: { keySize: 4, valueSize: 8, maxEntries: 2 },
-  stories: [
-    ['begins empty', 'get 0: nothing, delete 0: ENOENT'],
-    ['finds what was written', 'set 5=7, get 5: 7, set 5=8, get 5: 8, get 6: nothing'],
-    ['evicts who was not looked at', 'set 1=1, set 2=2, set 1=3, set 3=4, get 1: 3, get 2: nothing, get 3: 4'],
-    ['gives EEXIST to NOEXIST on a key it has', 'set 5=7 NOEXIST, set 5=8 NOEXIST: EEXIST, get 5: 7'],
-    ['gives EINVAL to flags it does not know', 'set 1=1 3: EINVAL, set 1=1 LOCK: EINVAL'],
-  ],
+  stories: EVICTING_STORIES,
   refusals: [
     ['NO_PREALLOC', { flags: 1 }, 'MAP_BAD_SPEC'],
     ['key size 0', { keySize: 0 }, 'MAP_BAD_SPEC'],
