@@ -8,7 +8,6 @@ export const COMPILE_ERRORS = {
   COMPILE_CONTEXT_WRITE: 'the program writes to a part of its context that cannot be changed',
   COMPILE_DYNAMIC_CALL: 'callx needs a helper number that is known when the program is compiled',
   COMPILE_FORBIDDEN_HELPER: 'the target does not allow what a helper needs',
-  COMPILE_FUNCTION_REFERENCE: 'the address of a function cannot be taken: no helper here calls one',
   COMPILE_NOT_ALLOWED: 'the program changes what the target does, and that was not allowed',
   COMPILE_UNKNOWN_HELPER: 'no helper has this number',
   COMPILE_UNKNOWN_MAP: 'the program refers to a map that was not laid out',

@@ -83,7 +83,8 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   readonly #slots: SlotMap;
   /** Index of the first instruction -> subprogram. */
   readonly #subprogramAt: ReadonlyMap<number, number>;
-  readonly #functions: (IrFunction | undefined)[] = [];
+  /** By number, and by the maps that the function is given: it knows them. */
+  readonly #functions = new Map<string, IrFunction>();
   readonly #entries: (Entry | undefined)[] = [];
   readonly #shared = new Map<string, IrFunction>();
   /** Whether functions get the number of the run's slot, behind their arguments; and where each has it. */
@@ -93,6 +94,8 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   #depth = 0;
   /** Which map a constant stands for. */
   readonly #handles = new Map<Value, EmitMap>();
+  /** Which subprogram a constant stands for. */
+  readonly #callees = new Map<Value, number>();
 
   constructor(program: VerifiedProgram, entry: ProgramEntry, options: CompileOptions) {
     this.#program = program;
@@ -131,7 +134,7 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     const insn = this.insns[index]!;
     const operation = operationOf(insn);
     if (operation.kind === 'call' && operation.callee === 'local')
-      return b.call(this.#function(this.#target(index)), this.#passesSlot ? [...args, this.slot(b)] : args);
+      return this.#callFunction(b, this.#target(index), args);
     if (operation.kind === 'call' && operation.callee === 'helper') return this.#emitHelper(b, index, insn.imm, args);
     const number = registers.get(insn.dst).operation;
     if (number.op !== 'const') {
@@ -155,8 +158,11 @@ class ProgramTranslator implements ProgramAround, EmitContext {
         const { spec, address } = this.#map(index, reference.map);
         return b.const(address + BigInt(arrayValueOffset(spec, 0) + reference.offset));
       }
-      case 'function':
-        throw this.#error(index, 'COMPILE_FUNCTION_REFERENCE', 'the address of a function cannot be taken');
+      case 'function': {
+        const callee = b.const(FIRST_FUNCTION + BigInt(reference.insn));
+        this.#callees.set(callee, this.#subprogramAt.get(reference.insn)!);
+        return callee;
+      }
     }
   }
 
@@ -219,6 +225,12 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     return this.#slotIn.get(b.fn) ?? this.#entry.slot ?? b.const(0);
   }
 
+  callBack(b: Builder, fn: Value, args: readonly Value[]): Value {
+    const callee = this.#callees.get(fn);
+    if (callee !== undefined) return this.#callFunction(b, callee, args);
+    throw new HelperError('HELPER_NOT_A_FUNCTION', 'the function must be the one that lddw loaded');
+  }
+
   // --- leaves ---------------------------------------------------------------------------------------------------
 
   #source(subprogram: number): FunctionSource {
@@ -230,15 +242,36 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     };
   }
 
-  #function(subprogram: number): IrFunction {
-    const known = this.#functions[subprogram];
+  /** A function may take more than it is given: what only seems to be read. */
+  #callFunction(b: Builder, subprogram: number, given: readonly Value[]): Value {
+    const { paramCount } = this.#paramsOf(subprogram);
+    const args = Array.from({ length: paramCount }, (_, index) => given[index] ?? b.const(0));
+    const maps = args.map((arg) => this.#handles.get(arg));
+    return b.call(this.#function(subprogram, maps), this.#passesSlot ? [...args, this.slot(b)] : args);
+  }
+
+  /** @param maps which of its arguments are maps */
+  #function(subprogram: number, maps: readonly (EmitMap | undefined)[]): IrFunction {
+    const name = [subprogram, ...maps.map((map) => map?.address)].join(' ');
+    const known = this.#functions.get(name);
     if (known !== undefined) return known;
     this.#depth++;
-    const entry = this.#paramsOf(subprogram);
+    const entry = this.#withMaps(this.#paramsOf(subprogram), maps);
     const made = translateFunction(this, this.#source(subprogram), this.#passesSlot ? this.#withSlot(entry) : entry);
     this.#depth--;
-    this.#functions[subprogram] = made;
+    this.#functions.set(name, made);
     return made;
+  }
+
+  #withMaps({ paramCount }: Entry, maps: readonly (EmitMap | undefined)[]): Entry {
+    return {
+      paramCount,
+      emit: (b) => {
+        const params = b.params();
+        for (const [index, map] of maps.entries()) if (map !== undefined) this.#handles.set(params[index]!, map);
+        return params;
+      },
+    };
   }
 
   #paramsOf(subprogram: number): Entry {
@@ -250,11 +283,11 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   }
 
   /** The same with one more parameter. */
-  #withSlot({ paramCount }: Entry): Entry {
+  #withSlot({ paramCount, emit }: Entry): Entry {
     return {
       paramCount: paramCount + 1,
       emit: (b) => {
-        const params = b.params();
+        const params = emit(b);
         this.#slotIn.set(b.fn, params[paramCount]!);
         return params.slice(0, paramCount);
       },
@@ -320,6 +353,8 @@ class ProgramTranslator implements ProgramAround, EmitContext {
 }
 
 const MAX_ARGUMENTS = 5;
+/** What lddw loads for a function: no address, only a number of its own. */
+const FIRST_FUNCTION = 1n << 62n;
 
 /** How many bytes an argument of this type points to, if that is known now. */
 const BOUNDS: Partial<Record<ArgType, (map: MapSpec | undefined, next: Operation | undefined) => number | undefined>> =

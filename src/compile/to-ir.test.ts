@@ -194,15 +194,6 @@ describe('compiling', () => {
       'COMPILE_UNKNOWN_MAP',
       /map lost was not laid out/,
     ],
-    [
-      'the address of a function',
-      {
-        text: 'lddw %r0, 0\ncall local f\nexit\nf: mov %r0, 0\nexit',
-        references: [[0, { kind: 'function', insn: 3 }]],
-      },
-      'COMPILE_FUNCTION_REFERENCE',
-      /the address of a function cannot be taken/,
-    ],
   ];
   for (const [what, source, code, message, options] of refusals) {
     it(`refuses ${what} with ${code}`, () => {

@@ -27,8 +27,10 @@ export interface HelperWorld {
   readonly cpu: number;
   readonly functionIp: bigint;
   readonly attachCookie: bigint;
-  /** The address bpf_map_lookup_elem gives, 0n if the key is absent. `map` is the handle that lddw loaded. */
-  mapLookup(map: bigint, key: Uint8Array): bigint;
+  /** The address bpf_map_lookup_elem gives, 0n if the key is absent. `map` is the handle that lddw loaded; `slot` is 0 if not given. */
+  mapLookup(map: bigint, key: Uint8Array, slot?: number): bigint;
+  /** Visits every element, until a visit says so; gets addresses. @returns how many it visited */
+  mapEach(map: bigint, visit: (key: bigint, value: bigint) => 'go on' | 'stop'): number;
   /** The size of a map's keys and values in bytes, and how many it holds. @throws {VmError} VM_BAD_MAP */
   mapSizes(map: bigint): { readonly keySize: number; readonly valueSize: number; readonly maxEntries: number };
   mapUpdate(map: bigint, key: Uint8Array, value: Uint8Array, flags: bigint): number;
@@ -37,6 +39,8 @@ export interface HelperWorld {
   mapHost(map: bigint): HostMap;
   /** Gets what bpf_trace_printk printed, formatted. */
   print(text: string): void;
+  /** Runs a function of the program, given by what lddw loaded. @returns its r0 */
+  callBack(fn: bigint, args: readonly bigint[]): bigint;
 }
 
 /** A map as emitted code sees it. */
@@ -113,6 +117,12 @@ export interface EmitContext {
   shared(name: string, paramCount: number, body: (b: Builder, params: Value[]) => void): IrFunction;
   /** The number of the slot of per-CPU maps that this run has to itself. */
   slot(b: Builder): Value;
+  /**
+   * Writes a call of a function of the program and gives what it returns.
+   *
+   * @throws {HelperError} HELPER_NOT_A_FUNCTION if `fn` is not a constant that lddw loaded
+   */
+  callBack(b: Builder, fn: Value, args: readonly Value[]): Value;
 }
 
 export interface Helper extends Prototype {

@@ -8,7 +8,6 @@ import { HELPERS } from './table.ts';
 /** Types of maps, Linux enum bpf_map_type. */
 const PROG_ARRAY = 3;
 const PERF_EVENT_ARRAY = 4;
-const ITERABLE = [1, 2, 5, 6, 9, 10];
 
 type Row = readonly [
   id: number,
@@ -26,27 +25,9 @@ const ROWS: readonly Row[] = [
   [106, 'bpf_strtoul', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
   [118, 'bpf_jiffies64', [], 'scalar'],
   [141, 'bpf_get_task_stack', ['task', 'memWrite', 'memSizeOrZero', 'scalar'], 'sizeOrError'],
-  [
-    164,
-    'bpf_for_each_map_elem',
-    ['map', 'function', 'callbackContext', 'scalar'],
-    'scalar',
-    {
-      maps: ITERABLE,
-      callback: { args: ['map', 'mapKey', 'mapValue', 'callbackContext'], returns: [0n, 1n], counted: false },
-    },
-  ],
   [165, 'bpf_snprintf', ['memWrite', 'memSizeOrZero', 'constantString', 'memReadOrNull', 'memSizeOrZero'], 'scalar'],
   [177, 'bpf_trace_vprintk', ['memRead', 'memSize', 'memReadOrNull', 'memSizeOrZero'], 'scalar'],
-  [
-    181,
-    'bpf_loop',
-    ['scalar', 'function', 'callbackContext', 'scalar'],
-    'scalar',
-    { callback: { args: ['scalar', 'callbackContext'], returns: [0n, 1n], counted: true } },
-  ],
   [191, 'bpf_copy_from_user_task', ['memWrite', 'memSizeOrZero', 'any', 'task', 'scalar'], 'scalar'],
-  [195, 'bpf_map_lookup_percpu_elem', ['map', 'mapKey', 'scalar'], 'mapValueOrNull', { maps: [5, 6, 10] }],
 ];
 
 /** By the kernel's number: helpers that are here, and those of which only the prototype is. */

@@ -1,11 +1,12 @@
 /** Every helper there is: a new one is a row in its family's file and a name here. */
+import { forEachMapElem, loop } from './call-back.ts';
 import { currentTaskUnderCgroup } from './cgroup.ts';
 import { getSmpProcessorId } from './cpu.ts';
 import { getCurrentTask, getCurrentTaskBtf } from './faked-task.ts';
 import { getFuncArg, getFuncArgCnt, getFuncRet, getRetval, overrideReturn, setRetval } from './function-call.ts';
 import type { Helper } from './helper.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
-import { mapDeleteElem, mapLookupElem, mapUpdateElem } from './map-elem.ts';
+import { mapDeleteElem, mapLookupElem, mapLookupPercpuElem, mapUpdateElem } from './map-elem.ts';
 import { mapPeekElem, mapPopElem, mapPushElem } from './map-keyless.ts';
 import { perfEventOutput } from './perf-event-output.ts';
 import { tracePrintk } from './printk.ts';
@@ -30,6 +31,9 @@ const ROWS: readonly Helper[] = [
   mapLookupElem,
   mapUpdateElem,
   mapDeleteElem,
+  mapLookupPercpuElem,
+  forEachMapElem,
+  loop,
   mapPushElem,
   mapPopElem,
   mapPeekElem,

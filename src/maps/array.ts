@@ -72,6 +72,7 @@ export const array: MapType = {
   emitUpdate: (b, spec, { address }, key, value, flags) =>
     emitArrayUpdate(b, spec, () => address, { key, value, flags }),
   emitDelete: (b) => b.const(-Errno.EINVAL),
+  each: { emitEach: (b, spec, { address }, visit) => emitArrayEach(b, spec, address, visit) },
 };
 
 /** Emits bpf_map_lookup_elem of values side by side. @param base writes the address of the first, where it is needed */
@@ -102,6 +103,28 @@ export function emitArrayUpdate(
       }),
     ),
   );
+}
+
+/** Emits bpf_for_each_map_elem of values side by side. */
+export function emitArrayEach(
+  b: Builder,
+  spec: MapSpec,
+  base: Operand,
+  visit: (key: Value, value: Value) => Value,
+): Value {
+  const key = b.stack(8);
+  const [count] = b.loop([b.const(0)], 1, (loop, [index]) => {
+    b.when(b.compare('eq', index!, spec.maxEntries), () => loop.leave(index!));
+    b.store(4, key, 0, index!);
+    const stops = visit(
+      key,
+      valueAddress(b, spec, () => base, index!),
+    );
+    const following = b.add(index!, 1);
+    b.when(stops, () => loop.leave(following));
+    loop.next(following);
+  });
+  return count!;
 }
 
 function valueAddress(b: Builder, spec: MapSpec, base: () => Operand, index: Value): Value {

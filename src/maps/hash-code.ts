@@ -50,6 +50,29 @@ export function emitHashUnused(b: Builder, spec: MapSpec, value: Value): void {
   if (use !== undefined) b.store(4, value, use - Element.value, Use.LINKED);
 }
 
+/** Emits bpf_for_each_map_elem: what is put in meanwhile may or may not be visited, as in the kernel. */
+export function emitHashEach(
+  b: Builder,
+  spec: MapSpec,
+  context: MapEmitContext,
+  visit: (key: Value, value: Value) => Value,
+): Value {
+  const map = new HashCode(spec, context);
+  const cursor = b.stack(Cursor.size);
+  b.store(8, cursor, Cursor.bucket, 0);
+  b.store(8, cursor, Cursor.element, 0);
+  const [count] = b.loop([b.const(0)], 1, (loop, [before]) => {
+    const element = b.call(map.advance, [cursor]);
+    b.when(b.compare('eq', element, 0), () => loop.leave(before!));
+    const stops = visit(b.add(element, hashLayout(spec).key), b.add(element, Element.value));
+    const now = b.add(before!, 1);
+    // So many there are at a time: who sees more goes round with somebody who puts in what was taken out.
+    b.when(b.or(stops, b.compare('eq', now, spec.maxEntries)), () => loop.leave(now));
+    loop.next(now);
+  });
+  return count!;
+}
+
 /** Emits bpf_map_delete_elem. */
 export function emitHashDelete(b: Builder, spec: MapSpec, context: MapEmitContext, key: Value): Value {
   const map = new HashCode(spec, context);
@@ -63,6 +86,9 @@ interface Place {
   readonly element: Value;
   readonly next: Value;
 }
+
+/** How far a walk over all elements has come: in which bucket, behind which element, and what its link word was. Bytes. */
+const Cursor = { bucket: 0, element: 8, next: 16, size: 24 } as const;
 
 /** The out-of-line functions of one map. */
 class HashCode {
@@ -155,6 +181,53 @@ class HashCode {
     });
   }
 
+  /**
+   * (cursor) -> the address of the live element that comes next, 0 behind the last. Where the element behind which to go on has
+   * changed since, its chain is looked through for it, or for the one that followed it: whichever is there. If neither is, what
+   * was behind them is passed over.
+   */
+  get advance(): IrFunction {
+    return this.#function('advance', 1, (b, [cursor]) => {
+      const { bucketCount } = this.#layout;
+      const goTo = (element: Value, next: Value) => {
+        b.store(8, cursor!, Cursor.element, element);
+        b.store(8, cursor!, Cursor.next, next);
+      };
+      const [result] = b.loop([], 1, (restart) => {
+        const bucket = b.load(8, cursor!, Cursor.bucket);
+        b.when(b.compare('eq', bucket, bucketCount), () => restart.leave(b.const(0)));
+        const behind = b.load(8, cursor!, Cursor.element);
+        const next = b.load(8, cursor!, Cursor.next);
+        const first = b.add(b.shl(bucket, 3), this.#context.address + BigInt(Header.size));
+        const found = ({ element, next }: Place) => {
+          goTo(element, next);
+          restart.leave(element);
+        };
+        const isFresh = b.compare('eq', behind, 0);
+        const from = b.select(isFresh, first, behind);
+        const word = b.load(8, from);
+        const isSame = b.or(isFresh, b.compare('eq', word, next));
+        b.when(b.compare('eq', isSame, 0), () => {
+          const following = b.unary('zext32', next);
+          const isEither = (element: Value) =>
+            b.or(b.compare('eq', element, behind), b.compare('eq', this.#offset(b, element), following));
+          this.#walk(b, first, restart, isEither, (place) => {
+            b.when(b.compare('eq', place.element, behind), () => {
+              goTo(place.element, place.next);
+              restart.next();
+            });
+            found(place);
+          });
+        });
+        b.when(isSame, () => this.#walk(b, from, restart, () => b.const(1), found, word));
+        goTo(b.const(0), b.const(0));
+        b.store(8, cursor!, Cursor.bucket, b.add(bucket, 1));
+        restart.next();
+      });
+      b.return(result!);
+    });
+  }
+
   /** Takes a live element out of its chain, if it is still as it was found. */
   #remove(b: Builder, bucket: Value, place: Place, restart: Loop): void {
     const dead = b.add(place.next, NEXT_TAG | BigInt(State.DELETED));
@@ -216,8 +289,8 @@ class HashCode {
   }
 
   /**
-   * Walks a chain from its bucket's word on, which is returned; goes on behind the chain's end. `found` gets the live
-   * element that matches and must leave the walk. Begins anew by `restart` when another thread changed what was read.
+   * Walks a chain from its bucket's word on, or that of a live element, which is returned; goes on behind the chain's end. `found`
+   * gets the live element that matches and must leave the walk. Begins anew by `restart` when another thread changed what was read.
    */
   #walk(
     b: Builder,
@@ -225,8 +298,8 @@ class HashCode {
     restart: Loop,
     matches: ((element: Value) => Value) | undefined,
     found: (place: Place) => void,
+    head = b.load(8, bucket),
   ): Value {
-    const head = b.load(8, bucket);
     b.loop([bucket, head], 0, (step, [from, word]) => {
       b.when(b.compare('eq', word!, 0, 32), () => step.leave());
       const element = this.#element(b, word!);

@@ -22,7 +22,7 @@
  * returns it. While a thread is between the two, others may see E2BIG one element early.
  */
 import { alignUp } from '../bytes/align.ts';
-import { emitHashDelete, emitHashLookup, emitHashUpdate } from './hash-code.ts';
+import { emitHashDelete, emitHashEach, emitHashLookup, emitHashUpdate } from './hash-code.ts';
 import { hashHost } from './hash-host.ts';
 import { END, GOLDEN, Header, hashLayout } from './hash-layout.ts';
 import { recoverHash } from './hash-recover.ts';
@@ -62,6 +62,7 @@ export const hash: MapType = {
   emitLookup: emitHashLookup,
   emitUpdate: emitHashUpdate,
   emitDelete: emitHashDelete,
+  each: { emitEach: emitHashEach },
 };
 
 /** A seed: odd, so that multiplying by it loses nothing. */

@@ -99,6 +99,15 @@ export interface KeylessCode {
   emitPeek(b: Builder, spec: MapSpec, context: MapEmitContext, value: Value): Value;
 }
 
+/** How programs go through a map: bpf_for_each_map_elem. */
+export interface EachCode {
+  /**
+   * Writes a loop over all elements; `visit` gets the addresses of key and value and says by a number that is not zero that
+   * there be no more. It may change and delete the element, and others. The result is how many were visited.
+   */
+  emitEach(b: Builder, spec: MapSpec, context: MapEmitContext, visit: (key: Value, value: Value) => Value): Value;
+}
+
 /** How traces of the stack go into a map. */
 export interface TraceCode {
   /** How many addresses a trace has at most. */
@@ -124,6 +133,8 @@ export interface MapType {
   usedSlots?(memory: MapMemory, spec: MapSpec): number;
   /** Of a type without keys, which has no elements for the other emitters. */
   readonly keyless?: KeylessCode;
+  /** Of a type that programs may go through. */
+  readonly each?: EachCode;
   /** Of a type whose values are traces of the stack, each a list of addresses that ends in zeros. */
   readonly traces?: TraceCode;
   /** @throws {MapError} MAP_BAD_SPEC if the kernel would refuse this spec, MAP_TOO_LARGE */

@@ -3,7 +3,7 @@
  * host sees all.
  */
 import type { Builder } from '../ir/builder.ts';
-import { array, emitArrayLookup, emitArrayUpdate } from './array.ts';
+import { array, emitArrayEach, emitArrayLookup, emitArrayUpdate } from './array.ts';
 import { Errno, type MapEmitContext, type MapSpec, type MapType } from './map-type.ts';
 import { SLOTS, slotMemory, slotStride } from './slots.ts';
 import { badSpec, checkNumbers, checkSize } from './spec-check.ts';
@@ -52,4 +52,5 @@ export const percpuArray: MapType = {
   emitUpdate: (b, spec, context, key, value, flags) =>
     emitArrayUpdate(b, spec, baseOf(b, spec, context), { key, value, flags }),
   emitDelete: (b) => b.const(-Errno.EINVAL),
+  each: { emitEach: (b, spec, context, visit) => emitArrayEach(b, spec, baseOf(b, spec, context)(), visit) },
 };

@@ -7,7 +7,7 @@
  */
 import { alignUp } from '../bytes/align.ts';
 import { hash } from './hash.ts';
-import { emitHashDelete, emitHashInsertZeros, emitHashLookup, emitHashUnused } from './hash-code.ts';
+import { emitHashDelete, emitHashEach, emitHashInsertZeros, emitHashLookup, emitHashUnused } from './hash-code.ts';
 import { hashHost, hashValueOffset, noteHashUse } from './hash-host.ts';
 import { lruHash } from './lru-hash.ts';
 import { Errno, type MapSpec, type MapType, UpdateFlag } from './map-type.ts';
@@ -132,6 +132,13 @@ function ofSlots(id: number, name: string, base: MapType): MapType {
     },
 
     emitDelete: (b, spec, context, key) => emitHashDelete(b, wide(spec), context, key),
+
+    each: {
+      emitEach(b, spec, context, visit) {
+        const slot = b.mul(context.slot(b), strideOf(spec));
+        return emitHashEach(b, wide(spec), context, (key, values) => visit(key, b.add(values, slot)));
+      },
+    },
   };
   return type;
 }

@@ -76,20 +76,34 @@ export class Interpreter {
     const machine = new Frames(space, this.#stackAddress, (id, args) => this.#callHelper(id, args));
     machine.registers[1] = memory.length === 0 ? 0n : this.#memoryAddress;
     machine.registers[2] = BigInt(memory.length);
-    let index = 0;
+    const progress: Progress = { index: 0, left: this.#stepLimit };
+    this.world.callBack = (fn, args) => {
+      const { index } = progress;
+      machine.enter(END);
+      for (const [place, value] of args.entries()) machine.registers[place + 1] = value;
+      progress.index = this.world.functionAt(fn);
+      this.#goOn(machine, progress);
+      progress.index = index;
+      return machine.registers[0]!;
+    };
     try {
-      for (let left = this.#stepLimit; index !== END; left--) {
-        if (left === 0) throw new VmError('VM_STEP_LIMIT', `it has run ${this.#stepLimit} instructions`);
-        this.#observe?.(index, machine.registers, machine.depth);
-        index = this.#steps[index]!(machine);
-      }
+      this.#goOn(machine, progress);
     } catch (error) {
-      throw this.#located(error, index);
+      throw this.#located(error, progress.index);
     } finally {
       machine.unmap();
       space.unmap(region);
     }
     return machine.registers[0]!;
+  }
+
+  /** Runs up to the exit of the function that it begins in. */
+  #goOn(machine: Frames, progress: Progress): void {
+    while (progress.index !== END) {
+      if (progress.left-- === 0) throw new VmError('VM_STEP_LIMIT', `it has run ${this.#stepLimit} instructions`);
+      this.#observe?.(progress.index, machine.registers, machine.depth);
+      progress.index = this.#steps[progress.index]!(machine);
+    }
   }
 
   #callHelper(id: bigint, args: readonly bigint[]): bigint {
@@ -105,6 +119,14 @@ export class Interpreter {
     const where = `cannot run ${this.#program.name} beyond slot ${insn.slot} '${disassemble(insn)}'`;
     return new VmError(error.code, `${where}: ${error.message}`, { cause: error });
   }
+}
+
+/** How far a run has come. */
+interface Progress {
+  /** Of the next instruction. */
+  index: number;
+  /** How many instructions it may still run. */
+  left: number;
 }
 
 /** Registers and stack of one run. */

@@ -29,6 +29,7 @@ const FIXED_FACTS: WorldFacts = {
 
 const FIRST_MAP = 0x1000_0000_0000n;
 const FIRST_CELL = 0x2000_0000_0000n;
+const FIRST_FUNCTION = 1n << 62n;
 /** Between the starts of two regions; anything larger than the largest map does. */
 const DISTANCE = 0x1_0000_0000n;
 
@@ -42,6 +43,7 @@ interface LiveMap {
 interface Cell {
   readonly map: LiveMap;
   readonly key: Uint8Array;
+  readonly slot: number;
   readonly region: Region;
   known: Uint8Array;
 }
@@ -61,6 +63,10 @@ export class InterpreterWorld implements HelperWorld {
   readonly functionIp: bigint;
   readonly attachCookie: bigint;
   readonly print: (text: string) => void;
+  /** Set by the interpreter that runs. */
+  callBack: HelperWorld['callBack'] = () => {
+    throw new VmError('VM_UNSUPPORTED', 'no program runs that a function could belong to');
+  };
   readonly #byName = new Map<string, LiveMap>();
   readonly #byHandle = new Map<bigint, LiveMap>();
   readonly #cells = new Map<string, Cell>();
@@ -95,23 +101,44 @@ export class InterpreterWorld implements HelperWorld {
       case 'mapValue':
         return this.#named(reference.map).address + BigInt(reference.offset);
       case 'function':
-        throw new VmError('VM_UNSUPPORTED', 'cannot take the address of a function: no helper here calls one');
+        return FIRST_FUNCTION + BigInt(reference.insn);
     }
+  }
+
+  /** Index of the first instruction of the function that `resolve` gave that number. */
+  functionAt(address: bigint): number {
+    return Number(address - FIRST_FUNCTION);
   }
 
   mapSizes(handle: bigint): MapSpec {
     return this.#live(handle).spec;
   }
 
-  mapLookup(handle: bigint, key: Uint8Array): bigint {
+  mapLookup(handle: bigint, key: Uint8Array, slot = 0): bigint {
     this.#settle();
     const map = this.#live(handle);
-    const value = map.host.lookup(key);
+    const value = map.host.lookup(key, slot);
     if (value === undefined) return 0n;
-    const name = `${handle} ${toHex(key)}`;
-    const cell = this.#cells.get(name) ?? this.#newCell(map, key.slice(), value);
+    const name = `${handle} ${slot} ${toHex(key)}`;
+    const cell = this.#cells.get(name) ?? this.#newCell(map, key.slice(), slot, value);
     this.#cells.set(name, cell);
     return cell.region.address;
+  }
+
+  mapEach(handle: bigint, visit: (key: bigint, value: bigint) => 'go on' | 'stop'): number {
+    this.#settle();
+    let count = 0;
+    for (const [key] of [...this.#live(handle).host.entries()]) {
+      const value = this.mapLookup(handle, key);
+      if (value === 0n) continue;
+      const region = this.memory.map(this.#nextCell, key);
+      this.#nextCell += DISTANCE;
+      count++;
+      const verdict = visit(region.address, value);
+      this.memory.unmap(region);
+      if (verdict === 'stop') break;
+    }
+    return count;
   }
 
   mapUpdate(handle: bigint, key: Uint8Array, value: Uint8Array, flags: bigint): number {
@@ -155,16 +182,16 @@ export class InterpreterWorld implements HelperWorld {
     return map;
   }
 
-  #newCell(map: LiveMap, key: Uint8Array, value: Uint8Array): Cell {
+  #newCell(map: LiveMap, key: Uint8Array, slot: number, value: Uint8Array): Cell {
     const region = this.memory.map(this.#nextCell, value.slice());
     this.#nextCell += DISTANCE;
-    return { map, key, region, known: value };
+    return { map, key, slot, region, known: value };
   }
 
   /** Brings what programs wrote through pointers into the maps, then what changed in the maps back to the pointers. */
   #settle(): void {
-    for (const { map, key, region, known } of this.#cells.values()) {
-      if (!sameBytes(region.bytes, known)) map.host.update(key, region.bytes.slice(), BigInt(UpdateFlag.EXIST));
+    for (const { map, key, slot, region, known } of this.#cells.values()) {
+      if (!sameBytes(region.bytes, known)) map.host.update(key, region.bytes.slice(), BigInt(UpdateFlag.EXIST), slot);
     }
     this.#refresh();
   }
@@ -172,7 +199,7 @@ export class InterpreterWorld implements HelperWorld {
   /** A cell whose key is gone stays mapped, as the kernel keeps the memory while the program runs, but is cut off. */
   #refresh(): void {
     for (const [name, cell] of this.#cells) {
-      const value = cell.map.host.lookup(cell.key);
+      const value = cell.map.host.lookup(cell.key, cell.slot);
       if (value === undefined) {
         this.#cells.delete(name);
       } else {

@@ -96,6 +96,8 @@ export function interpreterWorld(data: Uint8Array, print: (text: string) => void
     mapSizes: () => ({ keySize: 4, valueSize: 4, maxEntries: 4 }),
     mapUpdate: () => 0,
     mapDelete: () => 0,
+    mapEach: () => 0,
+    callBack: () => assert.fail('no function here'),
     mapHost: () => assert.fail('no map here'),
     print,
   };
@@ -141,6 +143,7 @@ export function helperContext(facts: TargetFacts): EmitContext {
       return made;
     },
     slot: (b) => b.const(0),
+    callBack: () => assert.fail('no function here'),
   };
 }
 
