@@ -1,5 +1,6 @@
 /** A map's emitted side behind the host's interface: its IR, run by the evaluator on the same bytes. */
 import assert from 'node:assert/strict';
+import { viewOf } from '../../src/bytes/struct.ts';
 import { Builder } from '../../src/ir/builder.ts';
 import type { IrFunction, Value } from '../../src/ir/value.ts';
 import type { MapEmitContext, MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
@@ -42,18 +43,57 @@ export function mapFunctions(type: MapType, spec: MapSpec, address: bigint, slot
     paramCount: number,
     emit: (b: Builder, context: MapEmitContext, params: Value[]) => Value,
   ): IrFunction {
-    const made = new Map<string, IrFunction>();
-    const context: MapEmitContext = {
-      address,
-      shared(name, count, body) {
-        const fn = made.get(name) ?? Builder.function(name, count, body);
-        made.set(name, fn);
-        return fn;
-      },
-      slot: (b) => b.const(slot),
-    };
-    return Builder.function('program', paramCount, (b, params) => b.return(emit(b, context, params)));
+    return emitProgram(address, slot, paramCount, emit);
   }
+}
+
+function emitProgram(
+  address: bigint,
+  slot: number,
+  paramCount: number,
+  emit: (b: Builder, context: MapEmitContext, params: Value[]) => Value,
+): IrFunction {
+  const made = new Map<string, IrFunction>();
+  const context: MapEmitContext = {
+    address,
+    shared(name, count, body) {
+      const fn = made.get(name) ?? Builder.function(name, count, body);
+      made.set(name, fn);
+      return fn;
+    },
+    slot: (b) => b.const(slot),
+  };
+  return Builder.function('program', paramCount, (b, params) => b.return(emit(b, context, params)));
+}
+
+/** What a program sees that goes through the map in `memory`; undefined if none can. */
+export function emittedEntries(
+  type: MapType,
+  spec: MapSpec,
+  memory: MapMemory,
+): readonly (readonly [key: Uint8Array, value: Uint8Array])[] | undefined {
+  const { each } = type;
+  if (each === undefined) return undefined;
+  const { keySize, valueSize, maxEntries } = spec;
+  const stride = 8 + keySize;
+  const seen = new Uint8Array((maxEntries + 1) * stride);
+  const fn = emitProgram(MAP, 0, 0, (b, context) =>
+    each.emitEach(b, spec, context, (key, value) => {
+      const count = b.load(8, b.const(SCRATCH));
+      const place = b.add(b.mul(count, stride), SCRATCH + 8n);
+      b.store(8, place, 0, value);
+      b.copy(place, 8, key, 0, keySize);
+      b.store(8, b.const(SCRATCH), 0, b.add(count, 1));
+      return b.const(0);
+    }),
+  );
+  const world = regions({ address: MAP, bytes: memory.bytes }, { address: SCRATCH, bytes: seen });
+  const count = Number(evaluate(fn, { args: [], memory: world }));
+  return Array.from({ length: count }, (_, index) => {
+    const at = 8 + index * stride;
+    const value = Number(viewOf(seen).getBigUint64(at, true) - MAP);
+    return [seen.slice(at + 8, at + stride), memory.bytes.slice(value, value + valueSize)];
+  });
 }
 
 /**

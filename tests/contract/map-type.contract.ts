@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { MapError, type MapErrorCode } from '../../src/maps/errors.ts';
 import { Errno, type MapSpec, type MapType, UpdateFlag } from '../../src/maps/map-type.ts';
-import { emittedMap } from './emitted-map.ts';
+import { emittedEntries, emittedMap } from './emitted-map.ts';
 import {
   apply,
   freshMap,
@@ -136,6 +136,8 @@ function compare(contract: MapTypeContract, spec: MapSpec, operations: readonly 
     assert.deepEqual(apply(sides[one.side], spec, one), apply(model, spec, one), `${one.side} ${one.name}`);
   }
   assert.deepEqual(listing(sides.host), listing(model));
+  const entries = emittedEntries(type, spec, memory);
+  if (entries !== undefined) assert.deepEqual(listing({ entries: () => entries }), listing(model), 'by for_each');
   type.recover(memory, spec);
   assert.deepEqual(listing(sides.host), listing(model), 'after recovery');
 }
