@@ -1,6 +1,6 @@
 /** Basic blocks: what runs from its first instruction to its last, and where it may go from there. */
 import { InsnError } from './errors.ts';
-import { operationOf } from './form.ts';
+import { type Operation, operationOf } from './form.ts';
 import type { Insn } from './insn.ts';
 import { SlotMap } from './layout.ts';
 
@@ -47,10 +47,13 @@ function subprogramFlow(insns: readonly Insn[], slots: SlotMap, start: number, e
   const leads = new Uint8Array(Math.max(1, end - start));
   leads[0] = 1;
   for (let index = start; index < end; index++) {
-    const next = successorsOf(insns[index]!, index, slots);
-    if (next === undefined) continue;
-    for (const leader of next) if (leader >= start && leader < end) leads[leader - start] = 1;
+    const insn = insns[index]!;
+    const { kind } = operationOf(insn);
+    if (kind !== 'exit' && !isJump(kind)) continue;
     if (index + 1 < end) leads[index + 1 - start] = 1;
+    if (kind === 'exit') continue;
+    const target = slots.target(insn)!;
+    if (target >= start && target < end) leads[target - start] = 1;
   }
   const blockAt = new Int32Array(leads.length);
   const starts: number[] = [];
@@ -60,7 +63,8 @@ function subprogramFlow(insns: readonly Insn[], slots: SlotMap, start: number, e
     const blockEnd = starts[block + 1] ?? end;
     const last = insns[blockEnd - 1];
     const successors = (last && successorsOf(last, blockEnd - 1, slots)) ?? [blockEnd];
-    for (const [way, next] of successors.entries()) {
+    for (let way = 0; way < successors.length; way++) {
+      const next = successors[way]!;
       if (next < start || next >= end) {
         throw new InsnError(
           'INSN_BAD_TARGET',
@@ -72,6 +76,10 @@ function subprogramFlow(insns: readonly Insn[], slots: SlotMap, start: number, e
     return { start: leader, end: blockEnd, successors };
   });
   return { start, end, blocks };
+}
+
+function isJump(kind: Operation['kind']): boolean {
+  return kind === 'jump' || kind === 'branch' || kind === 'mayGoto';
 }
 
 /** Where an instruction that ends a block goes; undefined for one that just goes on. */

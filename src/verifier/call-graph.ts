@@ -98,7 +98,8 @@ function findCallees({ insns, subprograms, references }: LinkedProgram): Map<num
   const slots = new SlotMap(insns);
   const subprogramAt = new Map(subprograms.map(({ start }, subprogram) => [start, subprogram]));
   const calleeAt = new Map<number, number>();
-  for (const [index, insn] of insns.entries()) {
+  for (let index = 0; index < insns.length; index++) {
+    const insn = insns[index]!;
     const operation = operationOf(insn);
     const reference = references.get(index);
     if (reference?.kind === 'function') calleeAt.set(index, subprogramAt.get(reference.insn)!);

@@ -55,8 +55,11 @@ function checkEach(program: LinkedProgram, helpers: ReadonlyMap<number, unknown>
   const starts = new Set(subprograms.map(({ start }) => start));
   subprograms.forEach(({ start }, subprogram) => {
     const end = subprograms[subprogram + 1]?.start ?? insns.length;
+    // One for all: large programs make another for each instruction slow.
+    const place = { program, helpers, slots, starts, start, end, index: start, insn: insns[start]! };
     for (let index = start; index < end; index++) {
-      const place = { program, helpers, slots, starts, start, end, index, insn: insns[index]! };
+      place.index = index;
+      place.insn = insns[index]!;
       for (const check of checks) {
         const reason = check(place);
         if (reason !== undefined) throw refusal(program, index, ...reason);

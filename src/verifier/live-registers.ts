@@ -20,7 +20,8 @@ export function liveRegisters(
   const live = new Uint16Array(insns.length);
   const reads = new Uint16Array(insns.length);
   const writes = new Uint16Array(insns.length);
-  for (const [index, insn] of insns.entries()) {
+  for (let index = 0; index < insns.length; index++) {
+    const insn = insns[index]!;
     const effects = effectsOf(insn);
     reads[index] = setOf(effects.reads) | argumentsOf(insn, argumentCount);
     writes[index] = setOf(effects.writes);

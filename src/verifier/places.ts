@@ -19,7 +19,8 @@ export function findPlaces(
   const meeting = new Uint8Array(insns.length);
   const converging = new Uint8Array(insns.length);
   const slots = new SlotMap(insns);
-  for (const [index, insn] of insns.entries()) {
+  for (let index = 0; index < insns.length; index++) {
+    const insn = insns[index]!;
     const operation = operationOf(insn);
     const { kind } = operation;
     if (kind === 'branch' || kind === 'mayGoto') meeting[index] = 1;
@@ -48,7 +49,7 @@ function findUnsettled(
       for (const { start, end } of loop) unsettled.fill(1, start, end);
     }
   }
-  for (const [index, flag] of converging.entries()) if (flag === 1) unsettled[index] = 1;
+  for (let index = 0; index < unsettled.length; index++) unsettled[index]! |= converging[index]!;
   spreadToCallees(program, flows, graph, unsettled);
   return unsettled;
 }
@@ -75,35 +76,41 @@ function loopsOf({ blocks }: SubprogramFlow): Block[][] {
   const order = new Int32Array(blocks.length).fill(-1);
   const low = new Int32Array(blocks.length);
   const onStack = new Uint8Array(blocks.length);
-  const stack: number[] = [];
+  // As many entries as blocks at most: large programs make every container else slow.
+  const stack = new Int32Array(blocks.length);
+  const path = new Int32Array(blocks.length);
+  const nextSuccessor = new Int32Array(blocks.length);
   const loops: Block[][] = [];
   let next = 0;
+  let height = 0;
+  let depth = 0;
+  const enter = (block: number): void => {
+    order[block] = low[block] = next++;
+    onStack[block] = 1;
+    stack[height++] = block;
+    path[depth++] = block;
+  };
   for (let root = 0; root < blocks.length; root++) {
     if (order[root] !== -1) continue;
-    const path: { block: number; successor: number }[] = [];
-    const enter = (block: number): void => {
-      order[block] = low[block] = next++;
-      onStack[block] = 1;
-      stack.push(block);
-      path.push({ block, successor: 0 });
-    };
     enter(root);
-    for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
-      const { block } = top;
-      const successor = blocks[block]!.successors[top.successor++];
+    while (depth > 0) {
+      const block = path[depth - 1]!;
+      const { successors } = blocks[block]!;
+      const successor = successors[nextSuccessor[block]!++];
       if (successor !== undefined) {
         if (order[successor] === -1) enter(successor);
         else if (onStack[successor] === 1) low[block] = Math.min(low[block]!, order[successor]!);
         continue;
       }
-      path.pop();
-      const parent = path.at(-1);
-      if (parent !== undefined) low[parent.block] = Math.min(low[parent.block]!, low[block]!);
+      depth--;
+      const parent = path[depth - 1];
+      if (depth > 0) low[parent!] = Math.min(low[parent!]!, low[block]!);
       if (low[block] !== order[block]) continue;
-      const members = stack.splice(stack.lastIndexOf(block));
-      for (const member of members) onStack[member] = 0;
-      const isLoop = members.length > 1 || blocks[block]!.successors.includes(block);
-      if (isLoop) loops.push(members.map((member) => blocks[member]!));
+      const last = height;
+      do onStack[stack[--height]!] = 0;
+      while (stack[height] !== block);
+      if (last - height === 1 && !successors.includes(block)) continue;
+      loops.push(Array.from(stack.subarray(height, last), (member) => blocks[member]!));
     }
   }
   return loops;

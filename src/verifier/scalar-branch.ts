@@ -83,6 +83,21 @@ const OPPOSITE: Readonly<Record<JumpCondition, Condition>> = {
   jset: 'clear',
 };
 
+/** Of numbers that are known, and cut to the width: unsigned and as signed ones. */
+const HOLDS: Readonly<Record<JumpCondition, (a: bigint, b: bigint, signedA: bigint, signedB: bigint) => boolean>> = {
+  jeq: (a, b) => a === b,
+  jne: (a, b) => a !== b,
+  jlt: (a, b) => a < b,
+  jle: (a, b) => a <= b,
+  jgt: (a, b) => a > b,
+  jge: (a, b) => a >= b,
+  jslt: (_a, _b, a, b) => a < b,
+  jsle: (_a, _b, a, b) => a <= b,
+  jsgt: (_a, _b, a, b) => a > b,
+  jsge: (_a, _b, a, b) => a >= b,
+  jset: (a, b) => (a & b) !== 0n,
+};
+
 /** The sides of a comparison where it is true, and where it is not. At least one of both happens. */
 export function branch(
   condition: JumpCondition,
@@ -90,6 +105,11 @@ export function branch(
   a: Scalar,
   b: Scalar,
 ): { taken: Refined; passed: Refined } {
+  if (a.bits.mask === 0n && b.bits.mask === 0n) {
+    const [left, right] = [BigInt.asUintN(width, a.bits.value), BigInt.asUintN(width, b.bits.value)];
+    const holds = HOLDS[condition](left, right, BigInt.asIntN(width, left), BigInt.asIntN(width, right));
+    return holds ? { taken: [a, b], passed: undefined } : { taken: undefined, passed: [a, b] };
+  }
   return { taken: RULES[condition][width](a, b), passed: RULES[OPPOSITE[condition]][width](a, b) };
 }
 

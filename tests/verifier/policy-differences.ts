@@ -65,6 +65,34 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
     only: 'we refuse',
   },
   {
+    name: 'tail calls in functions',
+    why: "the kernel asks for the function's type, since it wants to see a number returned; we take any number",
+    kernel: /tail_call is not allowed in subprogs without BTF/,
+    only: 'we accept',
+  },
+  {
+    name: 'the low half of a negated pointer',
+    why: 'a 32-bit operation leaves zeros above; of a pointer the kernel forgets that',
+    kernel: /unbounded min value|unbounded memory access|makes \S+ pointer be out of bounds/,
+    insn: (insn) => {
+      const operation = operationOf(insn);
+      return operation.kind === 'neg' && operation.width === 32;
+    },
+    only: 'we accept',
+  },
+  {
+    name: 'the kernel itself',
+    why: 'structures of the kernel may be read there; ours are not there',
+    ours: /^R\d+ invalid mem access '(map_ptr|ptr_)'/,
+    only: 'we refuse',
+  },
+  {
+    name: 'a part of a pointer',
+    why: 'it may not be read, but the kernel does not look again where it came before with other bytes in its place',
+    ours: /^invalid size of register fill/,
+    only: 'we refuse',
+  },
+  {
     name: 'how many processors there are',
     why: 'the kernel knows how many its machine may have; we take any number that Linux can have',
     insn: (insn) => {
