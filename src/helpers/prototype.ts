@@ -11,6 +11,7 @@ export type ArgType =
   | 'map'
   | 'mapKey'
   | 'mapValue'
+  | 'mapValueOrNull'
   /** As large as a value of the map, to be written. */
   | 'mapValueWrite'
   | 'memRead'
@@ -30,7 +31,8 @@ export type ArgType =
   | 'function'
   | 'callbackContext'
   /** What bpf_get_current_task_btf gave. */
-  | 'task';
+  | 'task'
+  | 'taskOrNull';
 
 /** What comes back in r0. */
 export type ReturnType =

@@ -24,6 +24,7 @@ import {
   getCurrentUidGid,
   getNsCurrentPidTgid,
 } from './task.ts';
+import { taskStorageDelete, taskStorageGet } from './task-storage.ts';
 import { ktimeGetBootNs, ktimeGetCoarseNs, ktimeGetNs, ktimeGetTaiNs } from './time.ts';
 import { probeWriteUser } from './write-user.ts';
 
@@ -49,6 +50,8 @@ const ROWS: readonly Helper[] = [
   getCurrentComm,
   getCurrentTask,
   getCurrentTaskBtf,
+  taskStorageGet,
+  taskStorageDelete,
   getCurrentUidGid,
   getCurrentCgroupId,
   getNsCurrentPidTgid,

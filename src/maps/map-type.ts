@@ -26,6 +26,8 @@ export interface MapSpec {
   readonly initialValue?: Uint8Array;
   /** What each slot of a map of maps holds, as the object says; undefined elsewhere. */
   readonly innerMap?: MapSpec;
+  /** `map_extra`: what it means is the type's; 0 where it is not given. */
+  readonly extra?: bigint;
 }
 
 /** Flags of bpf_map_update_elem, as in <linux/bpf.h>. */
@@ -35,6 +37,7 @@ export const UpdateFlag = { ANY: 0, NOEXIST: 1, EXIST: 2, LOCK: 4 } as const;
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,
+  ESRCH: 3,
   E2BIG: 7,
   EAGAIN: 11,
   ENOMEM: 12,
@@ -68,6 +71,10 @@ export interface HostMap {
   delete(key: Uint8Array): number;
   /** Of a map without keys, takes the next value out: BPF_MAP_LOOKUP_AND_DELETE_ELEM. undefined if there is none. */
   pop?(): Uint8Array | undefined;
+  /** Of a set of values, whether it may hold this one: BPF_MAP_LOOKUP_ELEM of a bloom filter. */
+  has?(value: Uint8Array): boolean;
+  /** Of values that belong to threads. */
+  readonly owners?: ThreadOwners;
   /** Of a map that is no table but a ring of records. */
   readonly ring?: EventRing;
   /**
@@ -75,6 +82,18 @@ export interface HostMap {
    * the target wrote.
    */
   entries(): Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
+}
+
+/** The threads that values of a map belong to: whoever knows that one has ended has its value forgotten. */
+export interface ThreadOwners {
+  all(): Iterable<ThreadOwner>;
+  forget(owner: ThreadOwner): void;
+}
+
+/** A thread by its id, and the number of the pid namespace that counts so. */
+export interface ThreadOwner {
+  readonly thread: number;
+  readonly namespace: number;
 }
 
 /** What emitted map code may ask of its surroundings. */
@@ -108,6 +127,14 @@ export interface EachCode {
   emitEach(b: Builder, spec: MapSpec, context: MapEmitContext, visit: (key: Value, value: Value) => Value): Value;
 }
 
+/** How values are kept by thread: bpf_task_storage_get and its like. `owner` is thread id | number of its pid namespace << 32. */
+export interface ThreadValueCode {
+  /** The address of the thread's value, 0 if there is none. One is made if `flags` say so, from what is at `value` if that is not 0. */
+  emitGet(b: Builder, spec: MapSpec, context: MapEmitContext, owner: Value, value: Value, flags: Value): Value;
+  /** The result is 0 or a negative errno (64-bit). */
+  emitForget(b: Builder, spec: MapSpec, context: MapEmitContext, owner: Value): Value;
+}
+
 /** How traces of the stack go into a map. */
 export interface TraceCode {
   /** How many addresses a trace has at most. */
@@ -135,6 +162,8 @@ export interface MapType {
   readonly keyless?: KeylessCode;
   /** Of a type that programs may go through. */
   readonly each?: EachCode;
+  /** Of a type whose values belong to threads. */
+  readonly threadValues?: ThreadValueCode;
   /** Of a type whose values are traces of the stack, each a list of addresses that ends in zeros. */
   readonly traces?: TraceCode;
   /** @throws {MapError} MAP_BAD_SPEC if the kernel would refuse this spec, MAP_TOO_LARGE */

@@ -41,6 +41,7 @@ export function checkNumbers(spec: MapSpec, flags: number): void {
       throw badSpec(spec, `${what} is ${value}, wanted an unsigned 32-bit number`);
     }
   }
+  if (spec.extra !== undefined) throw badSpec(spec, `map_extra is ${spec.extra}, this map type wants 0`);
   const unknown = (spec.flags & ~(flags | ACCESS_FLAGS)) >>> 0;
   if (unknown !== 0) throw badSpec(spec, `map_flags has 0x${unknown.toString(16)}, which this map type does not know`);
   const exclusive = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG;

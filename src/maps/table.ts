@@ -10,6 +10,7 @@ import { lruPercpuHash, percpuHash } from './percpu-hash.ts';
 import { queue, stack } from './queue.ts';
 import { perfEventArray, ringbuf } from './ringbuf.ts';
 import { stackTrace } from './stack-trace.ts';
+import { taskStorage } from './task-storage.ts';
 
 const ROWS: readonly MapType[] = [
   hash,
@@ -24,6 +25,7 @@ const ROWS: readonly MapType[] = [
   ringbuf,
   perfEventArray,
   cgroupArray,
+  taskStorage,
 ];
 
 /** By the kernel's number. */

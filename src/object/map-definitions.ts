@@ -19,7 +19,7 @@ export interface MapDefinition {
 }
 
 /** What a definition has said so far. */
-type Draft = { -readonly [K in Exclude<keyof MapSpec, 'name' | 'initialValue' | 'innerMap'>]: number };
+type Draft = { -readonly [K in Exclude<keyof MapSpec, 'name' | 'initialValue' | 'innerMap' | 'extra'>]: number };
 
 const EMPTY: Draft = { type: 0, keySize: 0, valueSize: 0, maxEntries: 0, flags: 0, keyTypeId: 0, valueTypeId: 0 };
 
@@ -30,6 +30,7 @@ interface Reader {
   /** It is the map that slots of another one hold. */
   readonly isInner: boolean;
   innerMap: MapSpec | undefined;
+  extra: bigint;
   obstacle: ObjectError | undefined;
 }
 
@@ -53,7 +54,9 @@ const FIELDS: Readonly<Record<string, (reader: Reader, member: Member) => void>>
   /** Which memory a map lies in changes nothing that a program could see. */
   numa_node: (reader, member) => void number(reader, member),
   pinning: unsupportedUnlessZero('pinning by name'),
-  map_extra: unsupportedUnlessZero('map_extra'),
+  map_extra(reader, member) {
+    reader.extra = long(reader, member);
+  },
   /** An array of pointers to what each slot holds: the definition of a map, or a program. */
   values(reader, member) {
     reader.obstacle ??= unsupported(reader, 'slots that hold maps or programs are');
@@ -94,7 +97,8 @@ function readDefinition(
   typeId: number,
   { isInner }: Pick<Reader, 'isInner'>,
 ): Omit<MapDefinition, 'offset'> {
-  const reader: Reader = { btf, map, isInner, draft: { ...EMPTY }, innerMap: undefined, obstacle: undefined };
+  const nothing = { innerMap: undefined, extra: 0n, obstacle: undefined };
+  const reader: Reader = { btf, map, isInner, draft: { ...EMPTY }, ...nothing };
   const definition = btf.resolve(typeId);
   if (definition.kind !== 'struct') throw badMap(reader, `it is a ${definition.kind}, wanted a struct`);
   for (const member of definition.members) {
@@ -102,8 +106,8 @@ function readDefinition(
     FIELDS[member.name]!(reader, member);
   }
   if (reader.draft.type === 0) throw badMap(reader, 'its type is missing');
-  const { draft, innerMap, obstacle } = reader;
-  return { spec: { name: map, ...draft, ...(innerMap && { innerMap }) }, obstacle };
+  const { draft, innerMap, extra, obstacle } = reader;
+  return { spec: { name: map, ...draft, ...(innerMap && { innerMap }), ...(extra !== 0n && { extra }) }, obstacle };
 }
 
 /** A size may be said twice, by `key` and `key_size`, if it is the same. */
@@ -121,6 +125,17 @@ function number(reader: Reader, member: Member): number {
     throw badMap(reader, `${member.name} is a pointer to ${array.kind}, wanted __uint(${member.name}, ...)`);
   }
   return array.count;
+}
+
+/** The number of `enum { name = number } member`, which holds 64 bits, or the same as above. */
+function long(reader: Reader, member: Member): bigint {
+  const type = reader.btf.resolve(member.type);
+  if (type.kind !== 'enum' && type.kind !== 'enum64') return BigInt(number(reader, member));
+  const [only, ...others] = type.enumerators;
+  if (only === undefined || others.length > 0) {
+    throw badMap(reader, `${member.name} is an enum of ${type.enumerators.length} values, wanted one`);
+  }
+  return BigInt.asUintN(64, only.value);
 }
 
 /** What a member points to. */

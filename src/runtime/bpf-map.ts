@@ -2,7 +2,7 @@
 import type { Btf } from '../btf/btf.ts';
 import { decodeValue, type JsonValue } from '../btf/decode-value.ts';
 import { viewOf } from '../bytes/struct.ts';
-import type { HostMap, MapSpec, MapType } from '../maps/map-type.ts';
+import type { HostMap, MapSpec, MapType, ThreadOwners } from '../maps/map-type.ts';
 import { mapMemory } from '../maps/memory.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import { EventSource, type RingHome } from './event-source.ts';
@@ -130,6 +130,11 @@ export class BpfMap {
   /** Of a ring buffer or perf event array, what programs send; undefined of other maps. */
   get events(): EventStream | undefined {
     return this.#events && new EventStream(this.#events, undefined);
+  }
+
+  /** Of a map whose values belong to threads. @internal */
+  get owners(): ThreadOwners | undefined {
+    return this.#host.owners;
   }
 
   #stream(wanted: string, { signal }: EventStreamOptions): EventStream {

@@ -7,6 +7,7 @@ import { BpfError } from '../errors.ts';
 import { PERMISSIONS, type Permission } from '../helpers/prototype.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
+import type { ThreadOwners } from '../maps/map-type.ts';
 import { readObject } from '../object/read-object.ts';
 import type { LinkedProgram, ObjectSpec } from '../object/spec.ts';
 import { AddressNames } from '../process/address-names.ts';
@@ -24,6 +25,7 @@ import type { RingHome } from './event-source.ts';
 import { type FollowEvents, Follower } from './follower.ts';
 import { Loads } from './loads.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
+import { ThreadValues } from './thread-values.ts';
 
 /** What an object needs of whoever puts the house together. */
 export interface ObjectOptions {
@@ -61,6 +63,8 @@ export class BpfObject implements Disposable {
   readonly #leftPrintk: string[] = [];
   #leftEvents = 0n;
   readonly #links = new Map<number, BpfLink>();
+  /** While it is attached, if it has maps that need it. */
+  #threadValues: ThreadValues | undefined;
 
   /**
    * Reads, links and checks an object file, or checks what was described in another way.
@@ -232,6 +236,7 @@ export class BpfObject implements Disposable {
     try {
       this.detachAll();
     } finally {
+      this.#threadValues?.[Symbol.dispose]();
       for (const map of this.maps) map.moveOut();
       forEach([...this.#sessions.keys()], (target) => this.leave(target));
       this.#common?.[Symbol.dispose]();
@@ -249,6 +254,8 @@ export class BpfObject implements Disposable {
         map.moveTo(session.mapMemory(map.name), () => session.slotsInUse, this.#home);
         map.nameAddresses((address) => this.#names.nameOf(address));
       }
+      const owners = (): ThreadOwners[] => this.maps.flatMap(({ owners }) => owners ?? []);
+      if (owners().length > 0) this.#threadValues = new ThreadValues(owners, this.#home);
     }
     this.#names.add(target);
     const tenant = { [Symbol.dispose]: () => this.leave(target) };

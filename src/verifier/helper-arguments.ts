@@ -84,6 +84,12 @@ const ROWS: Readonly<Record<ArgType, Row>> = {
     expected: MEMORY_NAMES,
     check: (call, argument) => checkMemory(call.step, argument, mapOf(call).valueSize, 'read'),
   },
+  mapValueOrNull: {
+    kinds: MEMORY,
+    expected: MEMORY_NAMES,
+    orNull: true,
+    check: (call, argument) => checkMemory(call.step, argument, mapOf(call).valueSize, 'read'),
+  },
   mapValueWrite: {
     kinds: MEMORY,
     expected: MEMORY_NAMES,
@@ -140,6 +146,7 @@ const ROWS: Readonly<Record<ArgType, Row>> = {
   },
   callbackContext: { kinds: ['stack'], expected: 'fp', orNull: true },
   task: { kinds: ['task'], expected: 'ptr_', check: checkUnmoved },
+  taskOrNull: { kinds: ['task'], expected: 'ptr_', orNull: true, check: checkUnmoved },
 };
 
 const WORD_SIZE = 8;

@@ -24,6 +24,7 @@ const RESTRICTED: Readonly<Record<number, readonly string[]>> = {
   23: [], // stack
   25: ['bpf_map_lookup_elem'], // devmap_hash
   27: [], // ringbuf
+  29: [], // task_storage
   30: [], // bloom_filter
   31: [], // user_ringbuf
 };
