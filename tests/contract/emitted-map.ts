@@ -43,11 +43,12 @@ export function mapFunctions(type: MapType, spec: MapSpec, address: bigint, slot
     paramCount: number,
     emit: (b: Builder, context: MapEmitContext, params: Value[]) => Value,
   ): IrFunction {
-    return emitProgram(address, slot, paramCount, emit);
+    return emitMapProgram(address, slot, paramCount, emit);
   }
 }
 
-function emitProgram(
+/** One program on the map that lies at `address`. */
+export function emitMapProgram(
   address: bigint,
   slot: number,
   paramCount: number,
@@ -77,7 +78,7 @@ export function emittedEntries(
   const { keySize, valueSize, maxEntries } = spec;
   const stride = 8 + keySize;
   const seen = new Uint8Array((maxEntries + 1) * stride);
-  const fn = emitProgram(MAP, 0, 0, (b, context) =>
+  const fn = emitMapProgram(MAP, 0, 0, (b, context) =>
     each.emitEach(b, spec, context, (key, value) => {
       const count = b.load(8, b.const(SCRATCH));
       const place = b.add(b.mul(count, stride), SCRATCH + 8n);
