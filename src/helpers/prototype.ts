@@ -32,7 +32,15 @@ export type ArgType =
   | 'callbackContext'
   /** What bpf_get_current_task_btf gave. */
   | 'task'
-  | 'taskOrNull';
+  | 'taskOrNull'
+  /** 16 bytes of stack that become a dynptr: to memory of a map's value, or of a ring buffer; the latter has to be given back. */
+  | 'newLocalDynptr'
+  | 'newRingbufDynptr'
+  /** Any dynptr; one of a ring buffer, which is given back. */
+  | 'dynptr'
+  | 'ringbufDynptr'
+  /** Memory of a map's value, for a dynptr: what `memWrite` is, and nothing else. */
+  | 'dynptrMemory';
 
 /** What comes back in r0. */
 export type ReturnType =
@@ -45,10 +53,12 @@ export type ReturnType =
   | 'sizeOrError'
   /** As much memory as `allocationSize` says, or 0. It has to be given back. */
   | 'ringbufMemoryOrNull'
+  /** As much memory of the dynptr as `allocationSize` says, or 0; good as long as the dynptr is. */
+  | 'dynptrMemoryOrNull'
   | 'task';
 
 /** What a function that is called back gets. */
-export type CallbackArg = 'scalar' | 'map' | 'mapKey' | 'mapValue' | 'callbackContext';
+export type CallbackArg = 'scalar' | 'map' | 'mapKey' | 'mapValue' | 'callbackContext' | 'dynptr';
 
 /** How a helper calls its `function` argument. */
 export interface Callback {

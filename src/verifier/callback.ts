@@ -15,6 +15,7 @@ const ARGUMENTS: Readonly<Record<CallbackArg, (call: Call) => RegisterValue>> = 
   map: ({ map }) => new Pointer({ kind: 'map', map: map! }),
   mapKey: ({ map }) => new Pointer({ kind: 'mapKey', map: map! }),
   mapValue: ({ map }) => new Pointer({ kind: 'mapValue', map: map! }),
+  dynptr: () => new Pointer({ kind: 'dynptr', dynptr: { memory: 'local', reference: 0 } }),
   callbackContext: ({ step, prototype }) => read(step, prototype.args.indexOf('callbackContext') + 1),
 };
 

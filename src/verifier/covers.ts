@@ -4,9 +4,9 @@
  * precise, slots that were read. Source: Linux kernel/bpf/verifier.c, states_equal.
  */
 import { includesScalar, isConstant, LOADED, sameScalar } from './scalar.ts';
-import { type ByteKind, StackSlot, WHOLE } from './stack-slot.ts';
+import { type ByteKind, type DynptrHalf, StackSlot, WHOLE } from './stack-slot.ts';
 import type { Frame, Reference, State } from './state.ts';
-import { markPrecise, type Pointer, type Region, type RegisterValue, ScalarValue } from './value.ts';
+import { type Dynptr, markPrecise, type Pointer, type Region, type RegisterValue, ScalarValue } from './value.ts';
 
 /**
  * `demanded`: what turned out to matter must be the same or less. `within`: everything must; for states whose ends are
@@ -67,7 +67,7 @@ function coversFrame(found: Correspondence, old: Frame, now: Frame, live: number
     if ((live & (1 << register)) === 0) continue;
     if (!coversValue(found, old.registers[register], now.registers[register])) return false;
   }
-  const slots = found.mode === 'exact' ? Math.max(old.stack.length, now.stack.length) : old.stack.length;
+  const slots = Math.max(old.stack.length, now.stack.length);
   for (let slot = 0; slot < slots; slot++) if (!coversSlot(found, old.stack[slot], now.stack[slot])) return false;
   return true;
 }
@@ -110,6 +110,7 @@ type Same<K extends Region['kind']> = (
 const REGIONS: { readonly [K in Region['kind']]: Same<K> } = {
   context: () => true,
   task: () => true,
+  dynptr: (found, old, now) => sameDynptr(found, old.dynptr, now.dynptr),
   stack: (_, old, now) => old.frame === now.frame,
   map: (_, old, now) => old.map === now.map,
   mapValue: (_, old, now) => old.map === now.map,
@@ -119,8 +120,15 @@ const REGIONS: { readonly [K in Region['kind']]: Same<K> } = {
     old.size === now.size &&
     old.writable === now.writable &&
     old.origin === now.origin &&
-    (found.references?.get(old.reference) ?? 0) === now.reference,
+    (found.references?.get(old.reference) ?? 0) === now.reference &&
+    sameDynptr(found, old.dynptr, now.dynptr),
 };
+
+function sameDynptr(found: Correspondence, old: Dynptr | undefined, now: Dynptr | undefined): boolean {
+  if (old === undefined || now === undefined) return old === now;
+  const isAlike = old.memory === now.memory && (found.references?.get(old.reference) ?? 0) === now.reference;
+  return isAlike && corresponds(found, old, now);
+}
 
 /** True if what stands for `old` elsewhere is `now` too, and as much more. */
 function corresponds(found: Correspondence, old: object, now: object, distance = 0n): boolean {
@@ -142,12 +150,19 @@ function sameReferences(found: Correspondence, old: readonly Reference[], now: r
 const EMPTY = new StackSlot(WHOLE.invalid);
 
 function coversSlot(found: Correspondence, old: StackSlot | undefined, now: StackSlot | undefined): boolean {
+  if (!samePart(found, old?.part, now?.part)) return false;
   if (found.mode === 'exact' && (old === undefined) !== (now === undefined)) return false;
   if (old === undefined || (found.mode === 'demanded' && !old.read)) return true;
   const held = now ?? EMPTY;
   if (now !== undefined) found.slots.push([old, now]);
   if (old.spilled !== undefined && !coversSpilled(found, old, old.spilled, held)) return false;
   return old.bytes.every((kind, byte) => coversByte(found, kind, held, byte));
+}
+
+/** Whether they matter or not: it is simpler, and they are few. */
+function samePart(found: Correspondence, old: DynptrHalf | undefined, now: DynptrHalf | undefined): boolean {
+  if (old === undefined || now === undefined) return old === now;
+  return old.half === now.half && sameDynptr(found, old.dynptr, now.dynptr);
 }
 
 /** What is spilled must correspond; bytes that are not spilled together are a number of which nothing is known. */

@@ -11,6 +11,7 @@ const NAMES: Readonly<Record<Region['kind'], string>> = {
   memory: 'mem',
   function: 'func',
   task: 'ptr_',
+  dynptr: 'dynptr_ptr',
 };
 
 /** The kernel's name of what a value is: 'scalar', 'map_value_or_null'. */

@@ -48,7 +48,13 @@ const CHECKS: {
     }
     if (value.orNull && !orNull) throw bad(step, `arg#${register - 1} is expected to be non-NULL`);
     const { region, offset, variable } = value;
-    if (region.kind === 'context' || region.kind === 'map' || region.kind === 'task' || region.kind === 'function') {
+    if (
+      region.kind === 'context' ||
+      region.kind === 'map' ||
+      region.kind === 'task' ||
+      region.kind === 'function' ||
+      region.kind === 'dynptr'
+    ) {
       throw bad(step, `R${register} type=${typeName(value)} expected=fp`);
     }
     const pointer = new Pointer(region, false, offset, variable);

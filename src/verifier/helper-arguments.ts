@@ -7,12 +7,14 @@ import type { MapSpec } from '../maps/map-type.ts';
 import { MapFlag } from '../maps/spec-check.ts';
 import { bytesAt } from './constant-map.ts';
 import { typeName } from './describe-value.ts';
+import { type DynptrArgument, dynptrAt, makeDynptr, releasedDynptr } from './dynptr.ts';
 import { checkRange, notMemory } from './memory.ts';
 import { MAX_OFFSET } from './pointer-arithmetic.ts';
 import { constantOf } from './scalar.ts';
-import { checkStackRange, readBytes, writeBytes } from './stack-access.ts';
+import { checkStackRange, dynptrsIn, readBytes, writeBytes } from './stack-access.ts';
 import { exactly, read, refuse, type Step } from './step.ts';
 import {
+  type Dynptr,
   type MemoryRegion,
   markPrecise,
   type Pointer,
@@ -35,6 +37,8 @@ export interface Call {
   allocation: number;
   /** The reference that is given back. */
   released: number;
+  /** What memory is taken from. */
+  dynptr: Dynptr | undefined;
   callee: number;
 }
 
@@ -58,6 +62,8 @@ interface Row {
 
 const MEMORY: readonly Kind[] = ['stack', 'mapKey', 'mapValue', 'memory'];
 const MEMORY_NAMES = 'fp, map_key, map_value, mem, ringbuf_mem';
+
+const DYNPTR = { kinds: ['stack', 'dynptr'], expected: 'fp, dynptr_ptr' } as const;
 
 const ROWS: Readonly<Record<ArgType, Row>> = {
   scalar: {},
@@ -147,6 +153,28 @@ const ROWS: Readonly<Record<ArgType, Row>> = {
   callbackContext: { kinds: ['stack'], expected: 'fp', orNull: true },
   task: { kinds: ['task'], expected: 'ptr_', check: checkUnmoved },
   taskOrNull: { kinds: ['task'], expected: 'ptr_', orNull: true, check: checkUnmoved },
+  newLocalDynptr: { ...DYNPTR, check: ({ step }, at) => makeDynptr(dynptrArgument(step, at), 'local') },
+  newRingbufDynptr: { ...DYNPTR, check: ({ step }, at) => makeDynptr(dynptrArgument(step, at), 'ringbuf') },
+  dynptr: {
+    ...DYNPTR,
+    check(call, at) {
+      call.dynptr = dynptrAt(dynptrArgument(call.step, at));
+    },
+  },
+  ringbufDynptr: {
+    ...DYNPTR,
+    check(call, at) {
+      call.released = releasedDynptr(dynptrArgument(call.step, at));
+    },
+  },
+  dynptrMemory: {
+    kinds: MEMORY,
+    expected: MEMORY_NAMES,
+    check({ step, prototype }, { value }) {
+      if (value.kind === 'pointer' && value.region.kind === 'mapValue') return;
+      throw bad(step, `Unsupported reg type ${typeName(value)} for ${prototype.name} data`);
+    },
+  },
 };
 
 const WORD_SIZE = 8;
@@ -161,6 +189,7 @@ export function checkArguments(step: Step, prototype: Prototype): Call {
     maxSize: 0n,
     allocation: 0,
     released: 0,
+    dynptr: undefined,
     callee: -1,
   };
   for (const [place, type] of prototype.args.entries()) {
@@ -195,6 +224,13 @@ export function checkMemory(
     return;
   }
   const { frame, first, last } = checkStackRange(access, alignment);
+  if (dynptrsIn(frame, first, last + size).length > 0) {
+    const reason =
+      mode === 'read'
+        ? `invalid read from stack R${register} off ${first}+0 size ${size}`
+        : `potential write to dynptr at off=${first} disallowed`;
+    throw refuse(step, 'VERIFIER_STACK_ACCESS', reason);
+  }
   if (mode === 'read') readBytes(frame, first, last + size);
   else writeBytes(frame, first, last + size);
 }
@@ -216,7 +252,7 @@ function checkSize(call: Call, { register, value }: Argument, zero: 'no empty ra
   if (isNull(memory.value) && umax === 0n) return;
   const type = prototype.args[register - 2];
   if (memory.value.kind === 'scalar') throw wrongType(step, memory, 'fp');
-  checkMemory(step, memory, Number(umax), type === 'memWrite' ? 'write' : 'read');
+  checkMemory(step, memory, Number(umax), type === 'memWrite' || type === 'dynptrMemory' ? 'write' : 'read');
 }
 
 function checkString({ step }: Call, { register, value }: Argument): void {
@@ -253,6 +289,11 @@ function isNull(value: RegisterValue): boolean {
 function pointerTo<K extends Region['kind']>(value: RegisterValue, kind: K): Extract<Region, { kind: K }> {
   if (value.kind === 'scalar' || value.region.kind !== kind) throw new TypeError(`not a pointer to ${kind}`);
   return value.region as Extract<Region, { kind: K }>;
+}
+
+/** Where a dynptr is, or is to be. */
+function dynptrArgument(step: Step, { register, value }: Argument): DynptrArgument {
+  return { step, register, pointer: value as Pointer };
 }
 
 /** The error for an argument of another type. */

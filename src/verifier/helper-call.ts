@@ -26,6 +26,11 @@ const RESULTS: Readonly<Record<ReturnType, (call: Call) => RegisterValue | undef
       { kind: 'memory', size: allocation, writable: true, reference: acquireReference(step), origin: 'ringbuf' },
       true,
     ),
+  dynptrMemoryOrNull: ({ allocation, dynptr }) =>
+    new Pointer(
+      { kind: 'memory', size: allocation, writable: true, reference: 0, origin: 'dynptr', dynptr: dynptr! },
+      true,
+    ),
   task: () => new Pointer({ kind: 'task' }),
 };
 

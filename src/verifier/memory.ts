@@ -102,6 +102,7 @@ const LOADS: Readonly<Record<Region['kind'], (access: WordAccess) => RegisterVal
   map: loadBytes,
   function: loadBytes,
   task: loadBytes,
+  dynptr: loadBytes,
 };
 
 function loadBytes(access: WordAccess): RegisterValue {

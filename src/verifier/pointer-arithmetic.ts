@@ -21,6 +21,7 @@ const MOVABLE: Readonly<Record<Region['kind'], boolean>> = {
   memory: true,
   function: true,
   task: true,
+  dynptr: true,
 };
 
 /** What is wrong with every operator but add and sub. */

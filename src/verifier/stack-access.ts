@@ -7,12 +7,13 @@
 import type { AccessSize } from '../insn/form.ts';
 import type { Access, WordAccess } from './memory.ts';
 import { MAX_OFFSET } from './pointer-arithmetic.ts';
+import { destroyDynptr } from './references.ts';
 import { constantOf, constantScalar, describeScalar, LOADED } from './scalar.ts';
 import { truncated } from './scalar-alu.ts';
 import { type ByteKind, StackSlot, WHOLE } from './stack-slot.ts';
 import type { Frame } from './state.ts';
 import { number, refuse } from './step.ts';
-import { markPrecise, type RegisterValue } from './value.ts';
+import { type Dynptr, markPrecise, type RegisterValue } from './value.ts';
 
 const SLOT_SIZE = 8;
 const STACK_SIZE = 512;
@@ -28,6 +29,10 @@ interface StackRange {
 export function loadStack(access: WordAccess): RegisterValue {
   const { frame, first, last } = checkStackRange(access);
   const { size } = access;
+  if (dynptrsIn(frame, first, last + size).length > 0) {
+    const reason = `invalid read from stack off ${first}+0 size ${size}`;
+    throw refuse(access.step, 'VERIFIER_STACK_ACCESS', reason);
+  }
   if (first !== last) {
     readBytes(frame, first, last + size);
     return number(areZero(frame, first, last + size) ? constantScalar(0n) : LOADED[size]);
@@ -43,6 +48,7 @@ export function loadStack(access: WordAccess): RegisterValue {
 export function storeStack(access: WordAccess, value: RegisterValue): void {
   const { step, size } = access;
   const { frame, first, last } = checkStackRange(access);
+  for (const dynptr of dynptrsIn(frame, first, last + size)) destroyDynptr(step, dynptr);
   if (first !== last) {
     writeBytes(frame, first, last + size);
     return;
@@ -74,6 +80,16 @@ export function storeStack(access: WordAccess, value: RegisterValue): void {
   const isZero = constantOf(value.scalar) === 0n;
   if (isZero) markPrecise(value);
   frame.stack[index] = overwritten(before, at, at + size, isZero ? 'zero' : 'misc');
+}
+
+/** The dynptrs that lie in the bytes from `first` to `end` (exclusive), at least in part. */
+export function dynptrsIn(frame: Frame, first: number, end: number): Dynptr[] {
+  const found = new Set<Dynptr>();
+  for (let offset = first; offset < end; offset += SLOT_SIZE - byteOf(offset)) {
+    const part = frame.stack[slotOf(offset)]?.part;
+    if (part !== undefined) found.add(part.dynptr);
+  }
+  return [...found];
 }
 
 /** Notes that the bytes from `first` to `end` (exclusive) are read. */
@@ -207,7 +223,7 @@ function pieceOf(before: StackSlot | undefined, byte: number): ByteKind {
 }
 
 /** Slot 0 holds bytes -8 to -1. */
-function slotOf(offset: number): number {
+export function slotOf(offset: number): number {
   return Math.floor((-offset - 1) / SLOT_SIZE);
 }
 

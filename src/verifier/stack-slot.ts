@@ -1,10 +1,16 @@
 /** Eight bytes of a stack, by byte: spilled, written, zero, or not written. Immutable but for the note that it was read. */
-import type { RegisterValue } from './value.ts';
+import type { Dynptr, RegisterValue } from './value.ts';
 
 /** `spilled`: part of a register that was stored; `misc`: anything. */
 export type ByteKind = 'invalid' | 'spilled' | 'misc' | 'zero';
 
 const SLOT_SIZE = 8;
+
+/** One half of a dynptr, which takes two slots: the lower addresses are the first. */
+export interface DynptrHalf {
+  readonly dynptr: Dynptr;
+  readonly half: 'first' | 'second';
+}
 
 /** What a slot holds. */
 export class StackSlot {
@@ -12,6 +18,8 @@ export class StackSlot {
   readonly bytes: readonly ByteKind[];
   /** What was stored by its lowest bytes: all of a register, or the low half, two or one bytes of a number. */
   readonly spilled: RegisterValue | undefined;
+  /** What only helpers read and write; its bytes are anything. */
+  readonly part: DynptrHalf | undefined;
   /** True once the program read what is here: a state in which it differs is not the same. */
   read = false;
   /** True once a stored state holds it. */
@@ -19,9 +27,15 @@ export class StackSlot {
   /** Slots that matter if it does: what it is partly a copy of, what a state that stands for another has there. */
   readonly bases: StackSlot[] = [];
 
-  constructor(bytes: readonly ByteKind[], spilled: RegisterValue | undefined = undefined, basis?: StackSlot) {
+  constructor(
+    bytes: readonly ByteKind[],
+    spilled: RegisterValue | undefined = undefined,
+    basis?: StackSlot,
+    part?: DynptrHalf,
+  ) {
     this.bytes = bytes;
     this.spilled = spilled;
+    this.part = part;
     if (basis === undefined || basis.read) return;
     // What no stored state holds is never compared: what it was made of is in its place.
     if (basis.stored) this.bases.push(basis);

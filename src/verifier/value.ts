@@ -87,6 +87,8 @@ export type Region =
   | MemoryRegion
   /** What a helper gave that only helpers look into. */
   | { readonly kind: 'task' }
+  /** A dynptr that a helper passes to what it calls back. */
+  | { readonly kind: 'dynptr'; readonly dynptr: Dynptr }
   /** A subprogram, to be called back. */
   | { readonly kind: 'function'; readonly subprogram: number };
 
@@ -99,7 +101,16 @@ export interface MemoryRegion {
   /** The reference that is given back with it; 0: none. */
   readonly reference: number;
   /** Only what bpf_ringbuf_reserve gave may be given to bpf_ringbuf_submit. */
-  readonly origin: 'ringbuf' | 'argument';
+  readonly origin: 'ringbuf' | 'argument' | 'dynptr';
+  /** The dynptr it is a part of: it goes with it. */
+  readonly dynptr?: Dynptr;
+}
+
+/** Memory whose place and size only the running program knows. The same object is the same dynptr. */
+export interface Dynptr {
+  readonly memory: 'local' | 'ringbuf';
+  /** The reference that is given back with it; 0: none. */
+  readonly reference: number;
 }
 
 const NOWHERE_ELSE = constantScalar(0n);
