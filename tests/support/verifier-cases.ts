@@ -61,6 +61,7 @@ export const CASE_MAPS: readonly MapSpec[] = [
     initialValue: Uint8Array.of(7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 40, 0, 0, 0, 0, 0, 0, 0x80),
   },
   { name: 'ring', type: 27, keySize: 0, valueSize: 0, maxEntries: 4096, flags: 0, ...NO_BTF },
+  { name: 'user', type: 31, keySize: 0, valueSize: 0, maxEntries: 4096, flags: 0, ...NO_BTF },
   { name: 'programs', type: 3, keySize: 4, valueSize: 4, maxEntries: 4, flags: 0, ...NO_BTF },
   { name: 'events', type: 4, keySize: 4, valueSize: 4, maxEntries: 4, flags: 0, ...NO_BTF },
   { name: 'maps', type: 12, keySize: 4, valueSize: 4, maxEntries: 4, flags: 0, ...NO_BTF, innerMap: INNER },
