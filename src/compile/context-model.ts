@@ -33,6 +33,8 @@ export interface ContextModel {
   readonly free?: readonly Reg[];
   /** Fields that a program which may change the target can write: registers, with which the site goes on. */
   readonly writable?: readonly string[];
+  /** Why fields are not that are elsewhere; nothing more to say if not given. */
+  readonly whyReadOnly?: string | undefined;
   /** Fields that hold the arguments of the function, where they are there. */
   readonly arguments?: readonly string[];
   /** The field that holds what the function returned, or is to return. */

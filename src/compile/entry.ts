@@ -19,6 +19,7 @@ export const MEMORY_ENTRY: ProgramEntry = {
   slot: undefined,
   contextIn: () => undefined,
   write: () => 'allowed',
+  whyReadOnly: undefined,
 };
 
 class SiteEntry implements ProgramEntry {
@@ -70,6 +71,10 @@ class SiteEntry implements ProgramEntry {
     if (field === undefined) return 'read only';
     this.#written.add(field);
     return 'allowed';
+  }
+
+  get whyReadOnly(): string | undefined {
+    return this.#model.whyReadOnly;
   }
 
   leave(b: Builder, r0: Value): Value {

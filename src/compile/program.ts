@@ -69,6 +69,8 @@ export interface ProgramEntry extends Entry {
   contextIn(fn: IrFunction): Value | undefined;
   /** Notes that the program writes there in the context, or says that it may not. */
   write(offset: number, size: Size): 'allowed' | 'read only';
+  /** What there is to say of parts that are read only, if anything. */
+  readonly whyReadOnly: string | undefined;
 }
 
 /** Translates the main function and, through its calls, every other. @throws {CompileError} each of its codes */
@@ -170,7 +172,9 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     const [base, moved] = baseOf(address);
     if (base !== this.#entry.contextIn(b.fn)) return;
     if (this.#entry.write(moved + offset, size) === 'read only') {
+      const why = this.#entry.whyReadOnly;
       throw this.#error(index, 'COMPILE_CONTEXT_WRITE', 'the context may only be read', {
+        ...(why !== undefined && { why }),
         fix: 'copy the field to a variable of your own and change that',
       });
     }

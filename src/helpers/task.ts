@@ -111,7 +111,10 @@ export function emitThreadId(b: Builder, { facts: { tidOffset } }: EmitContext):
   return tidOffset === undefined ? b.syscall(Syscall.gettid, []) : b.threadLoad(4, tidOffset);
 }
 
-/** Emits the process id: asked of the kernel once, then read from the target's own cell. */
+/**
+ * Emits the process id: asked of the kernel once, then read from the target's own cell. A child of vfork, which has its parent's
+ * memory and thread block, leaves nothing there.
+ */
 export function emitProcessId(b: Builder, { facts }: EmitContext): Value {
   const cell = b.const(facts.pidCell);
   const known = b.load(4, cell);
@@ -119,7 +122,12 @@ export function emitProcessId(b: Builder, { facts }: EmitContext): Value {
     b.compare('eq', known, 0),
     () => {
       const asked = b.syscall(Syscall.getpid, []);
-      b.store(4, cell, 0, asked);
+      const { tidOffset } = facts;
+      if (tidOffset === undefined) b.store(4, cell, 0, asked);
+      else {
+        const isOwner = b.compare('eq', b.unary('zext32', b.syscall(Syscall.gettid, [])), b.threadLoad(4, tidOffset));
+        b.when(isOwner, () => b.store(4, cell, 0, asked));
+      }
       return asked;
     },
     () => known,

@@ -33,8 +33,8 @@ const PT_REGS_SIZE = 168;
 /** Where struct pt_regs keeps the stack pointer. */
 const PT_REGS_SP = 152;
 
-/** Where a record of sys_exit keeps the result. */
-const RESULT = 16;
+/** Where a record of sys_enter keeps the arguments; the first is where one of sys_exit has the result. */
+const ARGUMENTS = [16, 24, 32, 40, 48, 56];
 
 /** Every kind, by name. */
 export const PROGRAM_KINDS: Readonly<Record<ProgramKind['name'], ProgramKind>> = {
@@ -44,8 +44,8 @@ export const PROGRAM_KINDS: Readonly<Record<ProgramKind['name'], ProgramKind>> =
     writable: Array.from({ length: PT_REGS_SIZE / 8 }, (_, index) => index * 8).filter((at) => at !== PT_REGS_SP),
     contextTypes: ['bpf_user_pt_regs_t', 'pt_regs', 'user_regs_struct'],
   },
-  // Behind the common head of a trace record: PERF_MAX_TRACE_SIZE. The kernel lets nobody write; we the result of a system call.
-  tracepoint: { name: 'tracepoint', context: { first: 8, size: 8192 }, writable: [RESULT], contextTypes: [] },
+  // Behind the common head of a trace record: PERF_MAX_TRACE_SIZE. The kernel lets nobody write; we arguments and result of a system call.
+  tracepoint: { name: 'tracepoint', context: { first: 8, size: 8192 }, writable: ARGUMENTS, contextTypes: [] },
   // MAX_BPF_FUNC_ARGS words.
   raw_tracepoint: {
     name: 'raw_tracepoint',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { it } from 'node:test';
 import { disassemble } from '../../src/arch/x64/disassemble.ts';
 import { lower } from '../../src/arch/x64/lower.ts';
+import { Reg } from '../../src/arch/x64/registers.ts';
 import {
   emitAround,
   emitBefore,
@@ -31,6 +32,15 @@ function counting(number: number | undefined): SyscallProgram {
   return { program, number };
 }
 
+/** Has the call made with another third argument. */
+function shortening(number: number | undefined): SyscallProgram {
+  const change = Builder.function('change', 0, (b) => {
+    b.siteStore(Reg.RDX, b.const(5));
+    b.return(0);
+  });
+  return { program: lower(change, { nearAddress: CODE, preferred: SYSCALL_FREE }), number };
+}
+
 /** mov eax, 39; syscall; cmp rax, -4096 */
 const GETPID = {
   at: SITE,
@@ -50,6 +60,8 @@ it('the trampolines of system calls are as they were', () => {
     'behind fork': emitBehind([counting(57)], { ...GETPID, number: 57 }, CODE),
     'in front of any call': emitBefore([counting(39), counting(undefined)], ANY, CODE),
     'around any call, for two of them': emitAround([], [counting(39), counting(57)], ANY, CODE),
+    'in front of getpid, with another argument': emitBefore([shortening(39)], GETPID, CODE),
+    'around any call, with another argument of some': emitAround([shortening(1)], [counting(1)], ANY, CODE),
     'around getpid, which is displaced': emitAround([counting(39)], [counting(39)], GETPID, CODE),
   };
   const actual = Object.entries(listings)

@@ -8,6 +8,7 @@ export function countingProgram(cell: bigint): LoweredProgram {
   return {
     // The executable whose function is probed may be far away from what is shared: the address takes a register.
     clobbered: new Set([Reg.RAX]),
+    changes: new Set(),
     reads: new Set(),
     stackBytes: 0,
     result: undefined,

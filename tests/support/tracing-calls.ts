@@ -1,4 +1,4 @@
-/** Programs of syscalls.bpf.c on scenarios of calling.c: what they count, and that the target does not notice. */
+/** Programs of syscalls.bpf.c or another object on scenarios of calling.c: what they count, and that the target does not notice. */
 import assert from 'node:assert/strict';
 import { type BpfLink, type BpfObject, openObject, openProcess, type TargetProcess } from '../../src/index.ts';
 import { codeHashes } from './code-hash.ts';
@@ -15,16 +15,17 @@ export const numbers = (object: BpfObject, map: string): readonly bigint[] =>
     .entries()
     .map(({ value }) => BigInt.asIntN(64, BigInt(value as number | string)));
 
-/** Attaches programs of syscalls.bpf.c for as long as `body` runs; the target's own code is as before afterwards. */
+/** Attaches programs of an object for as long as `body` runs; the target's own code is as before afterwards. */
 export function tracing(
   pid: number,
   programs: readonly string[],
   body: (object: BpfObject, links: readonly BpfLink[], process: TargetProcess) => void,
+  name = 'syscalls',
 ): void {
   const before = codeHashes(pid);
   using process = openProcess(pid);
   {
-    using object = openObject(objectFile('syscalls'), { allow: ['override'] });
+    using object = openObject(objectFile(name), { allow: ['override'] });
     body(
       object,
       programs.map((name) => object.program(name).attach(process)),

@@ -47,6 +47,8 @@ export interface LoweredProgram {
    * Flags are always changed.
    */
   readonly clobbered: ReadonlySet<Reg>;
+  /** Of those, the ones whose saved copies it changes: the site goes on with other values in them. */
+  readonly changes: ReadonlySet<Reg>;
   /** Registers whose value at the site the body needs where it begins. */
   readonly reads: ReadonlySet<Reg>;
   /**
@@ -73,6 +75,7 @@ export function lower(fn: IrFunction, options: LowerOptions): LoweredProgram {
   const emissions = new WeakMap<Assembler, Emission>();
   return {
     clobbered: body.clobbered,
+    changes: new Set(changedForSite(body.lir)),
     reads: body.lir.arriving,
     stackBytes: body.stackBytes,
     result,

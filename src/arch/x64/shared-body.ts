@@ -64,6 +64,7 @@ export function emitSharedBody(program: LoweredProgram, sites: readonly bigint[]
 export function callSharedBody({ above, entry, table, stackBytes }: SharedBody, index: number): LoweredProgram {
   return {
     clobbered: NOTHING,
+    changes: NOTHING,
     reads: NOTHING,
     stackBytes,
     result: undefined,

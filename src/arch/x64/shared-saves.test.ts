@@ -14,6 +14,7 @@ function program(reads: readonly Reg[], clobbered: readonly Reg[], result?: Reg)
   return {
     reads: new Set(reads),
     clobbered: new Set(clobbered),
+    changes: new Set(),
     stackBytes: 0,
     result,
     emitBody: (a, { siteStack }) => a.aluImm('cmp', Reg.RBP, siteStack),

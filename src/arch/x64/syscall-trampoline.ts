@@ -15,26 +15,20 @@
  *               for each number:  syscall; mov ecx, number; jmp end
  *               end: programs, the instructions behind; jmp <behind those>
  *
- * A program that answers the call itself leaves by way of the programs behind it.
+ * A program that answers the call itself leaves by way of the programs behind it. Calls with changed arguments: syscall-changes.ts.
  *
  * The kernel overwrites rcx and r11, so programs use them freely. They run below the red zone, and with the flags put aside where
- * somebody may look at them behind the call.
- *
- *     rsp of the site
- *       -128   the red zone
- *       -136   al: overflow, ah: the other flags       if they are kept
- *              what the program changes, saved
- *              its frame
+ * somebody may look at them behind the call: syscall-frame.ts.
  */
 import { Assembler, type Label } from './assembler.ts';
 import type { LoweredProgram } from './lower.ts';
 import { absolute, at, indexed } from './memory.ts';
 import { moveWindow } from './move-window.ts';
 import { Reg } from './registers.ts';
+import { type ArgumentChanges, changedArguments, emitChangedCall, FIXED_ARGUMENTS } from './syscall-changes.ts';
+import { emitCompareKept, emitEnterFrame, emitLeaveFrame, frameSize, type SyscallFrame } from './syscall-frame.ts';
 import { SYSCALL_SIZE } from './syscall-sites.ts';
 
-/** Bytes below the stack pointer that belong to the function. System V ABI, AMD64 supplement, 3.2.2. */
-const RED_ZONE = 128;
 const WORD = 8;
 /** Bytes from the `syscall` of one number to that of the next. */
 const STUB_SIZE = 16;
@@ -86,11 +80,15 @@ export function emitBefore(
   const a = new Assembler(origin);
   const moves = emitLead(a, place);
   const answered = a.label();
-  emitPrograms(a, programs, place, 'before', () => answered);
+  const behind = place.at + BigInt(SYSCALL_SIZE);
+  const changes = emitPrograms(a, programs, place, 'before', () => answered);
   a.jmpTo(place.at);
+  if (changes !== undefined) {
+    emitChangedCall(a, { ...changes, number: place.number, emitOnward: () => a.jmpTo(behind) });
+  }
   if (programs.some(mayAnswer)) {
     a.bind(answered);
-    a.jmpTo(place.at + BigInt(SYSCALL_SIZE));
+    a.jmpTo(behind);
   }
   for (const { program } of programs) program.emitFunctions(a);
   return { bytes: a.finish(), moves, copies: new Map() };
@@ -126,7 +124,7 @@ export function emitAround(
   const end = a.label();
   const moves = new Map(emitLead(a, place));
   const answered = new Map<number, Label>();
-  emitPrograms(a, before, place, 'before', ({ number }) => {
+  const changes = emitPrograms(a, before, place, 'before', ({ number }) => {
     const label = answered.get(number!) ?? a.label();
     answered.set(number!, label);
     return label;
@@ -154,6 +152,14 @@ export function emitAround(
   emitPrograms(a, behind, place, 'behind');
   a.bind(end);
   const trail = emitTrail(a, place);
+  if (changes !== undefined) {
+    const emitOnward = (): void => {
+      if (numbers === 'all' && place.number !== undefined) a.movImm(NUMBER_IN.behind, BigInt(place.number));
+      a.jmp(behind.length > 0 ? toPrograms : end);
+    };
+    const numberIn = behind.length > 0 ? NUMBER_IN.behind : undefined;
+    emitChangedCall(a, { ...changes, number: place.number, numberIn, emitOnward });
+  }
   for (const [number, label] of answered) {
     a.bind(label);
     a.movImm(NUMBER_IN.behind, BigInt(number));
@@ -268,37 +274,22 @@ function emitLead(a: Assembler, { at: site, lead }: SyscallPlace): ReadonlyMap<b
   return moves;
 }
 
+/** @returns where calls go that have other arguments now, if programs may change them */
 function emitPrograms(
   a: Assembler,
   programs: readonly SyscallProgram[],
   { at: site, number, keepsFlags }: SyscallPlace,
   when: 'before' | 'behind',
   answered?: (program: SyscallProgram) => Label,
-): void {
-  if (programs.length === 0) return;
-  const leave = (): void => {
-    if (keepsFlags) {
-      a.mov(Reg.R11, Reg.RAX);
-      a.pop(Reg.RAX);
-      a.aluImm('add', Reg.RAX, 0x7f, 1);
-      a.sahf();
-      a.mov(Reg.RAX, Reg.R11);
-    }
-    if (needsStack) a.lea(Reg.RSP, at(Reg.RSP, RED_ZONE));
-  };
+): ArgumentChanges | undefined {
+  if (programs.length === 0) return undefined;
   // Behind the call rcx has the number, which the next program may want.
   const free = programs.length > 1 && when === 'behind' ? [Reg.R11] : SYSCALL_FREE;
   const savedBy = programs.map(({ program }) => [...program.clobbered].filter((register) => !free.includes(register)));
-  const needsStack = keepsFlags || programs.some(({ program }, n) => program.stackBytes > 0 || savedBy[n]!.length > 0);
-  if (needsStack) a.lea(Reg.RSP, at(Reg.RSP, -RED_ZONE));
-  if (keepsFlags) {
-    a.mov(Reg.R11, Reg.RAX);
-    a.lahf();
-    a.set('o', Reg.RAX);
-    a.push(Reg.RAX);
-    a.mov(Reg.RAX, Reg.R11);
-  }
-  const above = (needsStack ? RED_ZONE : 0) + (keepsFlags ? WORD : 0);
+  const kept = when === 'before' ? changedArguments(programs.map(({ program }) => program)) : [];
+  const usesStack = keepsFlags || programs.some(({ program }, n) => program.stackBytes > 0 || savedBy[n]!.length > 0);
+  const frame: SyscallFrame = { usesStack, keepsFlags, kept };
+  emitEnterFrame(a, frame);
   for (const [n, one] of programs.entries()) {
     const { program, number: wanted } = one;
     const next = a.label();
@@ -309,17 +300,25 @@ function emitPrograms(
     if (program.reads.has(PLACE_IN)) a.lea(PLACE_IN, absolute(site + BigInt(SYSCALL_SIZE)));
     const saved = savedBy[n]!;
     for (const register of saved) a.push(register);
-    program.emitBody(a, { siteStack: above + saved.length * WORD, saved });
+    program.emitBody(a, { siteStack: frameSize(frame) + saved.length * WORD, saved });
     if (mayAnswer(one)) a.test(program.result!, program.result!, 4);
     for (const register of saved.toReversed()) a.pop(register);
     if (mayAnswer(one) && answered !== undefined) {
       a.jcc('e', next);
-      leave();
+      emitLeaveFrame(a, frame, 'restored');
       a.jmp(answered(one));
     }
     a.bind(next);
   }
-  leave();
+  if (kept.length === 0 || FIXED_ARGUMENTS.has(number)) {
+    emitLeaveFrame(a, frame, 'restored');
+    return undefined;
+  }
+  const [changed, unchanged] = [a.label(), a.label()];
+  emitCompareKept(a, frame, changed);
+  emitLeaveFrame(a, frame, 'changed');
+  a.bind(unchanged);
+  return { frame, changed, unchanged };
 }
 
 /** True if its result says whether the call is made: if it is not zero, the caller goes on with what is in rax. */

@@ -1,6 +1,7 @@
 /** The attach kinds of system calls, and what each of them lets a program see: the kernel's layouts, field by field. */
 import { CONSTANT_FLAGS, PtRegs, ptRegsAtEntry } from '../../arch/x64/pt-regs.ts';
 import { Reg, SYSCALL_ARGS } from '../../arch/x64/registers.ts';
+import { FIXED_ARGUMENTS } from '../../arch/x64/syscall-changes.ts';
 import { NUMBER_IN, PLACE_IN, SYSCALL_FREE } from '../../arch/x64/syscall-trampoline.ts';
 import { struct } from '../../bytes/struct.ts';
 import type { ContextModel, FieldSource } from '../../compile/context-model.ts';
@@ -52,6 +53,11 @@ const FRAME = { ip: { in: 'register', register: PLACE_IN }, sp, bp } as const;
 /** What rax holds while the call is being served. */
 const ENOSYS = -38n;
 
+/** Of a tracepoint's context. */
+const ARGUMENTS = SYSCALL_ARGS.map((_, n) => `arg${n}`);
+/** Of the caller's registers. */
+const ARGUMENT_REGISTERS = ['di', 'si', 'dx', 'r10', 'r8', 'r9'];
+
 /** At entry or exit of one call, or of every call. */
 export const TRACEPOINT: SyscallKind = {
   type: 2,
@@ -71,7 +77,8 @@ export const TRACEPOINT: SyscallKind = {
             id: numberOf(event),
             ...Object.fromEntries(SYSCALL_ARGS.map((argument, n) => [`arg${n}`, register(argument)])),
           },
-          arguments: SYSCALL_ARGS.map((_, n) => `arg${n}`),
+          arguments: ARGUMENTS,
+          ...writable(event, ARGUMENTS),
         }
       : {
           struct: SysExit,
@@ -110,7 +117,11 @@ export const KSYSCALL: SyscallKind = {
   helpers: [],
   accepts: ['name'],
   when: 'enter',
-  model: (event, mayChange) => ({ ...atFunction(event, mayChange), arguments: ['di', 'si', 'dx', 'r10', 'r8', 'r9'] }),
+  model: (event, mayChange) => ({
+    ...atFunction(event, mayChange),
+    arguments: ARGUMENT_REGISTERS,
+    ...writable(event, ARGUMENT_REGISTERS),
+  }),
 };
 
 /** When one call returns: `ax` is its result. */
@@ -133,6 +144,12 @@ export const SYSCALL_KINDS: readonly SyscallKind[] = [TRACEPOINT, RAW_TRACEPOINT
 
 function atFunction(event: SyscallEvent, mayChange: boolean): ContextModel {
   return { ...common(event, mayChange), struct: PtRegs, fields: registersAt(event) };
+}
+
+/** What a program at the entry may change. At the entry of every call those that keep theirs are told apart when they are made. */
+function writable({ number }: SyscallEvent, fields: readonly string[]): Pick<ContextModel, 'writable' | 'whyReadOnly'> {
+  const why = number === undefined ? undefined : FIXED_ARGUMENTS.get(number);
+  return why === undefined ? { writable: fields } : { whyReadOnly: `its arguments cannot be changed: ${why}` };
 }
 
 /** One copy of a program serves all sites of a module: what differs between them is in registers. */
