@@ -5,6 +5,9 @@ import type { IrFunction, Size, Value } from '../ir/value.ts';
 import { type ContextModel, emitContext, Frame, frameOffset } from './context-model.ts';
 import type { ProgramEntry, ProgramRun } from './program.ts';
 
+/** What struct pt_regs begins with. */
+const FIRST_REGISTER = 'r15';
+
 /** r1 is the context of a site. @param begin writes what runs before the program's first instruction */
 export function siteEntry(model: ContextModel, begin?: (b: Builder) => ProgramRun): ProgramEntry {
   return new SiteEntry(model, begin);
@@ -14,7 +17,7 @@ export function siteEntry(model: ContextModel, begin?: (b: Builder) => ProgramRu
 export const MEMORY_ENTRY: ProgramEntry = {
   paramCount: 2,
   functionIp: { in: 'constant', value: 0n },
-  call: { arguments: undefined, result: undefined, outcome: undefined, frame: undefined },
+  call: { arguments: undefined, result: undefined, outcome: undefined, registers: undefined, frame: undefined },
   emit: (b) => b.params(),
   slot: undefined,
   contextIn: () => undefined,
@@ -39,6 +42,7 @@ class SiteEntry implements ProgramEntry {
       arguments: model.arguments?.map((field) => struct.offsetOf[field]!),
       result: result?.is === 'returned' ? struct.offsetOf[result.field] : undefined,
       outcome: bypass === undefined ? undefined : struct.size,
+      registers: (struct.offsetOf as Readonly<Record<string, number>>)[FIRST_REGISTER],
       frame: frameOf(model),
     };
   }

@@ -10,6 +10,7 @@ import { Builder } from '../ir/builder.ts';
 import type { IrFunction, Operation, SiteSource, Size, Value } from '../ir/value.ts';
 import { arrayValueOffset } from '../maps/array.ts';
 import type { MapSpec } from '../maps/map-type.ts';
+import { MapFlag } from '../maps/spec-check.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { CompileError, type CompileErrorCode } from './errors.ts';
@@ -96,6 +97,8 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   #depth = 0;
   /** Which map a constant stands for. */
   readonly #handles = new Map<Value, EmitMap>();
+  /** Where in a map's only value a constant points to. */
+  readonly #places = new Map<Value, { readonly map: EmitMap; readonly offset: number }>();
   /** Which subprogram a constant stands for. */
   readonly #callees = new Map<Value, number>();
 
@@ -157,8 +160,11 @@ class ProgramTranslator implements ProgramAround, EmitContext {
         return handle;
       }
       case 'mapValue': {
-        const { spec, address } = this.#map(index, reference.map);
-        return b.const(address + BigInt(arrayValueOffset(spec, 0) + reference.offset));
+        const map = this.#map(index, reference.map);
+        const { offset } = reference;
+        const value = b.const(map.address + BigInt(arrayValueOffset(map.spec, 0) + offset));
+        this.#places.set(value, { map, offset });
+        return value;
       }
       case 'function': {
         const callee = b.const(FIRST_FUNCTION + BigInt(reference.insn));
@@ -187,6 +193,19 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     const known = this.#handles.get(map);
     if (known === undefined) throw new HelperError('HELPER_NOT_A_MAP', 'the map must be the one that lddw loaded');
     return known;
+  }
+
+  constantAt(address: Value): Uint8Array {
+    const [base, moved] = baseOf(address);
+    const place = this.#places.get(base);
+    const bytes = place?.map.spec.initialValue;
+    if (place === undefined || bytes === undefined || (place.map.spec.flags & MapFlag.RDONLY_PROG) === 0) {
+      throw new HelperError(
+        'HELPER_NOT_CONSTANT',
+        'the format must be a constant of the object, the same on every path',
+      );
+    }
+    return bytes.subarray(place.offset + moved);
   }
 
   get facts(): TargetFacts {

@@ -19,6 +19,8 @@ export interface HelperWorld {
   readonly memory: InterpreterMemory;
   /** A clock of clock_gettime(2), in nanoseconds. */
   nowNs(clock: number): bigint;
+  /** Nanoseconds of a tick of the kernel. */
+  readonly tickNs: bigint;
   random32(): number;
   readonly pidTgid: bigint;
   /** Group id << 32 | user id. */
@@ -61,6 +63,8 @@ export interface TargetFacts {
   readonly pidCell: bigint;
   /** Offset from fs of the thread's id (u32), where it was checked for every thread; undefined if unknown. */
   readonly tidOffset: number | undefined;
+  /** Nanoseconds of a tick of the kernel, by which its coarse clocks go on. */
+  readonly tickNs: bigint;
   /** Where bpf_trace_printk records go: see printk.ts. */
   readonly printkRing: bigint;
   /** A u64 in shared memory that bpf_get_prandom_u32 steps. */
@@ -89,6 +93,8 @@ export interface CallModel {
   readonly result: number | undefined;
   /** Of two words: 1 once a value to return was set, and that value; undefined if the function cannot be bypassed. */
   readonly outcome: number | undefined;
+  /** Of struct pt_regs; undefined if the context has none. */
+  readonly registers: number | undefined;
   /** Of the words that a walk of the stack begins with; undefined where nobody knows them. */
   readonly frame: FrameModel | undefined;
 }
@@ -110,6 +116,8 @@ export interface EmitContext {
   /** bpf_get_func_ip of this site. */
   readonly functionIp: SiteSource;
   readonly call: CallModel;
+  /** What the host has put at an address in a map that nobody may write, up to the map's end. @throws {HelperError} HELPER_NOT_CONSTANT */
+  constantAt(address: Value): Uint8Array;
   /** The program's context, for helpers that do not get it. @throws {HelperError} HELPER_NO_CONTEXT */
   contextIn(fn: IrFunction): Value;
   readonly attachCookie: bigint;

@@ -1,16 +1,18 @@
 /** Each helper's row against itself: the interpreter's side and the emitted side. Maps have a contract of their own. */
 
 import { THREAD } from '../../tests/contract/fake-kernel.ts';
-import { DATA, describeHelper, type HelperCase } from '../../tests/contract/helper.contract.ts';
+import { DATA, describeHelper, FACTS, type HelperCase } from '../../tests/contract/helper.contract.ts';
 import { Errno } from '../maps/map-type.ts';
+import { getBranchSnapshot } from './branches.ts';
 import { getSmpProcessorId } from './cpu.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
-import { tracePrintk } from './printk.ts';
-import { copyFromUser, probeRead, probeReadUser } from './probe-read.ts';
+import { strtol, strtoul } from './parse-number.ts';
+import { tracePrintk, traceVprintk } from './printk.ts';
+import { copyFromUser, copyFromUserTask, probeRead, probeReadUser } from './probe-read.ts';
 import { probeReadKernelStr, probeReadStr, probeReadUserStr } from './probe-read-str.ts';
 import { strncmp } from './strings.ts';
 import { getCurrentComm, getCurrentPidTgid, getCurrentUidGid, getNsCurrentPidTgid } from './task.ts';
-import { ktimeGetBootNs, ktimeGetCoarseNs, ktimeGetNs, ktimeGetTaiNs } from './time.ts';
+import { jiffies64, ktimeGetBootNs, ktimeGetCoarseNs, ktimeGetNs, ktimeGetTaiNs } from './time.ts';
 import { probeWriteUser } from './write-user.ts';
 
 const EFAULT = -BigInt(Errno.EFAULT);
@@ -122,6 +124,10 @@ describeHelper(probeRead, reads);
 describeHelper(probeReadUser, reads);
 
 describeHelper(copyFromUser, reads);
+describeHelper(copyFromUserTask, [
+  ...reads.map((one) => ({ ...one, args: [...one.args, 0n, 0n] })),
+  { title: 'knows no flags', args: [DATA, 4n, DATA + 8n, 0n, 1n], result: EINVAL },
+]);
 
 const LONG = 'abcdefghij'.repeat(20);
 const strings: readonly HelperCase[] = [
@@ -220,11 +226,91 @@ describeHelper(tracePrintk, [
   { title: 'refuses a format without its NUL', before: text('abcd'), args: [DATA, 4n, 0n], result: EINVAL },
   {
     title: 'refuses a format longer than a record',
-    before: new Uint8Array(400).fill(0x61, 0, 399),
-    args: [DATA, 400n],
+    before: new Uint8Array(500).fill(0x61, 0, 499),
+    args: [DATA, 500n],
     result: -BigInt(Errno.E2BIG),
   },
 ]);
+
+describeHelper(traceVprintk, [
+  { title: 'takes no arguments', before: text('none\0'), args: [DATA, 5n, 0n, 0n], result: 4n },
+  {
+    title: 'takes twelve',
+    before: text(`${'%d'.repeat(12)}\0`.padEnd(144)),
+    args: [DATA, 25n, DATA + 48n, 96n],
+    result: 24n,
+  },
+  { title: 'refuses thirteen', before: text('a\0'), args: [DATA, 2n, DATA, 104n], result: EINVAL },
+  { title: 'refuses half an argument', before: text('a\0'), args: [DATA, 2n, DATA, 4n], result: EINVAL },
+  { title: 'refuses arguments that are nowhere', before: text('a\0'), args: [DATA, 2n, 0n, 8n], result: EINVAL },
+]);
+
+describeHelper(getBranchSnapshot, [
+  { title: 'has none', args: [DATA, 24n, 0n], result: -BigInt(Errno.ENOENT) },
+  { title: 'knows no flags', args: [DATA, 24n, 1n], result: EINVAL },
+]);
+
+// 300 seconds before 0, in ticks of 4 ms, as 32 bits.
+const FIRST_JIFFY = (1n << 32n) - 75_000n;
+describeHelper(jiffies64, [
+  { title: 'counts ticks', args: [], result: FIRST_JIFFY + (THREAD.nowNs + 6n) / FACTS.tickNs },
+]);
+
+const ERANGE = -BigInt(Errno.ERANGE);
+/** Text, base, what comes back, and the number. */
+const NUMBERS: readonly (readonly [text: string, base: bigint, signed: bigint, unsigned: bigint, value: bigint])[] = [
+  ['0', 0n, 1n, 1n, 0n],
+  ['42', 10n, 2n, 2n, 42n],
+  ['42abc', 10n, 2n, 2n, 42n],
+  [' \t\n17 ', 0n, 5n, 5n, 17n],
+  ['-5', 0n, 2n, EINVAL, -5n],
+  ['- 5', 0n, EINVAL, EINVAL, 0n],
+  ['-', 0n, EINVAL, EINVAL, 0n],
+  ['+5', 0n, EINVAL, EINVAL, 0n],
+  ['   ', 0n, EINVAL, EINVAL, 0n],
+  ['x', 0n, EINVAL, EINVAL, 0n],
+  ['0x1F', 0n, 4n, 4n, 31n],
+  ['0x1F', 16n, 4n, 4n, 31n],
+  ['1f', 16n, 2n, 2n, 31n],
+  ['0xg', 0n, 1n, 1n, 0n],
+  ['0xg', 16n, EINVAL, EINVAL, 0n],
+  ['017', 0n, 3n, 3n, 15n],
+  ['019', 0n, 2n, 2n, 1n],
+  ['17', 8n, 2n, 2n, 15n],
+  ['12', 2n, EINVAL, EINVAL, 0n],
+  ['12', 33n, EINVAL, EINVAL, 0n],
+  ['12', 1n << 32n, EINVAL, EINVAL, 0n],
+  ['9223372036854775807', 10n, 19n, 19n, (1n << 63n) - 1n],
+  ['9223372036854775808', 10n, ERANGE, 19n, 1n << 63n],
+  ['-9223372036854775808', 10n, 20n, EINVAL, -(1n << 63n)],
+  ['-9223372036854775809', 10n, ERANGE, EINVAL, 0n],
+  ['18446744073709551615', 0n, ERANGE, 20n, (1n << 64n) - 1n],
+  ['18446744073709551616', 0n, ERANGE, ERANGE, 0n],
+  ['-18446744073709551616', 0n, ERANGE, ERANGE, 0n],
+  ['1'.repeat(70), 0n, ERANGE, ERANGE, 0n],
+  [`${'0'.repeat(70)}1`, 10n, 63n, 63n, 0n],
+];
+for (const [helper, column] of [
+  [strtol, 2],
+  [strtoul, 3],
+] as const) {
+  describeHelper(
+    helper,
+    NUMBERS.map((row) => {
+      const [string, base, , , value] = row;
+      const word = Buffer.alloc(8);
+      word.writeBigUInt64LE(BigInt.asUintN(64, value));
+      const isRead = row[column] >= 0n;
+      return {
+        title: `reads '${string}' in base ${base}`,
+        before: text(`........${string}`),
+        args: [DATA + 8n, BigInt(string.length), base, DATA],
+        result: row[column],
+        after: (isRead ? word.toString('hex') : hex('........')) + hex(string),
+      };
+    }),
+  );
+}
 
 function hex(string: string): string {
   return Buffer.from(string).toString('hex');

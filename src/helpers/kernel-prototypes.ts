@@ -44,14 +44,6 @@ const ROWS: readonly Row[] = [
   ...DYNPTR_ROWS,
   [12, 'bpf_tail_call', ['context', 'map', 'scalar'], 'void', { maps: [PROG_ARRAY], leaves: true }],
   [22, 'bpf_perf_event_read', ['map', 'scalar'], 'scalar', { maps: [PERF_EVENT_ARRAY] }],
-  [42, 'bpf_get_numa_node_id', [], 'scalar'],
-  [105, 'bpf_strtol', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
-  [106, 'bpf_strtoul', ['memRead', 'memSize', 'scalar', 'wordWrite'], 'scalar'],
-  [118, 'bpf_jiffies64', [], 'scalar'],
-  [141, 'bpf_get_task_stack', ['task', 'memWrite', 'memSizeOrZero', 'scalar'], 'sizeOrError'],
-  [165, 'bpf_snprintf', ['memWrite', 'memSizeOrZero', 'constantString', 'memReadOrNull', 'memSizeOrZero'], 'scalar'],
-  [177, 'bpf_trace_vprintk', ['memRead', 'memSize', 'memReadOrNull', 'memSizeOrZero'], 'scalar'],
-  [191, 'bpf_copy_from_user_task', ['memWrite', 'memSizeOrZero', 'any', 'task', 'scalar'], 'scalar'],
 ];
 
 /** By the kernel's number: helpers that are here, and those of which only the prototype is. */

@@ -11,6 +11,7 @@ export const Syscall = {
   futex: 202,
   clock_gettime: 228,
   tgkill: 234,
+  getcpu: 309,
   process_vm_readv: 310,
   process_vm_writev: 311,
 } as const;

@@ -1,5 +1,5 @@
 /**
- * The ring that bpf_trace_printk writes and the host drains: fixed slots in shared memory, any number of producers, one
+ * The ring that bpf_trace_printk and bpf_trace_vprintk write and the host drains: fixed slots in shared memory, any number of producers, one
  * consumer, no lock.
  *
  *     0     | reserved: positions handed out to producers | pad to 64 |
@@ -13,25 +13,22 @@
  */
 import { struct } from '../bytes/struct.ts';
 import type { MapMemory } from '../maps/map-type.ts';
+import { MAX_ARGUMENTS } from './text-arguments.ts';
 
 /** Byte offsets in the header. */
 export const RingHeader = { reserved: 0, consumed: 64, lost: 72, size: 128 } as const;
 
-/** One record. `length` counts the bytes of the format that follows, without its NUL. */
-export const RingSlot = struct('printk_record', 40, {
-  state: 'u64',
-  pid: 'u32',
-  length: 'u32',
-  arg0: 'u64',
-  arg1: 'u64',
-  arg2: 'u64',
-});
+/** One record. Behind it follow room for MAX_ARGUMENTS words, `count` of them used, and `length` bytes of format, without a NUL. */
+export const RingSlot = struct('printk_record', 16, { state: 'u64', pid: 'u32', length: 'u16', count: 'u16' });
+
+/** Where the format begins in a slot. */
+export const FORMAT_OFFSET = RingSlot.size + 8 * MAX_ARGUMENTS;
 
 /** Bytes of one slot, a power of two, and how many of them there are, a power of two. */
-export const SLOT_SIZE = 256;
+export const SLOT_SIZE = 512;
 export const SLOTS = 256;
 /** The longest format a slot holds. */
-export const FORMAT_SIZE = SLOT_SIZE - RingSlot.size;
+export const FORMAT_SIZE = SLOT_SIZE - FORMAT_OFFSET;
 
 /** Bytes of the ring, to be given zeroed. */
 export const PRINTK_RING_SIZE = RingHeader.size + SLOTS * SLOT_SIZE;
@@ -39,7 +36,7 @@ export const PRINTK_RING_SIZE = RingHeader.size + SLOTS * SLOT_SIZE;
 /** How long the consumer waits for a record that was begun, in milliseconds. */
 const PATIENCE_MS = 100;
 
-/** What a program gave to bpf_trace_printk. */
+/** What a program gave to bpf_trace_printk or bpf_trace_vprintk. */
 export interface PrintkRecord {
   /** The process, 0 where it was not known. */
   readonly pid: number;
@@ -89,10 +86,13 @@ export class PrintkReader {
   }
 
   #read(slot: number): PrintkRecord {
-    const { pid, length, arg0, arg1, arg2 } = RingSlot.read(this.#memory.bytes, slot);
-    const start = slot + RingSlot.size;
+    const { pid, length, count } = RingSlot.read(this.#memory.bytes, slot);
+    const start = slot + FORMAT_OFFSET;
     const format = this.#memory.bytes.slice(start, start + Math.min(length, FORMAT_SIZE));
-    return { pid, format: new TextDecoder('latin1').decode(format), args: [arg0, arg1, arg2] };
+    const first = (slot + RingSlot.size) / 8;
+    const words = this.#memory.words.slice(first, first + Math.min(count, MAX_ARGUMENTS));
+    const args = Array.from(words, (word) => BigInt.asUintN(64, word));
+    return { pid, format: new TextDecoder('latin1').decode(format), args };
   }
 
   /** Gives a slot to the next lap; false if its state is no longer `state`. */

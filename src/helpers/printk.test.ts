@@ -139,7 +139,7 @@ describe('the printk ring', () => {
     begin(memory);
     assert.deepEqual(numbers(reader, 0), []);
     memory.words[RingHeader.size / 8] = 1n;
-    assert.deepEqual(numbers(reader, 99), [0]);
+    assert.equal(reader.drain(99).length, 1);
     assert.equal(reader.lost, 0n);
   });
 

@@ -26,6 +26,23 @@ export const probeReadKernel: Helper = { id: 113, name: 'bpf_probe_read_kernel',
 /** long bpf_copy_from_user(void *to, u32 size, const void *from): nobody has to sleep for it here */
 export const copyFromUser: Helper = { id: 148, name: 'bpf_copy_from_user', ...probeReadRow };
 
+/** long bpf_copy_from_user_task(void *to, u32 size, const void *from, struct task_struct *, u64 flags): the only task is our own */
+export const copyFromUserTask: Helper = {
+  id: 191,
+  name: 'bpf_copy_from_user_task',
+  args: ['memWrite', 'memSizeOrZero', 'any', 'task', 'scalar'],
+  returns: 'scalar',
+  requires: ['syscall'],
+  run: (world, [to, size, from, , flags]) =>
+    flags === 0n ? probeReadRow.run(world, [to!, size!, from!]) : result(-Errno.EINVAL),
+  emit: (b, [to, size, from, , flags], context) =>
+    b.choose(
+      b.compare('eq', flags!, 0),
+      () => probeReadRow.emit(b, [to!, size!, from!], context),
+      () => -Errno.EINVAL,
+    ),
+};
+
 function read({ memory }: HelperWorld, to: bigint, size: number, from: bigint): number {
   if (size === 0) return 0;
   const target = memory.view(to, size);

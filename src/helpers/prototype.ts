@@ -55,6 +55,8 @@ export type ReturnType =
   | 'ringbufMemoryOrNull'
   /** As much memory of the dynptr as `allocationSize` says, or 0; good as long as the dynptr is. */
   | 'dynptrMemoryOrNull'
+  /** The registers of the task: the context itself, where it is that. */
+  | 'registers'
   | 'task';
 
 /** What a function that is called back gets. */

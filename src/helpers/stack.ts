@@ -97,6 +97,17 @@ export const getStack: Helper = {
   },
 };
 
+/** long bpf_get_task_stack(struct task_struct *, void *to, u32 size, u64 flags): as bpf_get_stack, the only task is our own */
+export const getTaskStack: Helper = {
+  id: 141,
+  name: 'bpf_get_task_stack',
+  args: ['task', 'memWrite', 'memSizeOrZero', 'scalar'],
+  returns: 'sizeOrError',
+  requires: ['syscall'],
+  run: notSupported,
+  emit: (b, [, to, size, flags], context) => getStack.emit(b, [context.contextIn(b.fn), to!, size!, flags!], context),
+};
+
 function kindOf(frame: FrameModel | undefined): string {
   if (frame === undefined) return 'none';
   return frame.isAtEntry ? 'entry' : 'inside';

@@ -1,21 +1,24 @@
 /** Every helper there is: a new one is a row in its family's file and a name here. */
+import { getBranchSnapshot } from './branches.ts';
 import { forEachMapElem, loop } from './call-back.ts';
 import { currentTaskUnderCgroup } from './cgroup.ts';
-import { getSmpProcessorId } from './cpu.ts';
+import { getNumaNodeId, getSmpProcessorId } from './cpu.ts';
 import { getCurrentTask, getCurrentTaskBtf } from './faked-task.ts';
 import { getFuncArg, getFuncArgCnt, getFuncRet, getRetval, overrideReturn, setRetval } from './function-call.ts';
 import type { Helper } from './helper.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
 import { mapDeleteElem, mapLookupElem, mapLookupPercpuElem, mapUpdateElem } from './map-elem.ts';
 import { mapPeekElem, mapPopElem, mapPushElem } from './map-keyless.ts';
+import { strtol, strtoul } from './parse-number.ts';
 import { perfEventOutput } from './perf-event-output.ts';
-import { tracePrintk } from './printk.ts';
-import { copyFromUser, probeRead, probeReadKernel, probeReadUser } from './probe-read.ts';
+import { tracePrintk, traceVprintk } from './printk.ts';
+import { copyFromUser, copyFromUserTask, probeRead, probeReadKernel, probeReadUser } from './probe-read.ts';
 import { probeReadKernelStr, probeReadStr, probeReadUserStr } from './probe-read-str.ts';
 import { getPrandomU32 } from './random.ts';
 import { ringbufDiscard, ringbufOutput, ringbufQuery, ringbufReserve, ringbufSubmit } from './ringbuf.ts';
 import { sendSignal, sendSignalThread } from './signal.ts';
-import { getStack, getStackId } from './stack.ts';
+import { snprintf } from './snprintf.ts';
+import { getStack, getStackId, getTaskStack } from './stack.ts';
 import { strncmp } from './strings.ts';
 import {
   getCurrentCgroupId,
@@ -24,8 +27,9 @@ import {
   getCurrentUidGid,
   getNsCurrentPidTgid,
 } from './task.ts';
+import { taskPtRegs } from './task-registers.ts';
 import { taskStorageDelete, taskStorageGet } from './task-storage.ts';
-import { ktimeGetBootNs, ktimeGetCoarseNs, ktimeGetNs, ktimeGetTaiNs } from './time.ts';
+import { jiffies64, ktimeGetBootNs, ktimeGetCoarseNs, ktimeGetNs, ktimeGetTaiNs } from './time.ts';
 import { probeWriteUser } from './write-user.ts';
 
 const ROWS: readonly Helper[] = [
@@ -44,14 +48,21 @@ const ROWS: readonly Helper[] = [
   ktimeGetCoarseNs,
   ktimeGetTaiNs,
   tracePrintk,
+  traceVprintk,
+  snprintf,
+  strtol,
+  strtoul,
+  jiffies64,
   getPrandomU32,
   getSmpProcessorId,
+  getNumaNodeId,
   getCurrentPidTgid,
   getCurrentComm,
   getCurrentTask,
   getCurrentTaskBtf,
   taskStorageGet,
   taskStorageDelete,
+  taskPtRegs,
   getCurrentUidGid,
   getCurrentCgroupId,
   getNsCurrentPidTgid,
@@ -60,6 +71,7 @@ const ROWS: readonly Helper[] = [
   probeReadUser,
   probeReadKernel,
   copyFromUser,
+  copyFromUserTask,
   probeReadStr,
   probeReadUserStr,
   probeReadKernelStr,
@@ -67,6 +79,8 @@ const ROWS: readonly Helper[] = [
   strncmp,
   getStackId,
   getStack,
+  getTaskStack,
+  getBranchSnapshot,
   currentTaskUnderCgroup,
   getFuncIp,
   getAttachCookie,

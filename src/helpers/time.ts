@@ -3,6 +3,10 @@
 import type { Helper } from './helper.ts';
 import { Clock, Syscall } from './linux.ts';
 
+/** What the kernel counts from, in seconds ahead of 0: it wants to see counters overflow soon. INITIAL_JIFFIES, Linux include/linux/jiffies.h */
+const AHEAD_S = 300n;
+const NS_PER_S = 1_000_000_000n;
+
 /** The row of a clock: nanoseconds of clock_gettime(2). */
 function clockRow(id: number, name: Helper['name'], clock: number): Helper {
   return {
@@ -33,3 +37,22 @@ export const ktimeGetCoarseNs: Helper = {
 };
 /** u64 bpf_ktime_get_tai_ns(void): of the calendar, without leap seconds */
 export const ktimeGetTaiNs = clockRow(208, 'bpf_ktime_get_tai_ns', Clock.TAI);
+
+/** u64 bpf_jiffies64(void): ticks, as the kernel counts them */
+export const jiffies64: Helper = {
+  id: 118,
+  name: 'bpf_jiffies64',
+  args: [],
+  returns: 'scalar',
+  requires: [],
+  run: (world) => world.nowNs(Clock.MONOTONIC_COARSE) / world.tickNs + firstJiffy(world.tickNs),
+  emit(b, _args, context) {
+    const { tickNs } = context.facts;
+    return b.add(b.binary('udiv', ktimeGetCoarseNs.emit(b, [], context), b.const(tickNs)), firstJiffy(tickNs));
+  },
+};
+
+/** As a negative number of 32 bits. */
+function firstJiffy(tickNs: bigint): bigint {
+  return BigInt.asUintN(32, -AHEAD_S * (NS_PER_S / tickNs));
+}

@@ -46,6 +46,7 @@ export const Errno = {
   EEXIST: 17,
   EINVAL: 22,
   ENOSPC: 28,
+  ERANGE: 34,
   EOPNOTSUPP: 95,
 } as const;
 

@@ -18,6 +18,7 @@ const NO_FACTS: TargetFacts = {
   clockGettime: undefined,
   pidCell: 0n,
   tidOffset: undefined,
+  tickNs: 4_000_000n,
   randomState: 0n,
   wakesConsumers: true,
   printkRing: 0n,

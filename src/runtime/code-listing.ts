@@ -24,6 +24,7 @@ const FACTS: TargetFacts = {
   clockGettime: SITE - 0x1000n,
   pidCell: CELLS,
   tidOffset: undefined,
+  tickNs: 4_000_000n,
   randomState: CELLS + 8n,
   wakesConsumers: true,
   printkRing: CELLS + 64n,

@@ -12,6 +12,7 @@ import { PERMISSIONS, type Permission, type Requirement } from '../helpers/proto
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import type { SampleThread } from '../process/thread-pointer.ts';
+import { tickNanoseconds } from '../sys/clock.ts';
 import { readCgroupId, readNamespace } from '../sys/process-view.ts';
 import { processorFlags } from '../sys/processor.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
@@ -67,6 +68,7 @@ export class SessionCompiler {
       clockGettime: findClockGettime(process),
       pidCell: privateCells.pid,
       tidOffset,
+      tickNs: tickNanoseconds(),
       printkRing: at(layout.printkRing),
       randomState: at(layout.randomState),
       wakesConsumers: !isFiltered,

@@ -14,6 +14,7 @@ export type Argument = number | bigint | string | ArrayBufferView | readonly (st
 /** Result and parameter types, as the manual pages have them. */
 const SIGNATURES = {
   bind: ['int', ['int', 'void *', 'uint']],
+  clock_getres: ['int', ['int', 'void *']],
   dlsym: ['int64', ['void *', 'str']],
   fcntl: ['int', ['int', 'int', 'int']],
   getsockname: ['int', ['int', 'void *', 'void *']],

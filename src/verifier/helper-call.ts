@@ -31,6 +31,7 @@ const RESULTS: Readonly<Record<ReturnType, (call: Call) => RegisterValue | undef
       { kind: 'memory', size: allocation, writable: true, reference: 0, origin: 'dynptr', dynptr: dynptr! },
       true,
     ),
+  registers: ({ step }) => (step.options.kind.name === 'uprobe' ? new Pointer({ kind: 'context' }) : number(ANY)),
   task: () => new Pointer({ kind: 'task' }),
 };
 

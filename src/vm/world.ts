@@ -12,11 +12,12 @@ import { AddressSpace, type Region } from './memory.ts';
 /** The facts that are not the world's own making; what is left out is the same number in every run. */
 export type WorldFacts = Pick<
   HelperWorld,
-  'nowNs' | 'random32' | 'pidTgid' | 'uidGid' | 'comm' | 'cpu' | 'functionIp' | 'attachCookie' | 'print'
+  'nowNs' | 'tickNs' | 'random32' | 'pidTgid' | 'uidGid' | 'comm' | 'cpu' | 'functionIp' | 'attachCookie' | 'print'
 >;
 
 const FIXED_FACTS: WorldFacts = {
   nowNs: () => 1_000_000_000n,
+  tickNs: 4_000_000n,
   random32: () => 4,
   pidTgid: (1000n << 32n) | 1001n,
   uidGid: (100n << 32n) | 101n,
@@ -55,6 +56,7 @@ interface Cell {
 export class InterpreterWorld implements HelperWorld {
   readonly memory = new AddressSpace();
   readonly nowNs: (clock: number) => bigint;
+  readonly tickNs: bigint;
   readonly random32: () => number;
   readonly pidTgid: bigint;
   readonly uidGid: bigint;
@@ -76,6 +78,7 @@ export class InterpreterWorld implements HelperWorld {
   constructor(maps: readonly MapSpec[] = [], facts: Partial<WorldFacts> = {}) {
     const all = { ...FIXED_FACTS, ...facts };
     this.nowNs = all.nowNs;
+    this.tickNs = all.tickNs;
     this.random32 = all.random32;
     this.pidTgid = all.pidTgid;
     this.uidGid = all.uidGid;

@@ -37,6 +37,7 @@ export const FACTS: TargetFacts = {
   clockGettime: 0x7fff_0000n,
   pidCell: CELLS,
   tidOffset: 16,
+  tickNs: 4_000_000n,
   printkRing: 0x30_0000n,
   randomState: CELLS + 8n,
   wakesConsumers: true,
@@ -86,6 +87,7 @@ export function interpreterWorld(data: Uint8Array, print: (text: string) => void
     },
     nowNs: (clock) => THREAD.nowNs + BigInt(clock),
     random32: () => 1,
+    tickNs: FACTS.tickNs,
     pidTgid: (BigInt(THREAD.pid) << 32n) | BigInt(THREAD.tid),
     uidGid: (BigInt(THREAD.gid) << 32n) | BigInt(THREAD.uid),
     comm: THREAD.comm,
@@ -132,7 +134,8 @@ export function helperContext(facts: TargetFacts): EmitContext {
     map: () => assert.fail('no map here'),
     facts,
     functionIp: { in: 'constant', value: FUNCTION_IP },
-    call: { arguments: undefined, result: undefined, outcome: undefined, frame: undefined },
+    call: { arguments: undefined, result: undefined, outcome: undefined, registers: undefined, frame: undefined },
+    constantAt: () => assert.fail('no map here'),
     contextIn: () => {
       throw new Error('no context here');
     },

@@ -14,6 +14,7 @@ export const NO_FACTS: TargetFacts = {
   clockGettime: undefined,
   pidCell: 0n,
   tidOffset: undefined,
+  tickNs: 4_000_000n,
   printkRing: 0n,
   randomState: 0n,
   wakesConsumers: true,
