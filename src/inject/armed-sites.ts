@@ -5,7 +5,7 @@
 import { nearJumpTarget } from '../arch/x64/near-jump.ts';
 import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
-import { Chain } from './chain.ts';
+import { Chain, type SeenSite } from './chain.ts';
 import { InjectError } from './errors.ts';
 import type { Journal } from './journal.ts';
 import { applyPatches, isRemains, LONGEST_PATCH, type Patch } from './patch.ts';
@@ -79,7 +79,7 @@ export class ArmedSites {
   }
 
   /** Where threads are to go on behind a trampoline that is laid for a site, if another session is there. */
-  behind(site: Pick<SitePatch, 'address' | 'original'>, chain: Chain | undefined): bigint | undefined {
+  behind(site: SeenSite, chain: Chain | undefined): bigint | undefined {
     return chain?.belowSite(site, this.#wantedAt(site.address));
   }
 

@@ -4,6 +4,10 @@
  *
  *     site: jmp C     C: programs ... jmp B     B: programs ... jmp A     A: programs ... displaced instructions
  *
+ * In front of a system call the displaced instructions come first, since they make what programs see: the number, the arguments. Only
+ * the trampoline that the site leads to runs them; others are led to behind them, `leadIn` bytes from their beginning. At the end the
+ * call is made, by the last one if it does not stay in its place.
+ *
  * So each session is led to from one place, the site or an onward jump, and whoever leaves has what led to it lead to where it led
  * on itself. Every onward jump that ever was is noted in the journal of its session, since a thread may still be on its way there:
  * code goes only when none leads to it. All of this is read and changed by one controller at a time, under the lock of the process.
@@ -24,15 +28,20 @@ import type { Patch } from './patch.ts';
 interface Lead {
   readonly address: bigint;
   readonly bytes: Uint8Array;
+  /** The beginning of the trampoline. */
   readonly target: bigint;
+  /** How many bytes behind that it leads to. */
+  readonly into: number;
   /** What stands there if it leads to no trampoline. */
   readonly unled: Uint8Array;
 }
 
 /** A site as one session sees it. */
-interface SeenSite {
+export interface SeenSite {
   readonly address: bigint;
   readonly original: Uint8Array;
+  /** Bytes of displaced instructions that its trampolines begin with. */
+  readonly leadIn?: number;
 }
 
 /** A site and what a session would have there. */
@@ -42,6 +51,8 @@ export interface WantedSite extends SeenSite {
   readonly onward?: bigint | undefined;
   /** Bytes from `address` on whose instructions run elsewhere. */
   readonly extent?: number;
+  /** As of a `Patch`. */
+  readonly leaving?: ReadonlyMap<bigint, bigint>;
 }
 
 /** How a change is made where other sessions are. */
@@ -81,12 +92,15 @@ export class Chain {
   readonly #others: readonly Other[];
   /** What the onward jumps lead to that lead anywhere, by the trampoline that they belong to. */
   readonly #onwards: ReadonlyMap<bigint, Lead>;
+  readonly #found: readonly FoundJournal[];
   #sites: SortedSites | undefined;
+  #leadIns: ReadonlyMap<bigint, number> | undefined;
 
   private constructor(process: TargetProcess, own: bigint, found: readonly FoundJournal[], isObscure: boolean) {
     this.#memory = process.memory;
     this.#mappings = process.mappings();
     this.isObscure = isObscure;
+    this.#found = found;
     const onwards = found.flatMap((journal) => journal.onwards);
     this.#onwards = new Map(
       onwards.flatMap(({ trampoline, address }) => {
@@ -112,15 +126,7 @@ export class Chain {
 
   /** True if what stands at a site is the jump of another session, which knows the same bytes to be the original ones. */
   isOthers({ address, original }: SeenSite, found: Uint8Array): boolean {
-    const target = nearJumpTarget(address, found);
-    if (target === undefined) return false;
-    return this.#sitesIn(address, 1).some(
-      (site) =>
-        site.address === address &&
-        isSame(site.original, original) &&
-        site.ours.some((bytes) => isSame(bytes, found)) &&
-        isInside(site.by.code, target),
-    );
+    return this.#laidBy({ address, original }, found) !== undefined;
   }
 
   /** Onward jumps that lead to a trampoline that is meant. */
@@ -153,29 +159,47 @@ export class Chain {
     const leads = [...this.leadingTo((target) => target === trampoline)];
     const found = this.#memory.readUpTo(site.address, site.original.length);
     if (isSame(found, present)) {
-      leads.push({ address: site.address, bytes: found, target: trampoline, unled: site.original });
+      leads.push({ address: site.address, bytes: found, target: trampoline, into: 0, unled: site.original });
     }
     const below = this.behind(trampoline);
     const isAlone = below === undefined && leads.every(({ address }) => address === site.address);
     if (isAlone || leads.length === 0) return undefined;
     const next = isUndo ? below : nearJumpTarget(site.address, site.wanted);
     const { patches, note } = isUndo ? NOTHING : this.#leadOn(site, below);
-    return { patches: [...patches, ...leads.map((lead) => patchOf(lead, next))], note };
+    const moved = leads.map((lead, n) => ({ ...patchOf(lead, next), ...(n === 0 && { leaving: leavingOf(site) }) }));
+    return { patches: [...patches, ...moved], note };
   }
 
   /** Where threads go on that come to a site for which a session has laid a trampoline: what is there now. */
-  belowSite({ address, original }: SeenSite, present: Uint8Array | undefined): bigint | undefined {
+  belowSite(site: SeenSite, present: Uint8Array | undefined): bigint | undefined {
+    const { address, original, leadIn = 0 } = site;
     if (present !== undefined) {
       const trampoline = nearJumpTarget(address, present);
       return trampoline === undefined ? undefined : this.behind(trampoline);
     }
     const found = readOrNothing(this.#memory, address, original.length);
-    return this.isOthers({ address, original }, found) ? nearJumpTarget(address, found) : undefined;
+    const laid = this.#laidBy(site, found);
+    // Who has run the displaced instructions must not come to what runs them once more.
+    const isBehind = laid !== undefined && (leadIn === 0 || laid.leadIn === leadIn);
+    return isBehind ? nearJumpTarget(address, found) : undefined;
   }
 
   /** What takes a trampoline out of its chain: all that leads to it leads to where it leads on. */
   bypassing(lead: Lead): Patch {
     return patchOf(lead, this.behind(lead.target));
+  }
+
+  /** The site of another session whose jump `found` is. */
+  #laidBy({ address, original }: SeenSite, found: Uint8Array): FoundSite | undefined {
+    const target = nearJumpTarget(address, found);
+    if (target === undefined) return undefined;
+    return this.#sitesIn(address, 1).find(
+      (site) =>
+        site.address === address &&
+        isSame(site.original, original) &&
+        site.ours.some((bytes) => isSame(bytes, found)) &&
+        isInside(site.by.code, target),
+    );
   }
 
   /** A session comes to a place where it is not yet. */
@@ -190,7 +214,7 @@ export class Chain {
   }
 
   /** Has the trampoline of `site` lead on to `below`. One that threads may be in must do so already: see `UprobeSite`. */
-  #leadOn({ address, onward, wanted }: WantedSite, below: bigint | undefined): Relinking {
+  #leadOn({ address, onward, wanted, leadIn = 0 }: WantedSite, below: bigint | undefined): Relinking {
     const trampoline = nearJumpTarget(address, wanted);
     if (trampoline === undefined || this.behind(trampoline) === below) return NOTHING;
     const present = onward === undefined ? undefined : this.#memory.read(onward, NEAR_JUMP_SIZE);
@@ -201,7 +225,8 @@ export class Chain {
         { fix: 'try again' },
       );
     }
-    const patch = { address: onward, expected: NEAR_NOP, replacement: nearJump(onward, below), ...NONE };
+    const replacement = nearJump(onward, below + BigInt(leadIn));
+    const patch = { address: onward, expected: NEAR_NOP, replacement, ...NONE };
     return { patches: [patch], note: { address: onward, trampoline } };
   }
 
@@ -224,8 +249,11 @@ export class Chain {
     const mapping = mappingAt(this.#mappings, address);
     if (mapping?.permissions !== 'r-xp' || mapping.inode !== 0n) return undefined;
     const bytes = readOrNothing(this.#memory, address, NEAR_JUMP_SIZE);
-    const target = nearJumpTarget(address, bytes);
-    return target === undefined ? undefined : { address, bytes, target, unled: NEAR_NOP };
+    const reached = nearJumpTarget(address, bytes);
+    if (reached === undefined) return undefined;
+    this.#leadIns ??= leadInsOf(this.#found);
+    const into = this.#leadIns.get(reached) ?? 0;
+    return { address, bytes, target: reached - BigInt(into), into, unled: NEAR_NOP };
   }
 
   /** Sites of others that have displaced any of `size` bytes at `address`. */
@@ -249,7 +277,9 @@ export class Chain {
   }
 }
 
-function patchOf({ address, bytes, unled }: Lead, next: bigint | undefined): Patch {
+/** Whoever has run the displaced instructions leads on behind them, whoever has not to the beginning: that stays so. */
+function patchOf({ address, bytes, unled, into }: Lead, trampoline: bigint | undefined): Patch {
+  const next = trampoline === undefined ? undefined : trampoline + BigInt(into);
   if (next !== undefined && !isInReach(address, next, 0)) {
     throw new InjectError(
       'INJECT_SITE_BUSY',
@@ -259,6 +289,25 @@ function patchOf({ address, bytes, unled }: Lead, next: bigint | undefined): Pat
   }
   const replacement = next === undefined ? unled : nearJump(address, next);
   return { address, expected: bytes, replacement, ...NONE };
+}
+
+/** Where threads are led to that were not led to a trampoline's beginning, and how far behind it that is. */
+function leadInsOf(journals: readonly FoundJournal[]): ReadonlyMap<bigint, number> {
+  const sites = journals.flatMap((journal) => journal.sites).filter(({ leadIn }) => leadIn > 0);
+  return new Map(
+    sites.flatMap(({ address, ours, leadIn }) =>
+      ours.flatMap((bytes) => {
+        const trampoline = nearJumpTarget(address, bytes);
+        return trampoline === undefined ? [] : [[trampoline + BigInt(leadIn), leadIn] as const];
+      }),
+    ),
+  );
+}
+
+/** Who waits in a call of ours makes it again where it came from, unless others have their jump there. */
+function leavingOf({ address, original, extent = original.length, leaving = new Map() }: WantedSite) {
+  const isTaken = (to: bigint): boolean => to >= address && to < address + BigInt(extent);
+  return new Map([...leaving].filter(([, to]) => !isTaken(to)));
 }
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {

@@ -47,6 +47,8 @@ export interface FoundSite {
   readonly isGuard: boolean;
   /** Bytes from `address` on whose instructions may run elsewhere. */
   readonly extent: number;
+  /** Bytes of displaced instructions that its trampolines begin with: others lead on behind them. */
+  readonly leadIn: number;
   /** Its library is gone: what stands there is ours only if it is exactly that. */
   readonly isUnloaded: boolean;
 }
@@ -165,7 +167,7 @@ export class FoundJournal {
     const bytes = this.#entries();
     const sites: FoundSite[] = [];
     for (let at = 0; at < bytes.length; at += JournalSite.size) {
-      const { address, length, flags, extent } = JournalSite.read(bytes, at);
+      const { address, length, flags, leadIn, extent } = JournalSite.read(bytes, at);
       if ((flags & SiteFlag.ONWARD) !== 0 || length < 1 || length > LONGEST_PATCH) continue;
       const part = (field: number): Uint8Array => bytes.subarray(at + field, at + field + length);
       const { originalLow, presentLow, nextLow } = JournalSite.offsetOf;
@@ -174,6 +176,7 @@ export class FoundJournal {
         original: part(originalLow),
         ours: [part(presentLow), part(nextLow)],
         extent: Math.max(extent, length),
+        leadIn,
         isGuard: (flags & SiteFlag.GUARD) !== 0,
         isUnloaded: (flags & SiteFlag.UNLOADED) !== 0,
       });

@@ -11,7 +11,7 @@ import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { HOLDER_DIED, ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
 import type { FilePart, SharedMapping, SharedPart } from '../sys/shared-mapping.ts';
 import { ArmedSites } from './armed-sites.ts';
-import type { Chain } from './chain.ts';
+import type { Chain, SeenSite } from './chain.ts';
 import { Claims } from './claims.ts';
 import { CODE_REGION_SIZE, CodeRegions, type Emitted } from './code-regions.ts';
 import { PAGE_SIZE } from './gaps.ts';
@@ -251,13 +251,13 @@ export class Injection implements Disposable {
    *
    * @throws {InjectError} INJECT_CLOSED
    */
-  behindSite(site: Pick<SitePatch, 'address' | 'original'>): bigint | undefined {
+  behindSite(site: SeenSite): bigint | undefined {
     this.#sites.requireOpen();
     return this.#sites.behind(site, this.#knownChain());
   }
 
   /** True if what was found at a site is the jump of another session, which can be led on to. */
-  isOthers(site: Pick<SitePatch, 'address' | 'original'>, found: Uint8Array): boolean {
+  isOthers(site: SeenSite, found: Uint8Array): boolean {
     return this.#knownChain()?.isOthers(site, found) ?? false;
   }
 

@@ -14,7 +14,7 @@ import { InjectError } from './errors.ts';
 /** 'remora' and two bytes that no text has. */
 export const JOURNAL_MAGIC = 0x0200_6172_6f6d_6572n;
 /** Grows with every change of what lies in the memory, whoever's it is: table, counters and maps too. */
-export const JOURNAL_VERSION = 3;
+export const JOURNAL_VERSION = 4;
 
 export const JournalHeader = struct('remora_journal', 112, {
   magic: 'u64',
@@ -79,7 +79,9 @@ export const JournalSite = struct('remora_site', 64, {
   nextLow: 'u64',
   nextHigh: 'u64',
   length: 'u32',
-  flags: 'u16',
+  flags: 'u8',
+  /** Bytes of displaced instructions that its trampolines begin with: others lead on behind them. */
+  leadIn: 'u8',
   /** Bytes from `address` on whose instructions run elsewhere: at least `length`. */
   extent: 'u16',
 });
@@ -95,7 +97,8 @@ export const JournalOnward = struct('remora_onward', 64, {
   reserved3: 'u64',
   reserved4: 'u64',
   length: 'u32',
-  flags: 'u16',
+  flags: 'u8',
+  leadIn: 'u8',
   extent: 'u16',
 });
 
@@ -139,6 +142,8 @@ export interface SiteChange {
   readonly isGuard?: boolean;
   /** Bytes from `address` on whose instructions run elsewhere, if more than `original`. */
   readonly extent?: number;
+  /** Bytes of displaced instructions that its trampoline begins with. */
+  readonly leadIn?: number;
 }
 
 /** Where a trampoline leads on to another session's. */
@@ -223,7 +228,7 @@ export class Journal {
     const known = this.#sites.get(keyOf(address, length));
     if (known === undefined) return;
     const at = known + JournalSite.offsetOf.flags;
-    this.#view.setUint16(at, this.#view.getUint16(at, true) | SiteFlag.UNLOADED, true);
+    this.#view.setUint8(at, this.#view.getUint8(at) | SiteFlag.UNLOADED);
   }
 
   /** Notes that a trampoline is about to lead on to another session's. @throws {InjectError} INJECT_JOURNAL_FULL */
@@ -232,29 +237,31 @@ export class Journal {
     if (this.#sites.has(key)) return;
     this.#newEntry(key, (at) => {
       const reserved = { reserved0: 0n, reserved1: 0n, reserved2: 0n, reserved3: 0n, reserved4: 0n };
-      const own = { address, trampoline, length: 0, flags: SiteFlag.ONWARD, extent: 0 };
+      const own = { address, trampoline, length: 0, flags: SiteFlag.ONWARD, leadIn: 0, extent: 0 };
       JournalOnward.write(this.#bytes, at, { ...own, ...reserved });
     });
   }
 
-  #noteNext({ address, original, wanted, isGuard, extent = original.length }: SiteChange): number {
-    const { originalLow, presentLow, nextLow, length, flags, extent: extentAt } = JournalSite.offsetOf;
+  #noteNext({ address, original, wanted, isGuard, extent = original.length, leadIn = 0 }: SiteChange): number {
+    const { offsetOf } = JournalSite;
     const key = keyOf(address, original.length);
     const known = this.#sites.get(key);
     const flag = isGuard ? SiteFlag.GUARD : 0;
-    if (known !== undefined && original.every((byte, n) => byte === this.#bytes[known + originalLow + n])) {
-      this.#bytes.set(wanted, known + nextLow);
-      this.#view.setUint16(known + flags, flag, true);
+    const isSame = known !== undefined && this.#bytes[known + offsetOf.leadIn] === leadIn;
+    if (isSame && original.every((byte, n) => byte === this.#bytes[known + offsetOf.originalLow + n])) {
+      this.#bytes.set(wanted, known + offsetOf.nextLow);
+      this.#view.setUint8(known + offsetOf.flags, flag);
       return known;
     }
     return this.#newEntry(key, (at) => {
       this.#view.setBigUint64(at, address, true);
-      this.#bytes.set(original, at + originalLow);
-      this.#bytes.set(original, at + presentLow);
-      this.#bytes.set(wanted, at + nextLow);
-      this.#view.setUint32(at + length, original.length, true);
-      this.#view.setUint16(at + flags, flag, true);
-      this.#view.setUint16(at + extentAt, extent, true);
+      this.#bytes.set(original, at + offsetOf.originalLow);
+      this.#bytes.set(original, at + offsetOf.presentLow);
+      this.#bytes.set(wanted, at + offsetOf.nextLow);
+      this.#view.setUint32(at + offsetOf.length, original.length, true);
+      this.#view.setUint8(at + offsetOf.flags, flag);
+      this.#view.setUint8(at + offsetOf.leadIn, leadIn);
+      this.#view.setUint16(at + offsetOf.extent, extent, true);
     });
   }
 

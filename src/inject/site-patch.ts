@@ -18,6 +18,8 @@ export interface SitePatch {
   readonly onward?: bigint | undefined;
   /** Bytes from `address` on whose instructions run elsewhere, if they are more than `original`. */
   readonly extent?: number;
+  /** Bytes of displaced instructions that its trampolines begin with: other sessions lead on behind them. */
+  readonly leadIn?: number;
   /** What is mapped there, of a library that may be unloaded. */
   readonly origin?: CodeOrigin | undefined;
 }

@@ -152,7 +152,7 @@ class Sites {
     if (chain === undefined || target === undefined) {
       return { address, expected: found, replacement: original, moves: new Map() };
     }
-    return chain.bypassing({ address, bytes: found, target, unled: original });
+    return chain.bypassing({ address, bytes: found, target, into: 0, unled: original });
   }
 
   /** As noted; or, in a child forked before a change that only its parent got, a jump to this session's code. */

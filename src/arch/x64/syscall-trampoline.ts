@@ -17,6 +17,9 @@
  *
  * A program that answers the call itself leaves by way of the programs behind it. Calls with changed arguments: syscall-changes.ts.
  *
+ * Where another session was there before, a nop stands behind the programs (in `around` those in front), which becomes a jump to its
+ * trampoline for as long as that stays: behind the instructions in front of the call, which have been run.
+ *
  * The kernel overwrites rcx and r11, so programs use them freely. They run below the red zone, and with the flags put aside where
  * somebody may look at them behind the call: syscall-frame.ts.
  */
@@ -24,6 +27,7 @@ import { Assembler, type Label } from './assembler.ts';
 import type { LoweredProgram } from './lower.ts';
 import { absolute, at, indexed } from './memory.ts';
 import { moveWindow } from './move-window.ts';
+import { NEAR_NOP } from './near-jump.ts';
 import { Reg } from './registers.ts';
 import { type ArgumentChanges, changedArguments, emitChangedCall, FIXED_ARGUMENTS } from './syscall-changes.ts';
 import { emitCompareKept, emitEnterFrame, emitLeaveFrame, frameSize, type SyscallFrame } from './syscall-frame.ts';
@@ -61,6 +65,8 @@ export interface SyscallPlace {
   readonly lead: Uint8Array;
   /** Whole instructions behind that are displaced. */
   readonly trail: Uint8Array;
+  /** 'elsewhere': threads may be led on to another trampoline of the same place, behind the programs. */
+  readonly goesOn?: 'behind' | 'elsewhere';
 }
 
 /** A trampoline, and where threads go on that are in the middle of what its jump replaces. */
@@ -69,6 +75,10 @@ export interface SyscallTrampoline {
   readonly moves: ReadonlyMap<bigint, bigint>;
   /** Where threads wait in the kernel that made the call from our code: the address of the `syscall` of each number. */
   readonly copies: ReadonlyMap<number | undefined, bigint>;
+  /** How many bytes the instructions in front of the call take at its beginning. */
+  readonly leadIn: number;
+  /** Address of the nop that may become a jump to another trampoline. */
+  readonly onward: bigint | undefined;
 }
 
 /** What runs in front of a call that stays in its place. @throws RangeError if a displaced instruction cannot do its work there */
@@ -79,9 +89,11 @@ export function emitBefore(
 ): SyscallTrampoline {
   const a = new Assembler(origin);
   const moves = emitLead(a, place);
+  const leadIn = a.size;
   const answered = a.label();
   const behind = place.at + BigInt(SYSCALL_SIZE);
   const changes = emitPrograms(a, programs, place, 'before', () => answered);
+  const onward = emitLink(a, place);
   a.jmpTo(place.at);
   if (changes !== undefined) {
     emitChangedCall(a, { ...changes, number: place.number, emitOnward: () => a.jmpTo(behind) });
@@ -91,7 +103,7 @@ export function emitBefore(
     a.jmpTo(behind);
   }
   for (const { program } of programs) program.emitFunctions(a);
-  return { bytes: a.finish(), moves, copies: new Map() };
+  return { bytes: a.finish(), moves, copies: new Map(), leadIn, onward };
 }
 
 /** What runs behind a call of a known number. @throws as emitBefore */
@@ -107,9 +119,10 @@ export function emitBehind(
   if (programs.some(({ number }) => number === undefined)) a.movImm(NUMBER_IN.behind, BigInt(place.number));
   emitPrograms(a, programs, place, 'behind');
   a.bind(end);
+  const onward = emitLink(a, place);
   const moves = emitTrail(a, place);
   for (const { program } of programs) program.emitFunctions(a);
-  return { bytes: a.finish(), moves, copies: new Map() };
+  return { bytes: a.finish(), moves, copies: new Map(), leadIn: 0, onward };
 }
 
 /** What runs in front of and behind a call that is made from the trampoline. @throws as emitBefore */
@@ -123,12 +136,14 @@ export function emitAround(
   const copies = new Map<number | undefined, bigint>();
   const end = a.label();
   const moves = new Map(emitLead(a, place));
+  const leadIn = a.size;
   const answered = new Map<number, Label>();
   const changes = emitPrograms(a, before, place, 'before', ({ number }) => {
     const label = answered.get(number!) ?? a.label();
     answered.set(number!, label);
     return label;
   });
+  const onward = emitLink(a, place);
   const numbers = behind.some(({ number }) => number === undefined) ? 'all' : behind.map(({ number }) => number!);
   const toPrograms = a.label();
   const call = (number: number | undefined): void => {
@@ -168,7 +183,7 @@ export function emitAround(
   for (const [from, to] of trail) moves.set(from, to);
   moves.set(place.at, copies.get(undefined)!);
   for (const { program } of [...before, ...behind]) program.emitFunctions(a);
-  return { bytes: a.finish(), moves, copies };
+  return { bytes: a.finish(), moves, copies, leadIn, onward };
 }
 
 /** Where the pieces of a trampoline that makes calls itself meet. */
@@ -258,6 +273,14 @@ function passByChild(a: Assembler, end: Label): void {
   a.bind(isParent);
 }
 
+/** Room for a jump to another trampoline, where one is to be led on to. */
+function emitLink(a: Assembler, { goesOn = 'behind' }: SyscallPlace): bigint | undefined {
+  if (goesOn === 'behind') return undefined;
+  const onward = a.address;
+  a.raw(NEAR_NOP);
+  return onward;
+}
+
 /** The instructions behind the call, and the jump behind those. */
 function emitTrail(a: Assembler, { at: site, trail }: SyscallPlace): ReadonlyMap<bigint, bigint> {
   const behind = site + BigInt(SYSCALL_SIZE);
@@ -265,6 +288,14 @@ function emitTrail(a: Assembler, { at: site, trail }: SyscallPlace): ReadonlyMap
   a.raw(bytes);
   if (fallsThrough) a.jmpTo(behind + BigInt(trail.length));
   return moves;
+}
+
+/** Farther from its place than short branches reach: as far as trampolines are. */
+const AWAY = 1n << 28n;
+
+/** How many bytes the instructions in front of a call take at the beginning of a trampoline. @throws as emitBefore */
+export function leadInSize({ at: site, lead }: SyscallPlace): number {
+  return moveWindow(lead, site - BigInt(lead.length), site + AWAY).bytes.length;
 }
 
 /** The instructions in front of the call. */

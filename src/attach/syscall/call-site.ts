@@ -2,18 +2,20 @@
  * One `syscall` instruction of the target: its programs, the trampolines they run in, and the jumps that lead there. A program that
  * comes or goes changes where the jumps lead, never code that a thread may be in.
  */
-import { nearJump } from '../../arch/x64/near-jump.ts';
+import { NEAR_JUMP_SIZE, nearJump, nearJumpTarget } from '../../arch/x64/near-jump.ts';
 import { SYSCALL_SIZE, type SyscallSite } from '../../arch/x64/syscall-sites.ts';
 import {
   emitAround,
   emitBefore,
   emitBehind,
+  leadInSize,
   mayAnswer,
   type SyscallPlace,
   type SyscallProgram,
   type SyscallTrampoline,
 } from '../../arch/x64/syscall-trampoline.ts';
 import { JUMP_SIZE } from '../../arch/x64/window.ts';
+import type { SeenSite } from '../../inject/chain.ts';
 import type { Injection } from '../../inject/injection.ts';
 import { type CodeOrigin, originAt } from '../../process/code-origin.ts';
 import type { Module } from '../../process/module.ts';
@@ -34,7 +36,7 @@ interface Jump {
   isLaid: boolean;
 }
 
-interface LaidTrampoline extends Pick<SyscallTrampoline, 'moves' | 'copies'> {
+interface LaidTrampoline extends Omit<SyscallTrampoline, 'bytes' | 'leadIn'> {
   readonly origin: bigint;
 }
 
@@ -53,6 +55,7 @@ export class CallSite {
   /** Every trampoline in whose calls a thread may be waiting. */
   readonly #calling: LaidTrampoline[] = [];
   #probes: readonly CallProbe[] = [];
+  #leadIn: number | undefined;
 
   constructor(injection: Injection, module: Module, site: SyscallSite) {
     this.#injection = injection;
@@ -162,6 +165,8 @@ export class CallSite {
         wanted: laid === undefined ? jump.original : nearJump(jump.at, laid.origin),
         moves: laid?.moves ?? new Map(),
         extent: this.#extentOf(jump),
+        leadIn: this.#leadInOf(jump),
+        onward: laid?.onward,
         origin: this.#originAt(jump.at),
         leaving: jump === this.#front ? this.#leavingFor(laid) : new Map(),
       });
@@ -177,6 +182,22 @@ export class CallSite {
   #extentOf(jump: Jump): number {
     if (jump === this.#back) return this.#site.trail;
     return this.#place.lead.length >= JUMP_SIZE ? this.#place.lead.length : this.bytes.length;
+  }
+
+  /** The same for every session. */
+  #leadInOf(jump: Jump): number {
+    if (jump === this.#back) return 0;
+    try {
+      this.#leadIn ??= leadInSize(this.#place);
+      return this.#leadIn;
+    } catch (cause) {
+      throw this.#immovable(cause);
+    }
+  }
+
+  /** As other sessions have it too. */
+  #seen(jump: Jump): SeenSite {
+    return { address: jump.at, original: jump.original, leadIn: this.#leadInOf(jump) };
   }
 
   /** Threads that wait in the kernel make the call again from where they would have come from. */
@@ -195,11 +216,16 @@ export class CallSite {
 
   #trampolineFor(jump: Jump, probes: readonly CallProbe[]): LaidTrampoline {
     const { made } = jump;
-    if (made?.probes.length === probes.length && made.probes.every((probe, n) => isSame(probe, probes[n]!)))
-      return made.laid;
+    const behind = this.#injection.behindSite(this.#seen(jump));
+    const isForThese =
+      made?.probes.length === probes.length && made.probes.every((probe, n) => isSame(probe, probes[n]!));
+    // A thread may be in one that was made earlier: where that leads on to must not change.
+    if (isForThese && this.#leadsOnTo(jump, made.laid) === behind) return made.laid;
+    const goesOn = behind === undefined ? 'behind' : 'elsewhere';
     try {
       const { origin, result } = this.#injection.layCode(this.#place.at, (address) => {
-        const { bytes, ...rest } = this.#emit(jump, probes, address);
+        const { bytes, leadIn, ...rest } = this.#emit(jump, probes, goesOn, address);
+        if (leadIn !== this.#leadInOf(jump)) throw new TypeError('the size of what is in front of a call must not vary');
         return { bytes, result: rest };
       });
       const laid = { origin, ...result };
@@ -207,32 +233,63 @@ export class CallSite {
       if (result.copies.size > 0) this.#calling.push(laid);
       return laid;
     } catch (cause) {
-      if (!(cause instanceof RangeError)) throw cause;
-      throw new AttachError('ATTACH_SITE_INSTRUCTION', `cannot attach to ${this.name}: ${cause.message}`, { cause });
+      throw this.#immovable(cause);
     }
   }
 
-  #emit(jump: Jump, probes: readonly CallProbe[], origin: bigint): SyscallTrampoline {
+  #immovable(cause: unknown): unknown {
+    if (!(cause instanceof RangeError)) return cause;
+    return new AttachError('ATTACH_SITE_INSTRUCTION', `cannot attach to ${this.name}: ${cause.message}`, { cause });
+  }
+
+  #leadsOnTo(jump: Jump, { onward }: LaidTrampoline): bigint | undefined {
+    if (onward === undefined) return undefined;
+    const reached = nearJumpTarget(onward, this.#injection.process.memory.read(onward, NEAR_JUMP_SIZE));
+    return reached === undefined ? undefined : reached - BigInt(this.#leadInOf(jump));
+  }
+
+  /** @throws {AttachError} ATTACH_SITE_PATCHED where another session would make the call, and ours is to */
+  #emit(
+    jump: Jump,
+    probes: readonly CallProbe[],
+    goesOn: 'behind' | 'elsewhere',
+    origin: bigint,
+  ): SyscallTrampoline {
+    const place = { ...this.#place, goesOn } as const;
     const of = (wanted: CallProbe['when']) =>
       probes.filter(({ when }) => when === wanted).map(({ program }) => program);
     if (jump === this.#back) {
       const trail = this.#module.elf.bytesAt(BigInt(this.#site.at + SYSCALL_SIZE), this.#site.trail);
-      return emitBehind(of('exit'), { ...this.#place, trail }, origin);
+      return emitBehind(of('exit'), { ...place, trail }, origin);
     }
+    const exit = of('exit');
+    if (exit.length > 0 && goesOn === 'elsewhere') throw this.#refuseSecondCaller();
     // What may answer the call comes last, so that the others see it.
     const enter = of('enter').sort((a, b) => Number(mayAnswer(a)) - Number(mayAnswer(b)));
-    const makesCall = this.#place.lead.length < JUMP_SIZE || of('exit').length > 0;
-    return makesCall ? emitAround(enter, of('exit'), this.#place, origin) : emitBefore(enter, this.#place, origin);
+    const makesCall = place.lead.length < JUMP_SIZE || exit.length > 0;
+    return makesCall ? emitAround(enter, exit, place, origin) : emitBefore(enter, place, origin);
   }
 
-  /** Whoever patched the place first would have its patch taken for the original. */
+  #refuseSecondCaller(): AttachError {
+    return new AttachError('ATTACH_SITE_PATCHED', `cannot attach to the end of ${this.name}: another session is there`, {
+      why: 'a call whose number is decided at run time is made from our code then, and only one session can make it',
+      fix: 'take the other probe off first',
+    });
+  }
+
+  /** Whoever patched the place first would have its patch taken for the original, unless it is known what stood there before. */
   #requireUntouched(): void {
     const start = this.bytes[0]!;
-    const found = this.#injection.process.memory.readUpTo(start, this.bytes.length);
+    const found = this.#injection.process.memory.readUpTo(start, this.bytes.length).slice();
     const file = this.#module.elf.bytesAt(start - this.#module.bias, this.bytes.length);
     if (Buffer.compare(found, file) === 0) return;
+    const jumps = this.#back === undefined ? [this.#front] : [this.#front, this.#back];
+    for (const jump of jumps) {
+      if (this.#injection.behindSite(this.#seen(jump)) !== undefined) found.set(jump.original, Number(jump.at - start));
+    }
+    if (Buffer.compare(found, file) === 0) return;
     throw new AttachError('ATTACH_SITE_PATCHED', `cannot attach to ${this.name}: its code is not what the file has`, {
-      why: `the code in memory differs from ${this.#module.path}: another tracer or another remora has patched it`,
+      why: `the code in memory differs from ${this.#module.path}: another tracer has patched it, or another remora probes a function there`,
       fix: 'take the other probe off first',
     });
   }
