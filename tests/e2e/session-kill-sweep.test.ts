@@ -71,10 +71,18 @@ const SUBJECTS: Readonly<Record<string, () => Subject>> = {
     const links = ['work', 'work_keyed'].map((name) =>
       object.program('on_call').attachUprobe(process, `calls:${name}`),
     );
+    for (const call of ['enter_clock_nanosleep', 'exit_clock_nanosleep']) {
+      object.program('on_call').attachTo(process, `tp:syscalls/sys_${call}`);
+    }
     let made = 0n;
     return {
       process,
-      places: ['uprobe:calls:work', 'uprobe:calls:work_keyed', 'uprobe:calls:work'],
+      places: [
+        'uprobe:calls:work',
+        'tp:syscalls/sys_enter_clock_nanosleep',
+        'uprobe:calls:work_keyed',
+        'tp:syscalls/sys_exit_clock_nanosleep',
+      ],
       check() {
         calls.call(50);
         made += 100n;
@@ -92,7 +100,7 @@ const SUBJECTS: Readonly<Record<string, () => Subject>> = {
     const entered = new EnteredTarget('sleeper', ['nanosleep']);
     return {
       process: entered.process,
-      places: ['uretprobe:libc:clock_nanosleep', 'uprobe:libc:clock_nanosleep'],
+      places: ['uretprobe:libc:clock_clock_nanosleep', 'uprobe:libc:clock_clock_nanosleep'],
       check() {
         const before = entered.counter('waits');
         waitUntil('it wakes', () => entered.counter('waits') > before || !entered.target.isRunning());

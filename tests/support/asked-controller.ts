@@ -1,15 +1,15 @@
 /**
  * A controller that attaches a counting program, says so, and takes it off when it is told to: then it says what it counted, or why
- * it could not. Usage: asked-controller PID PLACE
+ * it could not. Usage: asked-controller PID PLACE [OBJECT PROGRAM]; without, calls of a function are counted.
  */
 import { readSync } from 'node:fs';
 import { BpfError, openObject, openProcess } from '../../src/index.ts';
 import { objectFile } from './objects.ts';
 
-const [pid, place] = process.argv.slice(2);
+const [pid, place, file = 'count', program = 'on_call'] = process.argv.slice(2);
 const target = openProcess(Number(pid));
-const object = openObject(objectFile('count'));
-const link = object.program('on_call').attachTo(target, place!);
+const object = openObject(objectFile(file));
+const link = object.program(program).attachTo(target, place!);
 process.stdout.write('attached\n');
 readSync(0, Buffer.alloc(1));
 const hits = Number(link.hits);

@@ -225,7 +225,8 @@ export class CallSite {
     try {
       const { origin, result } = this.#injection.layCode(this.#place.at, (address) => {
         const { bytes, leadIn, ...rest } = this.#emit(jump, probes, goesOn, address);
-        if (leadIn !== this.#leadInOf(jump)) throw new TypeError('the size of what is in front of a call must not vary');
+        if (leadIn !== this.#leadInOf(jump))
+          throw new TypeError('the size of what is in front of a call must not vary');
         return { bytes, result: rest };
       });
       const laid = { origin, ...result };
@@ -249,12 +250,7 @@ export class CallSite {
   }
 
   /** @throws {AttachError} ATTACH_SITE_PATCHED where another session would make the call, and ours is to */
-  #emit(
-    jump: Jump,
-    probes: readonly CallProbe[],
-    goesOn: 'behind' | 'elsewhere',
-    origin: bigint,
-  ): SyscallTrampoline {
+  #emit(jump: Jump, probes: readonly CallProbe[], goesOn: 'behind' | 'elsewhere', origin: bigint): SyscallTrampoline {
     const place = { ...this.#place, goesOn } as const;
     const of = (wanted: CallProbe['when']) =>
       probes.filter(({ when }) => when === wanted).map(({ program }) => program);
@@ -271,10 +267,14 @@ export class CallSite {
   }
 
   #refuseSecondCaller(): AttachError {
-    return new AttachError('ATTACH_SITE_PATCHED', `cannot attach to the end of ${this.name}: another session is there`, {
-      why: 'a call whose number is decided at run time is made from our code then, and only one session can make it',
-      fix: 'take the other probe off first',
-    });
+    return new AttachError(
+      'ATTACH_SITE_PATCHED',
+      `cannot attach to the end of ${this.name}: another session is there`,
+      {
+        why: 'a call whose number is decided at run time is made from our code then, and only one session can make it',
+        fix: 'take the other probe off first',
+      },
+    );
   }
 
   /** Whoever patched the place first would have its patch taken for the original, unless it is known what stood there before. */
