@@ -95,6 +95,27 @@ describe('sessions at the same system calls', { skip: CANNOT_TRACE }, () => {
     });
   });
 
+  it('K2: arguments are changed by the session that came first, and by no other', () => {
+    using target = new ReturningTarget('calling', 'plain');
+    using process = openProcess(target.pid);
+    const before = footprint(process);
+    {
+      using one = openObject(objectFile('syscalls'));
+      using changing = openObject(objectFile('syscall-arguments'), { allow: ['override'] });
+      const place = 'tp:syscalls/sys_enter_openat';
+      const first = one.program('on_enter').attachTo(process, place);
+      assert.throws(
+        () => changing.program('on_openat').attachTo(process, place),
+        (error: Error & { why?: string }) => /the arguments of .* another session is there/.test(error.why ?? ''),
+      );
+      first.detach();
+      const change = changing.program('on_openat').attachTo(process, place);
+      const above = one.program('on_enter').attachTo(process, place);
+      assert.deepEqual([change.method, above.method], ['jump', 'jump']);
+    }
+    assert.deepEqual(footprint(process), before);
+  });
+
   it('K2: a function whose first instructions are in front of a call is one session’s, or the other’s', () => {
     using target = new ReturningTarget('calling', 'plain');
     target.run();

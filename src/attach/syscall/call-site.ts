@@ -3,6 +3,7 @@
  * comes or goes changes where the jumps lead, never code that a thread may be in.
  */
 import { NEAR_JUMP_SIZE, nearJump, nearJumpTarget } from '../../arch/x64/near-jump.ts';
+import { changedArguments } from '../../arch/x64/syscall-changes.ts';
 import { SYSCALL_SIZE, type SyscallSite } from '../../arch/x64/syscall-sites.ts';
 import {
   emitAround,
@@ -35,6 +36,12 @@ interface Jump {
   made: { readonly probes: readonly CallProbe[]; readonly laid: LaidTrampoline } | undefined;
   isLaid: boolean;
 }
+
+/** What takes a call of our own. */
+const WISHES = {
+  seeEnd: { what: 'the end', why: 'its number is decided at run time' },
+  change: { what: 'the arguments', why: 'it is made with other ones' },
+} as const;
 
 interface LaidTrampoline extends Omit<SyscallTrampoline, 'bytes' | 'leadIn'> {
   readonly origin: bigint;
@@ -258,20 +265,24 @@ export class CallSite {
       const trail = this.#module.elf.bytesAt(BigInt(this.#site.at + SYSCALL_SIZE), this.#site.trail);
       return emitBehind(of('exit'), { ...place, trail }, origin);
     }
-    const exit = of('exit');
-    if (exit.length > 0 && goesOn === 'elsewhere') throw this.#refuseSecondCaller();
     // What may answer the call comes last, so that the others see it.
     const enter = of('enter').sort((a, b) => Number(mayAnswer(a)) - Number(mayAnswer(b)));
+    const exit = of('exit');
+    if (goesOn === 'elsewhere') {
+      if (exit.length > 0) throw this.#refuseSecondCaller('seeEnd');
+      if (changedArguments(enter.map(({ program }) => program)).length > 0) throw this.#refuseSecondCaller('change');
+    }
     const makesCall = place.lead.length < JUMP_SIZE || exit.length > 0;
     return makesCall ? emitAround(enter, exit, place, origin) : emitBefore(enter, place, origin);
   }
 
-  #refuseSecondCaller(): AttachError {
+  #refuseSecondCaller(wish: keyof typeof WISHES): AttachError {
+    const { what, why } = WISHES[wish];
     return new AttachError(
       'ATTACH_SITE_PATCHED',
-      `cannot attach to the end of ${this.name}: another session is there`,
+      `cannot attach to ${what} of ${this.name}: another session is there`,
       {
-        why: 'a call whose number is decided at run time is made from our code then, and only one session can make it',
+        why: `the call would have to be made from our code, since ${why}, and only the session that came first may do that`,
         fix: 'take the other probe off first',
       },
     );
