@@ -124,6 +124,22 @@ export function makeStub(place: StubPlace, registers: Registers, calls: readonly
   return { bytes, start, count };
 }
 
+/** A stub that makes no calls for us but holds code of another kind, so that it is found and taken away like any other. */
+export function stubAround(code: Uint8Array, { capacity }: StubPlace, goOn: bigint): Uint8Array {
+  const bytes = new Uint8Array(capacity);
+  bytes.set(code);
+  bytes.set(TAIL, capacity - END_SIZE);
+  const data = viewOf(bytes.subarray(capacity - DATA_SIZE));
+  data.setBigUint64(TARGET_AT, goOn, true);
+  data.setBigUint64(SIZE_AT, BigInt(capacity), true);
+  return bytes;
+}
+
+/** Address of the word of a stub that says where a thread is to go on. */
+export function targetCell({ end }: StubPlace): bigint {
+  return end - BigInt(DATA_SIZE - TARGET_AT);
+}
+
 /** How many bytes, up to the end of `bytes`, are those of a stub, whoever left it; undefined if it is none. */
 export function stubSize(bytes: Uint8Array): number | undefined {
   const end = bytes.subarray(bytes.length - END_SIZE);

@@ -37,7 +37,7 @@ describe('spawnProcess', { skip: CANNOT_TRACE }, () => {
     it(`tells ${what}, as often as it is asked`, () => {
       using spawned = spawnProcess('sh', ['-c', script]);
       assert.equal(spawned.end(), undefined);
-      assert.equal(stateOf(spawned.pid), 'T');
+      assert.equal(stateOf(spawned.pid), 't');
       spawned.run();
       assert.deepEqual(awaitEnd(spawned), end);
       assert.deepEqual(spawned.end(), end);

@@ -1,13 +1,11 @@
 /**
- * Starting a program that is entered before it runs: seized before its exec, let run to where it is to be entered, and left
- * there stopped as SIGSTOP stops, so that it is entered like any other process.
+ * Starting a program that is entered before it runs: seized before its exec, let run to where it is to be entered, and kept there
+ * until it is told to begin. If we die it begins by itself.
  */
 
 import { type ProcessEnd, takeEnd } from '../sys/child-end.ts';
 import { errnoName, isSysError } from '../sys/errors.ts';
-import { readThreadState } from '../sys/proc.ts';
 import {
-  detach,
   interrupt,
   readRegisters,
   resume,
@@ -19,11 +17,11 @@ import {
 } from '../sys/ptrace.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
 import { type Environment, spawnImage } from '../sys/spawn.ts';
-import type { WaitEvent } from '../sys/wait.ts';
+import { awaitReport, type WaitEvent } from '../sys/wait.ts';
 import { readAttachFacts } from './attach-facts.ts';
-import { awaitReport } from './breakpoints.ts';
 import { ProcessError } from './errors.ts';
 import { findCommand } from './find-command.ts';
+import { parkUnbegun, unpark } from './parked.ts';
 import { runToStart } from './run-to-start.ts';
 import { execErrorOf, makeStarter } from './starter.ts';
 import { openProcess, type TargetProcess } from './target-process.ts';
@@ -59,7 +57,7 @@ export function spawnProcess(
     execute(pid, path, starter.goOn);
     // Of other architectures nothing below is true; opening it says so.
     if (readAttachFacts(pid).architecture === 'x86-64' && !runToStart(pid)) throw endedEarly(path);
-    standStill(pid, path);
+    parkUnbegun(pid);
     return new SpawnedProcess(pid, openProcess(pid));
   } catch (error) {
     kill(pid);
@@ -86,13 +84,16 @@ export class SpawnedProcess implements Disposable {
   run(): void {
     if (this.#state !== 'waits') return;
     this.#state = 'runs';
-    this.signal('SIGCONT');
+    unpark(this.pid);
   }
 
   /** How it ended, undefined while it runs. It stays a zombie until this has told. */
   end(): ProcessEnd | undefined {
     const end = takeEnd(this.pid);
-    if (end !== undefined) this.#state = 'ended';
+    if (end !== undefined) {
+      this.#state = 'ended';
+      unpark(this.pid);
+    }
     return end;
   }
 
@@ -105,6 +106,7 @@ export class SpawnedProcess implements Disposable {
     this.target[Symbol.dispose]();
     if (this.#state === 'waits') kill(this.pid);
     this.#state = 'ended';
+    unpark(this.pid);
   }
 }
 
@@ -145,17 +147,6 @@ function runTo(pid: number, stop: WaitEvent['kind']): boolean {
     resume(pid, event.kind === 'signal' ? event.signal : 0);
   }
   return true;
-}
-
-/** Stops a child for good that stands at a trace stop, and lets it go. */
-function standStill(pid: number, path: string): void {
-  // It takes effect before the next instruction: the signal is the process's, and it has one thread.
-  process.kill(pid, 'SIGSTOP');
-  detach(pid, 0);
-  for (let state = readThreadState(pid, pid); state !== 'T'; state = readThreadState(pid, pid)) {
-    if (state === undefined || state === 'Z' || state === 'X') throw endedEarly(path);
-    sleepMicroseconds(LOOK_INTERVAL_US);
-  }
 }
 
 function kill(pid: number): void {

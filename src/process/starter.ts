@@ -12,12 +12,15 @@ const SYS_PAUSE = 34n;
 const SYS_ALARM = 37n;
 const SYS_EXECVE = 59n;
 const SYS_EXIT = 60n;
+const SYS_PRCTL = 157n;
+const PR_SET_PDEATHSIG = 1n;
+const SIGKILL = 9n;
 
 /** Where the file is mapped: any place is right. */
 const BASE = 0x40_0000n;
 const CODE_AT = Ehdr.size + Phdr.size;
 
-/** It ends by itself if nobody tells it to go on: who started it has died. */
+/** It ends with who started it; if that has died before it could say so, it ends by itself. */
 const PATIENCE_S = 30n;
 
 export interface Starter {
@@ -77,11 +80,13 @@ function assemble(origin: bigint): { readonly code: Uint8Array; readonly goOn: b
   const wait = asm.label();
   asm.movImm(Reg.RDI, PATIENCE_S);
   call(asm, SYS_ALARM);
+  dieWithParent(asm, SIGKILL);
   asm.bind(wait);
   call(asm, SYS_PAUSE);
   asm.jmp(wait, 'short');
 
   const goOn = asm.address;
+  dieWithParent(asm, 0n);
   asm.movImm(Reg.RDI, 0n);
   call(asm, SYS_ALARM);
   asm.mov(Reg.RCX, at(Reg.RSP));
@@ -93,6 +98,13 @@ function assemble(origin: bigint): { readonly code: Uint8Array; readonly goOn: b
   asm.mov(Reg.RDI, Reg.RAX);
   call(asm, SYS_EXIT);
   return { code: asm.finish(), goOn };
+}
+
+/** @param signal that it gets then, 0 for none */
+function dieWithParent(asm: Assembler, signal: bigint): void {
+  asm.movImm(Reg.RDI, PR_SET_PDEATHSIG);
+  asm.movImm(Reg.RSI, signal);
+  call(asm, SYS_PRCTL);
 }
 
 function call(asm: Assembler, number: bigint): void {

@@ -113,7 +113,7 @@ export class Follower<Report = unknown> implements Disposable {
       if (target !== undefined && !this.#sessions.has(target)) target[Symbol.dispose]();
       this.#lose(pid, error);
     } finally {
-      letGo(pid);
+      unpark(pid);
     }
   }
 
@@ -148,13 +148,5 @@ export class Follower<Report = unknown> implements Disposable {
       this.#followed.leave(target);
       target[Symbol.dispose]();
     }
-  }
-}
-
-function letGo(pid: number): void {
-  try {
-    unpark(pid);
-  } catch (error) {
-    if (!isSysError(error, 'SYS_ESRCH')) throw error;
   }
 }

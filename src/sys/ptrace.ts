@@ -42,10 +42,10 @@ export type Registers = ReturnType<typeof UserRegs.read>;
 
 const REQUESTS = {
   PTRACE_CONT: 7,
-  PTRACE_SINGLESTEP: 9,
   PTRACE_GETREGS: 12,
   PTRACE_SETREGS: 13,
   PTRACE_DETACH: 17,
+  PTRACE_SYSCALL: 24,
   PTRACE_SETOPTIONS: 0x4200,
   PTRACE_GETEVENTMSG: 0x4201,
   PTRACE_SEIZE: 0x4206,
@@ -54,6 +54,8 @@ const REQUESTS = {
 
 /** Options of `seize`, to be or-ed. Never EXITKILL: whatever becomes of us, the target goes on. */
 export const TraceOption = {
+  /** Stops at system calls are no signals: if we die at one, none is left to the thread. */
+  SYSTEM_CALLS: 0x1,
   /** New threads are traced from their first instruction. */
   CLONE: 0x8,
   EXEC: 0x10,
@@ -81,9 +83,9 @@ export function resume(tid: number, signal: number): void {
   request('PTRACE_CONT', tid, signal);
 }
 
-/** Lets a stopped thread execute one instruction, delivering `signal` unless 0. @throws {SysError} SYS_ESRCH */
-export function step(tid: number, signal: number): void {
-  request('PTRACE_SINGLESTEP', tid, signal);
+/** Lets a stopped thread run to where it begins or ends a system call, delivering `signal` unless 0. @throws {SysError} SYS_ESRCH */
+export function resumeToCall(tid: number, signal: number): void {
+  request('PTRACE_SYSCALL', tid, signal);
 }
 
 /** Ends tracing of a stopped thread, delivering `signal` unless 0. @throws {SysError} SYS_ESRCH */

@@ -8,6 +8,7 @@ for (const [what, status, expected] of [
   ['a death by signal with a core', 0x008b, { kind: 'ended' }],
   ['a signal about to be delivered', 0x0e7f, { kind: 'signal', signal: 14 }],
   ['SIGTRAP about to be delivered', 0x057f, { kind: 'signal', signal: 5 }],
+  ['a system call', 0x857f, { kind: 'system-call' }],
   ['an interrupt', 0x80057f, { kind: 'trap' }],
   ['a stop by SIGSTOP', 0x80137f, { kind: 'group-stop' }],
   ['a stop by SIGTSTP', 0x80147f, { kind: 'group-stop' }],

@@ -17,12 +17,16 @@ export type WaitEvent =
   | { readonly kind: 'group-stop' }
   /** Stopped before `signal` is delivered; it is lost unless passed on. */
   | { readonly kind: 'signal'; readonly signal: number }
+  /** Stopped where it begins or ends a system call. */
+  | { readonly kind: 'system-call' }
   /** Stopped inside clone; `readEventMessage` tells the new thread. */
   | { readonly kind: 'clone' }
   /** Stopped at the first instruction of a new program. */
   | { readonly kind: 'exec' };
 
 const SIGTRAP = constants.signals.SIGTRAP;
+/** What PTRACE_O_TRACESYSGOOD makes of it at system calls. */
+const SYSTEM_CALL_TRAP = SIGTRAP | 0x80;
 
 const PTRACE_EVENT_CLONE = 3;
 const PTRACE_EVENT_EXEC = 4;
@@ -50,6 +54,14 @@ function waitFor(tid: number, options: number): WaitEvent | undefined {
   return event;
 }
 
+/** Waits for what a traced thread reports, however long. @throws {SysError} SYS_ECHILD if not ours */
+export function awaitReport(tid: number): WaitEvent {
+  for (;;) {
+    const event = awaitEvent(tid);
+    if (event !== undefined) return event;
+  }
+}
+
 /** Reads a wait status; ptrace(2) describes its bits. */
 export function decodeStatus(status: number): WaitEvent {
   if ((status & 0xff) !== 0x7f) return { kind: 'ended' };
@@ -58,5 +70,6 @@ export function decodeStatus(status: number): WaitEvent {
   if (event === PTRACE_EVENT_STOP) return { kind: signal === SIGTRAP ? 'trap' : 'group-stop' };
   if (event === PTRACE_EVENT_CLONE) return { kind: 'clone' };
   if (event === PTRACE_EVENT_EXEC) return { kind: 'exec' };
+  if (signal === SYSTEM_CALL_TRAP) return { kind: 'system-call' };
   return { kind: 'signal', signal };
 }

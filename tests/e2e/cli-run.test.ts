@@ -39,14 +39,15 @@ describe('remora run', { skip: CANNOT_TRACE }, () => {
     return { status, signal, stdout, stderr, hits };
   };
 
-  for (const [what, flags] of [
+  for (const [what, flags, compiler] of [
     ['dynamic', []],
+    ['dynamic, musl', [], 'musl-gcc'],
     ['not position-independent', ['-no-pie']],
     ['static', ['-static']],
     ['static and position-independent', ['-static-pie']],
   ] as const) {
     it(`counts what constructors call: ${what}`, () => {
-      const program = compileTarget('early', flags);
+      const program = compileTarget('early', flags, compiler);
       assert.deepEqual(run(`${program}:work`, [program, '7']), {
         status: 7,
         signal: null,
