@@ -14,7 +14,7 @@ export function stepAlu(step: Step, operation: Alu): void {
   const { insn } = step;
   const right = operand(step, operation.operand);
   if (operation.operator === 'mov') {
-    write(step, insn.dst, operation.width === 64 ? right : lowHalf(right));
+    write(step, insn.dst, operation.width === 64 ? copied(step, right) : lowHalf(right));
     return;
   }
   checkImmediate(step, operation);
@@ -65,6 +65,14 @@ function checkImmediate(step: Step, { operator, width, operand: from }: Alu): vo
   }
 }
 
+/** A sum begins to be a number of its own once there are two of it: what one turns out to be the other is. */
+function copied(step: Step, value: RegisterValue): RegisterValue {
+  if (value.kind === 'pointer' || value.distance === 0n) return value;
+  const own = number(value.scalar, value);
+  write(step, step.insn.src, own);
+  return own;
+}
+
 /** The low half with zeros above; of a pointer nothing is known then. */
 function lowHalf(value: RegisterValue): RegisterValue {
   if (value.kind === 'pointer') return number(LOADED[4]);
@@ -84,9 +92,15 @@ export function stepSignExtend(step: Step, { bits, width }: Of<'movsx'>): void {
     write(step, step.insn.dst, number(width === 64 ? ANY : LOADED[4]));
     return;
   }
-  const extended = signExtended(value.scalar, bits, width);
-  const isSame = width === 64 && value.scalar.smin >= extended.smin && value.scalar.smax <= extended.smax;
-  write(step, step.insn.dst, isSame ? value : number(extended, value));
+  const extended = width === 64 ? extendedTo64(value, bits) : number(signExtended(value.scalar, bits, width), value);
+  write(step, step.insn.dst, extended);
+}
+
+/** The low bits of a number, sign-extended: the same number, if it is small enough. */
+export function extendedTo64(value: ScalarValue, bits: 8 | 16 | 32): ScalarValue {
+  const extended = signExtended(value.scalar, bits, 64);
+  const isSame = value.scalar.smin >= extended.smin && value.scalar.smax <= extended.smax;
+  return isSame ? value : number(extended, value);
 }
 
 export function stepEndian(step: Step, { order, bits }: Of<'endian'>): void {

@@ -108,7 +108,8 @@ function compareNumbers({ condition, width }: Branch, left: ScalarValue, right: 
     markPrecise(left);
     markPrecise(right);
     // Where even that is a contradiction nothing is told, and nothing is lost.
-    return passed === undefined ? ALWAYS : NEVER;
+    if (passed === undefined) return { taken: (taken && refinements(left, right, taken)) ?? [], passed: undefined };
+    return { taken: undefined, passed: refinements(left, right, passed) };
   }
   // Of a number and itself nothing new follows.
   if (left === right) return UNCHANGED;

@@ -4,8 +4,8 @@ import { type Operation, operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
 import { AluCode, Class, JumpCode } from '../insn/opcode.ts';
 
-/** What was seen of an instruction: it was reached; a branch was passed, was taken. */
-export const Reached = { YES: 1, PASSED: 2, TAKEN: 4 } as const;
+/** What was seen of an instruction: it was reached; a branch was passed, was taken; it accessed a context, other memory. */
+export const Reached = { YES: 1, PASSED: 2, TAKEN: 4, CONTEXT: 8, MEMORY: 16 } as const;
 
 const JUMP = Class.JMP | JumpCode.JA;
 

@@ -1,8 +1,8 @@
 /** Instructions that load and store. */
 import type { Operation } from '../insn/form.ts';
+import { extendedTo64 } from './alu.ts';
 import { load, notMemory, store, type WordAccess } from './memory.ts';
 import { constantScalar, LOADED } from './scalar.ts';
-import { signExtended } from './scalar-alu.ts';
 import { mapNamed, number, operand, read, refuse, type Step, write } from './step.ts';
 import { Pointer, type RegisterValue, ScalarValue } from './value.ts';
 
@@ -12,7 +12,7 @@ type Of<K extends Operation['kind']> = Extract<Operation, { kind: K }>;
 export function stepLoad(step: Step, { size, signed }: Of<'load'>): void {
   const value = load(access(step, step.insn.src, size, 'read'));
   if (!signed || value.kind === 'pointer' || size === 8) write(step, step.insn.dst, value);
-  else write(step, step.insn.dst, number(signExtended(value.scalar, bitsOf(size), 64), value));
+  else write(step, step.insn.dst, extendedTo64(value, bitsOf(size)));
 }
 
 /** `*(dst + offset) = operand` */
@@ -70,6 +70,10 @@ function checkAtomicAlignment({ step, pointer, offset, size }: WordAccess): void
 function access(step: Step, register: number, size: WordAccess['size'], mode: WordAccess['mode']): WordAccess {
   const pointer = read(step, register);
   if (pointer.kind === 'scalar') throw notMemory({ step, register, pointer });
+  // What loads a field of a context is no load once it is compiled.
+  if (!step.accesses(pointer.region.kind === 'context' ? 'context' : 'memory')) {
+    throw refuse(step, 'VERIFIER_BAD_ACCESS', 'same insn cannot be used with different pointers');
+  }
   return { step, register, pointer, offset: step.insn.offset, size, mode };
 }
 

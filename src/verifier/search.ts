@@ -153,6 +153,12 @@ export class Search implements Step {
     this.reached[this.index]! |= way === 'taken' ? Reached.TAKEN : Reached.PASSED;
   }
 
+  accesses(what: 'context' | 'memory'): boolean {
+    const [own, other] = what === 'context' ? [Reached.CONTEXT, Reached.MEMORY] : [Reached.MEMORY, Reached.CONTEXT];
+    this.reached[this.index]! |= own;
+    return (this.reached[this.index]! & other) === 0;
+  }
+
   useContext(end: number): void {
     this.contextUse = Math.max(this.contextUse, end);
   }

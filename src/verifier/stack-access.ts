@@ -151,7 +151,7 @@ export function checkStackRange(access: Access, alignment: 'aligned' | 'any' = '
   }
   const first = Number(smin) + fixed;
   const last = Number(smax) + fixed;
-  if (first < -STACK_SIZE || last + size > 0) {
+  if (first < -STACK_SIZE || first >= 0 || last + size > 0) {
     throw isKnown
       ? say(`invalid ${what} stack R${register} off=${first} size=${size}`)
       : say(

@@ -43,6 +43,8 @@ export interface Step {
   widen(state: State): void;
   /** Notes that a branch goes this way. */
   goes(way: 'passed' | 'taken'): void;
+  /** Notes what the instruction accesses; false if it was something else before. */
+  accesses(what: 'context' | 'memory'): boolean;
   /** Notes that the program touches this many bytes of its context. */
   useContext(end: number): void;
   /** Notes how many bytes below its frame pointer a subprogram uses. */

@@ -93,6 +93,22 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
     only: 'we refuse',
   },
   {
+    name: 'a part of a pointer',
+    why: 'nor do we look again where we came before with other bytes in its place; programs may learn addresses',
+    kernel: /^invalid size of register fill/m,
+    only: 'we accept',
+  },
+  {
+    name: 'bits of a number whose sign was extended',
+    why: 'the kernel keeps its range and forgets its bits; we keep both',
+    kernel: /value is outside of the allowed memory range|unbounded|invalid variable-offset/,
+    insn: (insn) => {
+      const operation = operationOf(insn);
+      return operation.kind === 'movsx' || (operation.kind === 'load' && operation.signed);
+    },
+    only: 'we accept',
+  },
+  {
     name: 'how many processors there are',
     why: 'the kernel knows how many its machine may have; we take any number that Linux can have',
     insn: (insn) => {
