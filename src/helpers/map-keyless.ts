@@ -1,5 +1,6 @@
 /** The helpers on maps without keys. What they do is written in the map's type; Linux kernel/bpf/helpers.c. */
 import type { Value } from '../ir/value.ts';
+import { BLOOM_FILTER } from '../maps/bloom-filter.ts';
 import { Errno, type KeylessCode, type MapEmitContext, type MapSpec } from '../maps/map-type.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import { HelperError } from './errors.ts';
@@ -7,6 +8,7 @@ import type { EmitContext, Helper, HelperWorld } from './helper.ts';
 
 /** Types of maps, Linux enum bpf_map_type. */
 const QUEUES = [22, 23];
+const KEYLESS = [...QUEUES, BLOOM_FILTER];
 const NO_KEY = new Uint8Array(0);
 
 /** long bpf_map_push_elem(map, const void *value, u64 flags) */
@@ -16,7 +18,7 @@ export const mapPushElem: Helper = {
   args: ['map', 'mapValue', 'scalar'],
   returns: 'scalar',
   requires: [],
-  maps: QUEUES,
+  maps: KEYLESS,
   run(world, [map, value, flags]) {
     const { valueSize } = world.mapSizes(map!);
     const result = world.mapHost(map!).update(NO_KEY, world.memory.view(value!, valueSize), flags!);
@@ -43,15 +45,20 @@ export const mapPopElem: Helper = {
   },
 };
 
-/** long bpf_map_peek_elem(map, void *value) */
+/** long bpf_map_peek_elem(map, void *value): shows the next value; of a bloom filter, whether that value may be in it */
 export const mapPeekElem: Helper = {
   id: 89,
   name: 'bpf_map_peek_elem',
   args: ['map', 'mapValueWrite'],
   returns: 'scalar',
   requires: [],
-  maps: QUEUES,
-  run: (world, [map, value]) => answer(world, map!, value!, world.mapHost(map!).lookup(NO_KEY)),
+  maps: KEYLESS,
+  run(world, [map, value]) {
+    const host = world.mapHost(map!);
+    if (host.has === undefined) return answer(world, map!, value!, host.lookup(NO_KEY));
+    const { valueSize } = world.mapSizes(map!);
+    return host.has(world.memory.view(value!, valueSize)) ? 0n : BigInt.asUintN(64, BigInt(-Errno.ENOENT));
+  },
   emit(b, [map, value], context) {
     const { code, spec, place } = resolve(context, map!);
     return code.emitPeek(b, spec, place, value!);

@@ -106,3 +106,8 @@ export function link(word: bigint, low: number): bigint {
 export function isElement({ firstElement, end, elementSize }: Elements, offset: number): boolean {
   return offset >= firstElement && offset < end && (offset - firstElement) % elementSize === 0;
 }
+
+/** A seed of a map's hashes: odd, so that multiplying by it loses nothing. */
+export function randomOdd(): bigint {
+  return crypto.getRandomValues(new BigUint64Array(1))[0]! | 1n;
+}

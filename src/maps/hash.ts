@@ -24,7 +24,7 @@
 import { alignUp } from '../bytes/align.ts';
 import { emitHashDelete, emitHashEach, emitHashLookup, emitHashUpdate } from './hash-code.ts';
 import { hashHost } from './hash-host.ts';
-import { END, GOLDEN, Header, hashLayout } from './hash-layout.ts';
+import { END, GOLDEN, Header, hashLayout, randomOdd } from './hash-layout.ts';
 import { recoverHash } from './hash-recover.ts';
 import type { MapType } from './map-type.ts';
 import { badSpec, checkNumbers, checkSize, MapFlag } from './spec-check.ts';
@@ -64,8 +64,3 @@ export const hash: MapType = {
   emitDelete: emitHashDelete,
   each: { emitEach: emitHashEach },
 };
-
-/** A seed: odd, so that multiplying by it loses nothing. */
-function randomOdd(): bigint {
-  return crypto.getRandomValues(new BigUint64Array(1))[0]! | 1n;
-}

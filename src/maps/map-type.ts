@@ -72,6 +72,8 @@ export interface HostMap {
   delete(key: Uint8Array): number;
   /** Of a map without keys, takes the next value out: BPF_MAP_LOOKUP_AND_DELETE_ELEM. undefined if there is none. */
   pop?(): Uint8Array | undefined;
+  /** Of a map whose lookups find entries with other keys: the key of what is found. */
+  matching?(key: Uint8Array): Uint8Array | undefined;
   /** Of a set of values, whether it may hold this one: BPF_MAP_LOOKUP_ELEM of a bloom filter. */
   has?(value: Uint8Array): boolean;
   /** Of values that belong to threads. */

@@ -1,8 +1,10 @@
 /** Every map type there is: a new one is a file and a row here. */
 import { array } from './array.ts';
+import { bloomFilter } from './bloom-filter.ts';
 import { cgroupArray } from './cgroup-array.ts';
 import { MapError } from './errors.ts';
 import { hash } from './hash.ts';
+import { lpmTrie } from './lpm-trie.ts';
 import { lruHash } from './lru-hash.ts';
 import type { MapSpec, MapType } from './map-type.ts';
 import { percpuArray } from './percpu-array.ts';
@@ -25,6 +27,8 @@ const ROWS: readonly MapType[] = [
   ringbuf,
   perfEventArray,
   cgroupArray,
+  lpmTrie,
+  bloomFilter,
   taskStorage,
 ];
 

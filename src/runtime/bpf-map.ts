@@ -106,11 +106,25 @@ export class BpfMap {
    * Takes the next value out of a queue or stack; `lookup` shows it, `update` adds one, both with a key of no bytes.
    *
    * @returns undefined if there is none
-   * @throws TypeError if this map has keys
+   * @throws TypeError if this map is none
    */
   pop(): Uint8Array | undefined {
-    if (this.#host.pop === undefined) throw new TypeError(`map ${this.name} is a ${this.typeName}, which has keys`);
+    if (this.#host.pop === undefined) {
+      throw new TypeError(`cannot take a value of map ${this.name}: it is a ${this.typeName}, wanted a queue or stack`);
+    }
     return this.#host.pop();
+  }
+
+  /**
+   * Whether a bloom filter may hold the value: false is certain. `update` adds one, with a key of no bytes.
+   *
+   * @throws TypeError if this map is none
+   */
+  has(value: MapBytes): boolean {
+    if (this.#host.has === undefined) {
+      throw new TypeError(`cannot ask map ${this.name} for a value: it is a ${this.typeName}, wanted a bloom_filter`);
+    }
+    return this.#host.has(bytesOf(value, this.spec.valueSize));
   }
 
   /**

@@ -3,6 +3,7 @@
  * Source: Linux kernel/bpf/verifier.c, check_func_arg, check_mem_size_reg.
  */
 import type { ArgType, Prototype } from '../helpers/prototype.ts';
+import { BLOOM_FILTER } from '../maps/bloom-filter.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import { MapFlag } from '../maps/spec-check.ts';
 import { bytesAt } from './constant-map.ts';
@@ -99,7 +100,11 @@ const ROWS: Readonly<Record<ArgType, Row>> = {
   mapValueWrite: {
     kinds: MEMORY,
     expected: MEMORY_NAMES,
-    check: (call, argument) => checkMemory(call.step, argument, mapOf(call).valueSize, 'write'),
+    check(call, argument) {
+      const { type, valueSize } = mapOf(call);
+      // What a bloom filter is asked for is read.
+      checkMemory(call.step, argument, valueSize, type === BLOOM_FILTER ? 'read' : 'write');
+    },
   },
   memRead: { kinds: MEMORY, expected: MEMORY_NAMES },
   memReadOrNull: { kinds: MEMORY, expected: MEMORY_NAMES, orNull: true },

@@ -2,7 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { mapSpec } from '../../tests/contract/map-operations.ts';
+import { mapLookupElem, mapUpdateElem } from '../helpers/map-elem.ts';
+import { mapPeekElem, mapPushElem } from '../helpers/map-keyless.ts';
 import { taskStorageDelete, taskStorageGet } from '../helpers/task-storage.ts';
+import { bloomFilter } from '../maps/bloom-filter.ts';
+import { lpmTrie } from '../maps/lpm-trie.ts';
 import { taskStorage } from '../maps/task-storage.ts';
 import { InterpreterWorld } from './world.ts';
 
@@ -33,5 +37,27 @@ describe('interpreted helpers', () => {
     assert.equal(world.map('m').lookup(new Uint8Array([0xe9, 3, 0, 0]))![0], 1, 'of thread 1001');
     assert.equal(drop(), 0n);
     assert.equal(get(0n, 0n), 0n);
+  });
+
+  it('write to the entry that the longest prefix found', () => {
+    const { world, data, map } = worldOf(lpmTrie, { keySize: 8, flags: 1 });
+    data.set([8, 0, 0, 0, 10, 0, 0, 0]);
+    assert.equal(mapUpdateElem.run(world, [map, DATA, DATA + 16n, 0n]), 0n);
+    data.set([32, 0, 0, 0, 10, 1, 2, 3]);
+    const address = mapLookupElem.run(world, [map, DATA]);
+    world.memory.view(address, 1)[0] = 9;
+    assert.equal(world.map('m').lookup(data.slice(0, 8))![0], 9);
+    data[4] = 11;
+    assert.equal(mapLookupElem.run(world, [map, DATA]), 0n);
+  });
+
+  it('ask a set for a value, which stays as it is', () => {
+    const { world, data, map } = worldOf(bloomFilter, { keySize: 0 });
+    data.fill(7);
+    assert.equal(mapPeekElem.run(world, [map, DATA]), ENOENT);
+    assert.equal(mapPushElem.run(world, [map, DATA, 1n]), EINVAL);
+    assert.equal(mapPushElem.run(world, [map, DATA, 0n]), 0n);
+    assert.equal(mapPeekElem.run(world, [map, DATA]), 0n);
+    assert.ok(data.every((byte) => byte === 7));
   });
 });

@@ -122,8 +122,9 @@ export class InterpreterWorld implements HelperWorld {
     const map = this.#live(handle);
     const value = map.host.lookup(key, slot);
     if (value === undefined) return 0n;
-    const name = `${handle} ${slot} ${toHex(key)}`;
-    const cell = this.#cells.get(name) ?? this.#newCell(map, key.slice(), slot, value);
+    const found = map.host.matching?.(key) ?? key;
+    const name = `${handle} ${slot} ${toHex(found)}`;
+    const cell = this.#cells.get(name) ?? this.#newCell(map, found.slice(), slot, value);
     this.#cells.set(name, cell);
     return cell.region.address;
   }
@@ -202,7 +203,7 @@ export class InterpreterWorld implements HelperWorld {
   /** A cell whose key is gone stays mapped, as the kernel keeps the memory while the program runs, but is cut off. */
   #refresh(): void {
     for (const [name, cell] of this.#cells) {
-      const value = cell.map.host.lookup(cell.key, cell.slot);
+      const value = isThere(cell) ? cell.map.host.lookup(cell.key, cell.slot) : undefined;
       if (value === undefined) {
         this.#cells.delete(name);
       } else {
@@ -211,6 +212,13 @@ export class InterpreterWorld implements HelperWorld {
       }
     }
   }
+}
+
+/** Not where a lookup finds another entry in its place. */
+function isThere({ map, key }: Cell): boolean {
+  if (map.host.matching === undefined) return true;
+  const found = map.host.matching(key);
+  return found !== undefined && sameBytes(found, key);
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -7,8 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { openObject, openProcess } from '../../src/index.ts';
 import { array } from '../../src/maps/array.ts';
+import { bloomFilter } from '../../src/maps/bloom-filter.ts';
 import type { EventRing } from '../../src/maps/event-ring.ts';
 import { hash } from '../../src/maps/hash.ts';
+import { lpmTrie } from '../../src/maps/lpm-trie.ts';
 import { lruHash } from '../../src/maps/lru-hash.ts';
 import type { HostMap, MapMemory, MapSpec, MapType } from '../../src/maps/map-type.ts';
 import { mapMemory } from '../../src/maps/memory.ts';
@@ -34,7 +36,8 @@ const TABLES: readonly (readonly [MapType, MapSpec])[] = [
   ...[array, percpuArray, hash, lruHash, percpuHash, lruPercpuHash].map(
     (type) => [type, mapSpec(type, { maxEntries: 8 })] as const,
   ),
-  ...[queue, stack].map((type) => [type, mapSpec(type, { keySize: 0, maxEntries: 8 })] as const),
+  [lpmTrie, mapSpec(lpmTrie, { keySize: 8, maxEntries: 8, flags: 1 })],
+  ...[queue, stack, bloomFilter].map((type) => [type, mapSpec(type, { keySize: 0, maxEntries: 8 })] as const),
 ];
 
 /** Reads a ring as users do. */
