@@ -1,5 +1,4 @@
 /** What `inject` tells: how many calls there were at each place and how many of them failed, as text or as JSON lines. */
-import type { BpfLink } from '../index.ts';
 import { integer } from './json-report.ts';
 import type { LoadReport } from './load-report.ts';
 import type { Output } from './output.ts';
@@ -7,11 +6,13 @@ import { printable, table } from './text.ts';
 
 /** The faults of a session, as its report shows them. */
 export interface ReportedFaults {
-  /** The rule behind each link, in the order of the links. */
+  /** The rule behind each of them. */
   readonly rules: readonly string[];
+  /** The program of each. */
+  readonly programs: readonly string[];
   /** What decides over faults by chance; undefined if there are none. */
   readonly seed: bigint | undefined;
-  /** How many calls at link `index` have failed. */
+  /** How many calls fault `index` has had fail. */
   injected(index: number): bigint;
 }
 
@@ -30,46 +31,69 @@ export function injectReport(inner: LoadReport, stats: LoadReport['stats']): Loa
 }
 
 /** The end as a line for programs. */
-export function jsonStats(output: Output, { rules, seed, injected }: ReportedFaults): LoadReport['stats'] {
+export function jsonStats(output: Output, faults: ReportedFaults): LoadReport['stats'] {
   return (links, lostEvents) => {
     const data = {
-      links: links.map(({ id, hits, missed }, n) => ({
+      links: rowsOf(faults, links).map(({ id, hits, missed, injected, rule }) => ({
         id,
         hits: integer(hits),
         missed: integer(missed),
-        injected: integer(injected(n)),
-        rule: rules[n],
+        injected: integer(injected),
+        rule,
       })),
       lost_events: integer(lostEvents),
-      ...(seed !== undefined && { seed: integer(seed) }),
+      ...(faults.seed !== undefined && { seed: integer(faults.seed) }),
     };
     output.line(JSON.stringify({ type: 'stats', data }));
   };
 }
 
 /** The end as a table for people. Calls of a set that were never made are not listed. */
-export function textStats(output: Output, { rules, seed, injected }: ReportedFaults): LoadReport['stats'] {
+export function textStats(output: Output, faults: ReportedFaults): LoadReport['stats'] {
   return (links) => {
+    const { rules, seed } = faults;
+    const rows = rowsOf(faults, links);
     const isAlone = (rule: string): boolean => rules.indexOf(rule) === rules.lastIndexOf(rule);
-    const shown = [...links.entries()].filter(([n, { hits }]) => hits > 0n || isAlone(rules[n]!));
-    const cells = shown.map(([n, link]) => [
-      printable(callOf(link)),
-      printable(rules[n]!),
-      `${link.hits}`,
-      `${injected(n)}`,
-      `${link.missed}`,
+    const shown = rows.filter(({ hits, rule }) => hits > 0n || isAlone(rule));
+    const cells = shown.map(({ call, rule, hits, injected, missed }) => [
+      printable(call),
+      printable(rule),
+      `${hits}`,
+      `${injected}`,
+      `${missed}`,
     ]);
     const columns = (['call', 'fault', 'calls', 'injected', 'missed'] as const).map((title, n) => ({
       title,
       align: n < 2 ? ('left' as const) : ('right' as const),
     }));
     for (const line of table(columns, cells)) output.line(line);
-    if (shown.length < links.length) output.line(`(${links.length - shown.length} more, never called)`);
+    if (shown.length < rows.length) output.line(`(${rows.length - shown.length} more, never called)`);
     if (seed !== undefined) output.line(`by chance, the same with --seed ${seed}`);
   };
 }
 
-/** As the rule names it. */
-function callOf({ target }: Pick<BpfLink, 'target'>): string {
-  return target.replace(/^syscalls\/sys_enter_/, '');
+interface FaultRow {
+  /** Of the first of its links. */
+  readonly id: number;
+  /** As the rule names it. */
+  readonly call: string;
+  readonly rule: string;
+  readonly hits: bigint;
+  readonly missed: bigint;
+  readonly injected: bigint;
+}
+
+/** A row for each fault that is attached anywhere, of all processes together. */
+function rowsOf(
+  { rules, programs, injected }: ReportedFaults,
+  links: Parameters<LoadReport['stats']>[0],
+): readonly FaultRow[] {
+  return programs.flatMap((program, n) => {
+    const own = links.filter((link) => link.program === program);
+    if (own.length === 0) return [];
+    const { id, target } = own[0]!;
+    const sum = (count: 'hits' | 'missed'): bigint => own.reduce((total, link) => total + link[count], 0n);
+    const call = target.replace(/^syscalls\/sys_enter_/, '');
+    return [{ id, call, rule: rules[n]!, hits: sum('hits'), missed: sum('missed'), injected: injected(n) }];
+  });
 }

@@ -89,6 +89,6 @@ function packageVersion(): string {
 }
 
 // Nobody reads our notes any more (`2>&1 | head`): no reason to leave a target attached. `run` shares stderr with the program
-// it starts, and making a stream of it would change that.
-if (process.argv[2] !== 'run') process.stderr.on('error', () => {});
+// it starts, `inject` with what stands behind --, and making a stream of it would change that.
+if (process.argv[2] !== 'run' && !process.argv.includes('--')) process.stderr.on('error', () => {});
 await run(process.argv.slice(2));
