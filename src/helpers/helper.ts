@@ -71,6 +71,8 @@ export interface TargetFacts {
   readonly randomState: bigint;
   /** False under a seccomp filter: whoever waits for records looks by itself then. */
   readonly wakesConsumers: boolean;
+  /** Memory of the process that can be read as long as it runs its program, in ascending order: a few places. None if not given. */
+  readonly lasting?: readonly { readonly start: bigint; readonly end: bigint }[];
   /** Images of task_struct; undefined where no program asks for one. */
   readonly tasks?: FakedTasks;
   /** What the controller found out about the process when it came; undefined where code is made for none. */

@@ -120,7 +120,45 @@ const reads: readonly HelperCase[] = [
     failing: { 310: -1n },
   },
 ];
-describeHelper(probeRead, reads);
+const LASTING = { lasting: [{ start: DATA + 64n, end: DATA + 128n }] };
+/** The kernel refuses: what is read all the same was read without it. */
+const REFUSED = { failing: { 310: -1n }, facts: LASTING };
+const row = (size: number) => text('#'.repeat(size));
+const lastingReads: readonly HelperCase[] = [8n, 3n, 64n].flatMap((size) => [
+  {
+    title: `reads ${size} bytes at the beginning of what lasts without the kernel`,
+    before: row(1024),
+    args: [DATA + 512n, size, DATA + 64n],
+    result: 0n,
+    ...REFUSED,
+  },
+  {
+    title: `reads the last ${size} bytes of it without the kernel`,
+    before: row(1024),
+    args: [DATA + 512n, size, DATA + 128n - size],
+    result: 0n,
+    ...REFUSED,
+  },
+  ...[DATA + 63n, DATA + 129n - size, DATA + 128n, DATA + 1n, (1n << 64n) - 1n].map((from) => ({
+    title: `asks the kernel for ${size} bytes at ${from - DATA}`,
+    before: row(8),
+    args: [DATA + 256n, size, from],
+    result: EFAULT,
+    after: `${hex('#'.repeat(8))}${'ee'.repeat(248)}${'00'.repeat(Number(size))}`,
+    ...REFUSED,
+  })),
+]);
+describeHelper(probeRead, [...reads, ...lastingReads]);
+describeHelper(probeReadUserStr, [
+  {
+    title: 'reads what lasts without the kernel',
+    before: text(`${'_'.repeat(64)}lasting\0`),
+    args: [DATA, 8n, DATA + 64n],
+    result: 8n,
+    after: hex(`lasting\0${'_'.repeat(56)}lasting\0`),
+    facts: LASTING,
+  },
+]);
 describeHelper(probeReadUser, reads);
 
 describeHelper(copyFromUser, reads);

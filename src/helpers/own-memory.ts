@@ -1,6 +1,6 @@
 /**
  * Memory of the process that nobody vouches for, read and written by the kernel: a bad address gives an error and no signal.
- * What lies in the page of the stack the thread stands on is read directly.
+ * What lies in the page of the stack the thread stands on, and what lasts as long as the program does, is read directly.
  */
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, Value } from '../ir/value.ts';
@@ -15,6 +15,29 @@ export const PAGE = 4096;
 /** struct iovec { void *base; size_t length; } */
 const IOVEC = { base: 0, length: 8, size: 16 } as const;
 
+/** Up to this many bytes are read by code of their own for each size. */
+const MAX_FIXED = 64;
+
+/** Emits a read: 0, or -EFAULT and `to` is zeros. `size` is one of 32 bits. */
+export function emitSafeRead(b: Builder, to: Value, size: Value, from: Value, context: EmitContext): Value {
+  const { operation } = size;
+  const bytes = operation.op === 'const' ? Number(operation.value) : 0;
+  if (bytes === 0 || bytes > MAX_FIXED) return b.call(safeRead(context), [to, size, from]);
+  const read = context.shared(`probe_read_${bytes}`, 2, (fn, [to, from]) => {
+    const copy = () => {
+      fn.copy(to!, 0, from!, 0, bytes);
+      fn.return(0);
+    };
+    for (const { start, end } of context.facts.lasting ?? []) {
+      const last = end - start - BigInt(bytes);
+      if (last >= 0n) fn.when(fn.compare('ule', fn.sub(from!, fn.const(start)), fn.const(last)), copy);
+    }
+    fn.when(isInPageOf(fn, fn.stack(8), from!, fn.add(from!, bytes - 1)), copy);
+    fn.return(fn.call(safeRead(context), [to!, fn.const(bytes), from!]));
+  });
+  return b.call(read, [to, from]);
+}
+
 /** (to, size, from) -> 0, or -EFAULT and `to` is zeros. */
 export function safeRead(context: EmitContext): IrFunction {
   return context.shared('probe_read', 3, (b, [to, size, from]) => {
@@ -26,10 +49,16 @@ export function safeRead(context: EmitContext): IrFunction {
         b.return(b.call(readFaked(tasks, context), [to!, size!, offset])),
       );
     }
+    for (const { start, end } of context.facts.lasting ?? []) {
+      const offset = b.sub(from!, b.const(start));
+      const left = b.sub(b.const(end - start), offset);
+      b.when(b.and(b.compare('ult', offset, b.const(end - start)), b.compare('ule', size!, left)), () => {
+        copyRun(b, to!, from!, size!);
+        b.return(0);
+      });
+    }
     const local = b.stack(2 * IOVEC.size);
-    const end = b.add(from!, b.sub(size!, 1));
-    const pagesApart = b.or(b.xor(from!, local), b.xor(end, local));
-    b.when(b.compare('ult', pagesApart, PAGE), () => {
+    b.when(isInPageOf(b, local, from!, b.add(from!, b.sub(size!, 1))), () => {
       copyRun(b, to!, from!, size!);
       b.return(0);
     });
@@ -48,6 +77,11 @@ export function safeWrite(context: EmitContext): IrFunction {
     const written = emitTransfer(b, Syscall.process_vm_writev, vectors, moved, context);
     b.return(b.select(b.compare('eq', written, size!), 0, -Errno.EFAULT));
   });
+}
+
+/** Whether the first and the last byte lie in the page of a place. */
+function isInPageOf(b: Builder, place: Value, first: Value, last: Value): Value {
+  return b.compare('ult', b.or(b.xor(first, place), b.xor(last, place)), PAGE);
 }
 
 function emitTransfer(

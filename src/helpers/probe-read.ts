@@ -2,7 +2,7 @@
 import { BpfError } from '../errors.ts';
 import { Errno } from '../maps/map-type.ts';
 import type { Helper, HelperWorld } from './helper.ts';
-import { safeRead } from './own-memory.ts';
+import { emitSafeRead } from './own-memory.ts';
 import { result } from './result.ts';
 
 /** The part of the row that all names share. */
@@ -11,7 +11,11 @@ const probeReadRow: Omit<Helper, 'id' | 'name'> = {
   returns: 'scalar',
   requires: ['syscall'],
   run: (world, [to, size, from]) => result(read(world, to!, Number(BigInt.asUintN(32, size!)), from!)),
-  emit: (b, [to, size, from], context) => b.call(safeRead(context), [to!, b.unary('zext32', size!), from!]),
+  emit(b, [to, size, from], context) {
+    const { operation } = size!;
+    const bytes = operation.op === 'const' ? b.const(BigInt.asUintN(32, operation.value)) : b.unary('zext32', size!);
+    return emitSafeRead(b, to!, bytes, from!, context);
+  },
 };
 
 /** long bpf_probe_read(void *to, u32 size, const void *from): a program in user space has only user memory to read */

@@ -11,6 +11,7 @@ import type { EmitMap, TargetFacts } from '../helpers/helper.ts';
 import { PERMISSIONS, type Permission, type Requirement } from '../helpers/prototype.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
+import { lastingMemory } from '../process/lasting-memory.ts';
 import type { SampleThread } from '../process/thread-pointer.ts';
 import { tickNanoseconds } from '../sys/clock.ts';
 import { readCgroupId, readNamespace } from '../sys/process-view.ts';
@@ -69,6 +70,7 @@ export class SessionCompiler {
       pidCell: privateCells.pid,
       tidOffset,
       tickNs: tickNanoseconds(),
+      lasting: lastingMemory(process),
       printkRing: at(layout.printkRing),
       randomState: at(layout.randomState),
       wakesConsumers: !isFiltered,

@@ -13,6 +13,8 @@ describe('a pointer given to a helper that reads', () => {
   for (const [kind, what, outcome] of [
     ['good', 'to memory', 'read'],
     ['last', 'to the last word of a page', 'read'],
+    ['constant', 'to a constant of the program', 'read'],
+    ['variable', 'to a variable of a program that protects memory', 'read'],
     ['stack', 'to the page of the stack', 'read'],
     ['across', 'across the end of the page of the stack, behind which none may be read', 'fails'],
     ['none', 'to memory that may not be read', 'fails'],

@@ -24,6 +24,9 @@ __asm__(".text\n .p2align 4, 0xcc\n .globl touch\n .type touch, @function\n"
 
 #define WORD 0x5a5a5a5a5a5a5a5aull
 
+static const volatile uint64_t constant = WORD;
+static volatile uint64_t variable = WORD;
+
 enum { PAGE = 4096 };
 /* Two pages that may be used, then one that may not, then nothing. */
 static char *pages;
@@ -42,6 +45,10 @@ static const void *pointer_of(void)
 		return pages + 2 * PAGE - 8;
 	if (is("across"))
 		return pages + 2 * PAGE - 4;
+	if (is("constant"))
+		return (const void *)&constant;
+	if (is("variable"))
+		return (const void *)&variable;
 	if (is("stack"))
 		return pages + 2 * PAGE - 64;
 	if (is("none"))
