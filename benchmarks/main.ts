@@ -5,7 +5,7 @@
  *
  *   node dist/benchmarks/main.js [--rounds N] [--only PATTERN] [--out FILE]
  *
- * PATTERN is a regular expression for names of rows ('entry and return, empty, push, 2 threads') and of tables ('sites', 'system calls',
+ * PATTERN is a regular expression for names of rows ('entry and return, empty, push, 2 threads') and of tables ('sites', 'system calls', 'throughput',
  * 'attach', 'memory', 'start-up', 'verifier', 'maps', 'rings'); with it, JSON is written only where --out says.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -26,6 +26,7 @@ import type { Side } from './side.ts';
 import { measureSites } from './site-cost.ts';
 import { measureStartUp } from './start-up.ts';
 import { measureSystemCalls } from './system-call-cost.ts';
+import { measureThroughput } from './throughput.ts';
 import { measureVerifier } from './verifier-cost.ts';
 import { type BenchProbe, FUNCTIONS, OBJECT_PATH, WORKLOADS } from './workloads.ts';
 
@@ -77,6 +78,7 @@ const results: Results = {
   // Before the crowds: they only go when the event loop turns, and this does not let it.
   sites: wants('sites') ? measureSites(SITE_CYCLES) : [],
   systemCalls: wants('system calls') ? measureSystemCalls(rounds) : [],
+  throughput: wants('throughput') ? await measureThroughput(rounds) : [],
   attach: wants('attach') ? await measureAttach(binary.path, sides, ATTACH_CYCLES) : [],
   memory: wants('memory') ? await measureMemory(binary.path, sides) : [],
 };

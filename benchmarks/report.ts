@@ -7,6 +7,7 @@ import { SITE_GOALS, type SiteCost } from './site-cost.ts';
 import type { StartUp } from './start-up.ts';
 import type { Spread } from './stats.ts';
 import type { SystemCallCost } from './system-call-cost.ts';
+import { THROUGHPUT_GOAL, type ThroughputCost } from './throughput.ts';
 import type { VerifierCost } from './verifier-cost.ts';
 import { GOAL_SCALING, PUSH } from './workloads.ts';
 
@@ -19,6 +20,7 @@ export interface Results {
   readonly attach: readonly AttachCost[];
   readonly sites: readonly SiteCost[];
   readonly systemCalls: readonly SystemCallCost[];
+  readonly throughput: readonly ThroughputCost[];
   readonly memory: readonly MemoryCost[];
   readonly startUp: readonly StartUp[];
   readonly verifier: readonly VerifierCost[];
@@ -50,6 +52,7 @@ export function report(results: Results): string {
     section('attach and detach (min / median)', attachRows(results.attach)),
     section('one program at many functions (min / median)', siteRows(results.sites)),
     section('ns added to system calls (min / median)', systemCallRows(results.systemCalls)),
+    section('requests of servers (medians of interleaved runs)', throughputRows(results.throughput)),
     section('bytes the target has more (mapped, resident)', memoryRows(results.memory)),
     section('start-up of the command, ms (min / median)', startUpRows(results.startUp)),
     section('ns an operation on a map (min)', mapRows(results.maps)),
@@ -155,12 +158,42 @@ function siteRows(costs: readonly SiteCost[]): Row[] {
 
 function systemCallRows(costs: readonly SystemCallCost[]): Row[] {
   return [
-    ['at getppid', 'getppid', 'getuid', 'goal'],
-    ...costs.map(({ label, traced, untraced, goalNs, miscounted }) => {
-      const goal = goalNs === undefined ? '' : `${traced.min <= goalNs ? 'ok' : 'MISSED'} <= ${goalNs} ns`;
-      return [label, pair(traced, 1), pair(untraced, 1), miscounted > 0 ? `MISCOUNTED by ${miscounted}` : goal];
+    ['at getppid and read', 'getppid', 'read', 'getuid', 'of the kernel’s', 'goal'],
+    ...costs.map((cost) => {
+      const { label, getppid, read, getuid, goals, miscounted } = cost;
+      const { tracedNs, untracedNs, besides } = goals;
+      const kernel = costs.find((one) => one.label === besides?.label);
+      const share = kernel && (getppid.min + read.min) / (kernel.getppid.min + kernel.read.min);
+      const verdicts: string[] = miscounted > 0 ? [`MISCOUNTED by ${miscounted}`] : [];
+      const judge = (is: boolean, goal: string): void => {
+        verdicts.push(`${is ? 'ok' : 'MISSED'} <= ${goal}`);
+      };
+      if (tracedNs !== undefined) judge(Math.max(getppid.min, read.min) <= tracedNs, `${tracedNs} ns`);
+      if (untracedNs !== undefined) judge(getuid.min <= untracedNs, `${untracedNs} ns untraced`);
+      if (besides !== undefined && share !== undefined) judge(share <= besides.share, `${percent(besides.share)}`);
+      const times = [getppid, read, getuid].map((spread) => pair(spread, 1));
+      return [label, ...times, share === undefined ? '' : percent(share), verdicts.join(', ')];
     }),
   ];
+}
+
+function throughputRows(costs: readonly ThroughputCost[]): Row[] {
+  return [
+    ['server', 'every call counted', 'bare', 'counted', 'lost', 'goal', 'processor time a request'],
+    ...costs.map(({ server, label, bare, counted, lost, busier }) => [
+      server,
+      label,
+      `${(bare / 1000).toFixed(1)} k/s`,
+      `${(counted / 1000).toFixed(1)} k/s`,
+      `${(100 * lost).toFixed(1)} %`,
+      `${lost <= THROUGHPUT_GOAL ? 'ok' : 'MISSED'} <= ${percent(THROUGHPUT_GOAL)}`,
+      `${busier < 0 ? '' : '+'}${(100 * busier).toFixed(1)} %`,
+    ]),
+  ];
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`;
 }
 
 function memoryRows(costs: readonly MemoryCost[]): Row[] {
