@@ -2,7 +2,9 @@
 import type { CallModel, FrameModel } from '../helpers/helper.ts';
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, Size, Value } from '../ir/value.ts';
+import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { type ContextModel, emitContext, Frame, frameOffset } from './context-model.ts';
+import { CompileError } from './errors.ts';
 import type { ProgramEntry, ProgramRun } from './program.ts';
 
 /** What struct pt_regs begins with. */
@@ -17,12 +19,14 @@ export function siteEntry(model: ContextModel, begin?: (b: Builder) => ProgramRu
 export const MEMORY_ENTRY: ProgramEntry = {
   paramCount: 2,
   functionIp: { in: 'constant', value: 0n },
+  emitFunctionIp: (b) => b.const(0),
   call: { arguments: undefined, result: undefined, outcome: undefined, registers: undefined, frame: undefined },
   emit: (b) => b.params(),
   slot: undefined,
   contextIn: () => undefined,
   write: () => 'allowed',
   whyReadOnly: undefined,
+  checkContext: () => undefined,
 };
 
 class SiteEntry implements ProgramEntry {
@@ -49,6 +53,10 @@ class SiteEntry implements ProgramEntry {
 
   get functionIp(): ContextModel['functionIp'] {
     return this.#model.functionIp;
+  }
+
+  emitFunctionIp(b: Builder): Value {
+    return b.site(this.#model.functionIp);
   }
 
   emit(b: Builder): readonly Value[] {
@@ -79,6 +87,16 @@ class SiteEntry implements ProgramEntry {
 
   get whyReadOnly(): string | undefined {
     return this.#model.whyReadOnly;
+  }
+
+  checkContext({ name, contextSize }: VerifiedProgram): void {
+    const { struct } = this.#model;
+    if (contextSize <= struct.size) return;
+    throw new CompileError(
+      'COMPILE_CONTEXT_TOO_SMALL',
+      `cannot compile ${name}: it uses ${contextSize} bytes of its context, ${struct.name} has ${struct.size}`,
+      { fix: 'attach it to what its section is for' },
+    );
   }
 
   leave(b: Builder, r0: Value): Value {

@@ -11,11 +11,20 @@ import type { IrFunction, Operation, SiteSource, Size, Value } from '../ir/value
 import { arrayValueOffset } from '../maps/array.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import { MapFlag } from '../maps/spec-check.ts';
-import { mapTypeOf } from '../maps/table.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
+import { tailCallers } from '../verifier/tail-call.ts';
 import { CompileError, type CompileErrorCode } from './errors.ts';
-import type { Registers } from './instructions.ts';
-import { type Entry, entryByParams, type FunctionSource, type ProgramAround, translateFunction } from './translate.ts';
+import { usesSlots } from './program-calls.ts';
+import { calleesOf, type TailCallee, type TailCallOptions } from './tail-callees.ts';
+import { beginRun, CalleeEntry, type CompiledCallee, followFunction, goOn, noteNext } from './tail-calls.ts';
+import {
+  type CallingFunction,
+  type Entry,
+  entryByParams,
+  type FunctionSource,
+  type ProgramAround,
+  translateFunction,
+} from './translate.ts';
 
 /** What a program is compiled against. */
 export interface CompileOptions {
@@ -29,6 +38,8 @@ export interface CompileOptions {
   readonly forbid: ReadonlySet<Requirement>;
   /** Writes what runs at a site before the program: the counting of hits, and the taking of a slot if it needs one. */
   readonly begin?: (b: Builder, slots: 'none' | 'one') => ProgramRun;
+  /** What tail calls may lead to; nothing if not given. */
+  readonly tailCalls?: TailCallOptions;
 }
 
 /** One run of a program, as its code knows it. */
@@ -39,44 +50,47 @@ export interface ProgramRun {
   readonly end?: (b: Builder) => void;
 }
 
-/** Whether a program names a map that has several slots, or calls a helper that needs one. */
-export function usesSlots(
-  { references, insns }: VerifiedProgram,
-  { maps, helpers }: Pick<CompileOptions, 'maps' | 'helpers'>,
-): boolean {
-  if (callsAny(insns, (id) => helpers.get(id)?.needsSlot === true)) return true;
-  for (const reference of references.values()) {
-    const spec = reference.kind === 'map' ? maps.get(reference.map)?.spec : undefined;
-    if (spec !== undefined && mapTypeOf(spec).slots !== undefined) return true;
-  }
-  return false;
-}
-
-/** Whether one of these instructions is a call of a helper that is meant. */
-export function callsAny(insns: readonly Insn[], isMeant: (id: number) => boolean): boolean {
-  return insns.some((insn) => {
-    const operation = operationOf(insn);
-    return operation.kind === 'call' && operation.callee === 'helper' && isMeant(insn.imm);
-  });
-}
-
 /** What a program begins with. */
 export interface ProgramEntry extends Entry {
   readonly functionIp: SiteSource;
+  emitFunctionIp(b: Builder): Value;
   readonly call: CallModel;
   /** The number of the run's slot, in the program itself, once `emit` has taken it. */
   readonly slot: Value | undefined;
+  /** Of a program that goes on by a tail call, the address of the run. */
+  readonly run?: Value | undefined;
   /** The address of the context that `emit` wrote, if it did so in `fn`. */
   contextIn(fn: IrFunction): Value | undefined;
   /** Notes that the program writes there in the context, or says that it may not. */
   write(offset: number, size: Size): 'allowed' | 'read only';
   /** What there is to say of parts that are read only, if anything. */
   readonly whyReadOnly: string | undefined;
+  /** @throws {CompileError} COMPILE_CONTEXT_TOO_SMALL if the program uses more of its context than there is */
+  checkContext(program: VerifiedProgram): void;
 }
 
 /** Translates the main function and, through its calls, every other. @throws {CompileError} each of its codes */
 export function translateProgram(program: VerifiedProgram, entry: ProgramEntry, options: CompileOptions): IrFunction {
-  return new ProgramTranslator(program, entry, options).main();
+  entry.checkContext(program);
+  const callees = calleesOf(program, options.tailCalls);
+  const follow = callees.length === 0 ? undefined : followOf(callees, entry, options);
+  return new ProgramTranslator(program, entry, options, follow).main();
+}
+
+/** What runs the programs that tail calls lead to; those that cannot run here are left out. */
+function followOf(callees: readonly TailCallee[], entry: ProgramEntry, options: CompileOptions): IrFunction {
+  return followFunction(
+    callees.flatMap(({ number, program }): readonly CompiledCallee[] => {
+      try {
+        entry.checkContext(program);
+        return [{ number, fn: new ProgramTranslator(program, new CalleeEntry(entry), options, 'follows').main() }];
+      } catch (error) {
+        if (!(error instanceof BpfError)) throw error;
+        options.tailCalls!.leaveOut(program, error);
+        return [];
+      }
+    }),
+  );
 }
 
 class ProgramTranslator implements ProgramAround, EmitContext {
@@ -90,9 +104,15 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   readonly #functions = new Map<string, IrFunction>();
   readonly #entries: (Entry | undefined)[] = [];
   readonly #shared = new Map<string, IrFunction>();
-  /** Whether functions get the number of the run's slot, behind their arguments; and where each has it. */
-  readonly #passesSlot: boolean;
-  readonly #slotIn = new Map<IrFunction, Value>();
+  /** What functions get behind their arguments, and where each has it. */
+  readonly #passed: readonly Passed[];
+  readonly #passedIn = new Map<IrFunction, Readonly<Partial<Record<Passed, Value>>>>();
+  /** What has the programs go on that tail calls lead to; this may be one of them. */
+  readonly #follow: IrFunction | 'follows' | undefined;
+  /** The subprograms that make tail calls. */
+  readonly #tailCallers: ReadonlySet<number>;
+  /** The function whose helper writes itself. */
+  #calling: CallingFunction | undefined;
   /** How many functions, beside the program itself, are being translated. */
   #depth = 0;
   /** Which map a constant stands for. */
@@ -102,17 +122,25 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   /** Which subprogram a constant stands for. */
   readonly #callees = new Map<Value, number>();
 
-  constructor(program: VerifiedProgram, entry: ProgramEntry, options: CompileOptions) {
+  constructor(
+    program: VerifiedProgram,
+    entry: ProgramEntry,
+    options: CompileOptions,
+    follow: IrFunction | 'follows' | undefined,
+  ) {
     this.#program = program;
     this.#entry = entry;
     this.#options = options;
+    this.#follow = follow;
     this.#slots = new SlotMap(program.insns);
-    this.#passesSlot = usesSlots(program, options);
+    this.#tailCallers = follow === undefined ? new Set() : tailCallers(program, options.helpers);
+    const passesRun = [...this.#tailCallers].some((subprogram) => subprogram !== 0);
+    this.#passed = [...(usesSlots(program, options) ? ['slot' as const] : []), ...(passesRun ? ['run' as const] : [])];
     this.#subprogramAt = new Map(program.subprograms.map(({ start }, index) => [start, index]));
   }
 
   main(): IrFunction {
-    return translateFunction(this, this.#source(0), this.#entry);
+    return translateFunction(this, this.#source(0), this.#mainEntry());
   }
 
   // --- for the functions ----------------------------------------------------------------------------------------
@@ -135,13 +163,18 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     }
   }
 
-  emitCall(b: Builder, index: number, args: readonly Value[], registers: Registers): Value {
+  originOf(index: number): number | undefined {
+    return this.#follow === 'follows' ? undefined : index;
+  }
+
+  emitCall(b: Builder, index: number, args: readonly Value[], caller: CallingFunction): Value {
     const insn = this.insns[index]!;
     const operation = operationOf(insn);
+    this.#calling = caller;
     if (operation.kind === 'call' && operation.callee === 'local')
       return this.#callFunction(b, this.#target(index), args);
     if (operation.kind === 'call' && operation.callee === 'helper') return this.#emitHelper(b, index, insn.imm, args);
-    const number = registers.get(insn.dst).operation;
+    const number = caller.get(insn.dst).operation;
     if (number.op !== 'const') {
       throw this.#error(index, 'COMPILE_DYNAMIC_CALL', `callx r${insn.dst} needs a helper number known now`);
     }
@@ -212,9 +245,8 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     return this.#options.facts;
   }
 
-  get functionIp(): SiteSource {
-    const { functionIp } = this.#entry;
-    if (this.#depth === 0 || functionIp.in === 'constant') return functionIp;
+  functionIp(b: Builder): Value {
+    if (this.#depth === 0 || this.#entry.functionIp.in === 'constant') return this.#entry.emitFunctionIp(b);
     throw new HelperError(
       'HELPER_SITE_UNKNOWN',
       'which site it runs at is known to the program itself, not to a function',
@@ -245,7 +277,13 @@ class ProgramTranslator implements ProgramAround, EmitContext {
 
   slot(b: Builder): Value {
     // Where nobody else runs there is one slot only.
-    return this.#slotIn.get(b.fn) ?? this.#entry.slot ?? b.const(0);
+    return this.#passedIn.get(b.fn)?.slot ?? this.#entry.slot ?? b.const(0);
+  }
+
+  goOnIn(b: Builder, number: Value): void {
+    const run = this.#passedIn.get(b.fn)?.run;
+    // Where no program can follow, what is in the map is not of our making.
+    if (run !== undefined) noteNext(b, run, number, () => this.#calling!.exit(b.const(0)));
   }
 
   callBack(b: Builder, fn: Value, args: readonly Value[]): Value {
@@ -265,12 +303,49 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     };
   }
 
-  /** A function may take more than it is given: what only seems to be read. */
+  /** The program itself, and behind it those that it made go on. */
+  #mainEntry(): Entry {
+    const entry = this.#entry;
+    const follow = this.#follow;
+    if (follow === undefined) return entry;
+    if (follow === 'follows') {
+      return {
+        paramCount: entry.paramCount,
+        emit: (b) => {
+          const args = entry.emit(b);
+          this.#passedIn.set(b.fn, { run: entry.run! });
+          return args;
+        },
+      };
+    }
+    return {
+      paramCount: entry.paramCount,
+      emit: (b) => {
+        const args = entry.emit(b);
+        this.#passedIn.set(b.fn, { run: beginRun(b, entry, args[0]!) });
+        return args;
+      },
+      leave: (b, r0) => {
+        const last = goOn(b, this.#passedIn.get(b.fn)!.run!, r0, follow);
+        return entry.leave?.(b, last) ?? last;
+      },
+    };
+  }
+
+  /**
+   * A function may take more than it is given: what only seems to be read. Where it makes a tail call, its caller waits for the
+   * programs that go on in its place.
+   */
   #callFunction(b: Builder, subprogram: number, given: readonly Value[]): Value {
     const { paramCount } = this.#paramsOf(subprogram);
     const args = Array.from({ length: paramCount }, (_, index) => given[index] ?? b.const(0));
     const maps = args.map((arg) => this.#handles.get(arg));
-    return b.call(this.#function(subprogram, maps), this.#passesSlot ? [...args, this.slot(b)] : args);
+    const run = this.#passedIn.get(b.fn)?.run;
+    const passed = this.#passed.map((what) => (what === 'slot' ? this.slot(b) : run!));
+    const r0 = b.call(this.#function(subprogram, maps), [...args, ...passed]);
+    const follow = this.#follow;
+    if (!this.#tailCallers.has(subprogram) || follow === undefined || follow === 'follows') return r0;
+    return goOn(b, run!, r0, follow);
   }
 
   /** @param maps which of its arguments are maps */
@@ -280,7 +355,7 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     if (known !== undefined) return known;
     this.#depth++;
     const entry = this.#withMaps(this.#paramsOf(subprogram), maps);
-    const made = translateFunction(this, this.#source(subprogram), this.#passesSlot ? this.#withSlot(entry) : entry);
+    const made = translateFunction(this, this.#source(subprogram), this.#withPassed(entry));
     this.#depth--;
     this.#functions.set(name, made);
     return made;
@@ -305,13 +380,14 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     return made;
   }
 
-  /** The same with one more parameter. */
-  #withSlot({ paramCount, emit }: Entry): Entry {
+  /** The same with as many more parameters. */
+  #withPassed({ paramCount, emit }: Entry): Entry {
+    const passed = this.#passed;
     return {
-      paramCount: paramCount + 1,
+      paramCount: paramCount + passed.length,
       emit: (b) => {
         const params = emit(b);
-        this.#slotIn.set(b.fn, params[paramCount]!);
+        this.#passedIn.set(b.fn, Object.fromEntries(passed.map((what, place) => [what, params[paramCount + place]!])));
         return params.slice(0, paramCount);
       },
     };
@@ -378,6 +454,9 @@ class ProgramTranslator implements ProgramAround, EmitContext {
 const MAX_ARGUMENTS = 5;
 /** What lddw loads for a function: no address, only a number of its own. */
 const FIRST_FUNCTION = 1n << 62n;
+
+/** What belongs to a run: the number of its slot, and the address of what its tail calls need. */
+type Passed = 'slot' | 'run';
 
 /** How many bytes an argument of this type points to, if that is known now. */
 const BOUNDS: Partial<Record<ArgType, (map: MapSpec | undefined, next: Operation | undefined) => number | undefined>> =

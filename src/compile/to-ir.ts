@@ -4,8 +4,9 @@ import type { IrFunction } from '../ir/value.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import type { ContextModel } from './context-model.ts';
 import { MEMORY_ENTRY, siteEntry } from './entry.ts';
-import { CompileError } from './errors.ts';
-import { type CompileOptions, type ProgramEntry, translateProgram, usesSlots } from './program.ts';
+import { type CompileOptions, type ProgramEntry, translateProgram } from './program.ts';
+import { usesSlots } from './program-calls.ts';
+import { calleesOf } from './tail-callees.ts';
 
 /**
  * The program as it runs at one site: a function of no params.
@@ -13,16 +14,9 @@ import { type CompileOptions, type ProgramEntry, translateProgram, usesSlots } f
  * @throws {CompileError} each of its codes
  */
 export function compileForSite(program: VerifiedProgram, model: ContextModel, options: CompileOptions): IrFunction {
-  const { name, contextSize } = program;
-  if (contextSize > model.struct.size) {
-    throw new CompileError(
-      'COMPILE_CONTEXT_TOO_SMALL',
-      `cannot compile ${name}: it uses ${contextSize} bytes of its context, ${model.struct.name} has ${model.struct.size}`,
-      { fix: 'attach it to what its section is for' },
-    );
-  }
   const { begin } = options;
-  const needsSlot = usesSlots(program, options);
+  const callees = calleesOf(program, options.tailCalls).map((callee) => callee.program);
+  const needsSlot = [program, ...callees].some((one) => usesSlots(one, options));
   return compile(program, siteEntry(model, begin && ((b) => begin(b, needsSlot ? 'one' : 'none'))), options);
 }
 

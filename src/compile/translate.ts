@@ -17,12 +17,20 @@ export interface ProgramAround {
   readonly insns: readonly Insn[];
   /** How many of r1 to r5 the call takes; 0 for what is no call. */
   argumentCount(index: number): number;
-  /** Writes the call. `registers` is for callx, which has its helper's number in one. */
-  emitCall(b: Builder, index: number, args: readonly Value[], registers: Registers): Value;
+  /** Writes the call. */
+  emitCall(b: Builder, index: number, args: readonly Value[], caller: CallingFunction): Value;
+  /** What listings show an instruction's code under. */
+  originOf(index: number): number | undefined;
   /** Writes what the lddw loads. */
   emitConstant(b: Builder, index: number): Value;
   /** @throws {CompileError} COMPILE_CONTEXT_WRITE, COMPILE_NOT_ALLOWED */
   checkWrite(b: Builder, index: number, address: Value, offset: number, size: Size): void;
+}
+
+/** The function that a call is in: callx has its helper's number in a register, tail calls leave it. */
+export interface CallingFunction extends Registers {
+  /** Writes the way out, as `exit` does. */
+  exit(r0: Value): void;
 }
 
 /** One function of the program. */
@@ -60,7 +68,7 @@ const FIRST_ARGUMENT = 1;
 /** A frame is aligned to this, and so are accesses that compilers make in it. */
 const FRAME_ALIGNMENT = 8;
 
-class FunctionTranslator implements Registers {
+class FunctionTranslator implements CallingFunction {
   readonly #program: ProgramAround;
   readonly #source: FunctionSource;
   readonly #live: readonly RegisterSet[];
@@ -102,6 +110,17 @@ class FunctionTranslator implements Registers {
     this.#variables[register] = value;
   }
 
+  /** All ways out meet, where something is to be written: only then is all that came before known. */
+  exit(r0: Value): void {
+    if (this.#entry.leave === undefined) {
+      this.#b.return(r0);
+      return;
+    }
+    this.#end ??= { block: this.#b.newBlock(), results: [] };
+    this.#end.results.push(r0);
+    this.#b.jump(this.#end.block);
+  }
+
   run(): IrFunction {
     this.#goTo(0);
     const order = reversePostorder(this.#source.flow.blocks);
@@ -124,7 +143,7 @@ class FunctionTranslator implements Registers {
     this.#variables = this.#renaming.enter(head, kind, VARIABLE_COUNT, (register) => (live & (1 << register)) !== 0);
     const block = this.#source.flow.blocks[index]!;
     for (let insn = block.start; insn < block.end; insn++) {
-      this.#b.origin = insn;
+      this.#b.origin = this.#program.originOf(insn);
       this.#instruction(insn, block);
     }
     if (this.#b.open) this.#goTo(block.successors[0]!);
@@ -153,7 +172,7 @@ class FunctionTranslator implements Registers {
         this.#branch(this.#emitMayGoto(), block);
         break;
       case 'exit':
-        this.#exit(this.get(0));
+        this.exit(this.get(0));
         break;
       default:
         if (!isPlain(operation)) throw new RangeError(`no row for ${operation satisfies never}`);
@@ -180,17 +199,6 @@ class FunctionTranslator implements Registers {
     const isSpent = b.compare('eq', left, 0);
     b.store(8, this.#passes!, 0, b.select(isSpent, 0, b.add(left, -1)));
     return isSpent;
-  }
-
-  /** All ways out meet, where something is to be written: only then is all that came before known. */
-  #exit(r0: Value): void {
-    if (this.#entry.leave === undefined) {
-      this.#b.return(r0);
-      return;
-    }
-    this.#end ??= { block: this.#b.newBlock(), results: [] };
-    this.#end.results.push(r0);
-    this.#b.jump(this.#end.block);
   }
 
   #writeEnd(): void {

@@ -3,7 +3,7 @@
  * `returns`, the interpreter `run`, the compiler `emit`.
  */
 import type { Builder } from '../ir/builder.ts';
-import type { IrFunction, SiteSource, Value } from '../ir/value.ts';
+import type { IrFunction, Value } from '../ir/value.ts';
 import type { HostMap, MapSpec } from '../maps/map-type.ts';
 import type { FakedTasks } from './faked-task.ts';
 import type { Prototype } from './prototype.ts';
@@ -39,6 +39,8 @@ export interface HelperWorld {
   mapDelete(map: bigint, key: Uint8Array): number;
   /** The host's side of a map. Not for maps whose lookups give addresses. @throws {VmError} VM_BAD_MAP */
   mapHost(map: bigint): HostMap;
+  /** Has the program at that place of a map go on when the helper is done, if there is one and the run may still. */
+  tailCall(map: bigint, index: number): void;
   /** Gets what bpf_trace_printk printed, formatted. */
   print(text: string): void;
   /** Runs a function of the program, given by what lddw loaded. @returns its r0 */
@@ -116,7 +118,7 @@ export interface EmitContext {
   map(map: Value): EmitMap;
   readonly facts: TargetFacts;
   /** bpf_get_func_ip of this site. */
-  readonly functionIp: SiteSource;
+  functionIp(b: Builder): Value;
   readonly call: CallModel;
   /** What the host has put at an address in a map that nobody may write, up to the map's end. @throws {HelperError} HELPER_NOT_CONSTANT */
   constantAt(address: Value): Uint8Array;
@@ -133,6 +135,8 @@ export interface EmitContext {
    * @throws {HelperError} HELPER_NOT_A_FUNCTION if `fn` is not a constant that lddw loaded
    */
   callBack(b: Builder, fn: Value, args: readonly Value[]): Value;
+  /** Ends the function that calls the helper, and has a program go on, unless the run has had its tail calls. @param number of the program */
+  goOnIn(b: Builder, number: Value): void;
 }
 
 export interface Helper extends Prototype {

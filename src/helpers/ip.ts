@@ -9,7 +9,7 @@ export const getFuncIp: Helper = {
   returns: 'scalar',
   requires: [],
   run: (world) => world.functionIp,
-  emit: (b, _args, { functionIp }) => b.site(functionIp),
+  emit: (b, _args, context) => context.functionIp(b),
 };
 
 /** u64 bpf_get_attach_cookie(void *ctx): the number the user gave when attaching */

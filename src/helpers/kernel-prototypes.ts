@@ -6,7 +6,6 @@ import type { Prototype } from './prototype.ts';
 import { HELPERS } from './table.ts';
 
 /** Types of maps, Linux enum bpf_map_type. */
-const PROG_ARRAY = 3;
 const PERF_EVENT_ARRAY = 4;
 const RINGBUF = 27;
 const USER_RINGBUF = 31;
@@ -42,7 +41,6 @@ const DYNPTR_ROWS: readonly Row[] = [
 
 const ROWS: readonly Row[] = [
   ...DYNPTR_ROWS,
-  [12, 'bpf_tail_call', ['context', 'map', 'scalar'], 'void', { maps: [PROG_ARRAY], leaves: true }],
   [22, 'bpf_perf_event_read', ['map', 'scalar'], 'scalar', { maps: [PERF_EVENT_ARRAY] }],
 ];
 

@@ -20,6 +20,7 @@ import { sendSignal, sendSignalThread } from './signal.ts';
 import { snprintf } from './snprintf.ts';
 import { getStack, getStackId, getTaskStack } from './stack.ts';
 import { strncmp } from './strings.ts';
+import { tailCall } from './tail-call.ts';
 import {
   getCurrentCgroupId,
   getCurrentComm,
@@ -42,6 +43,7 @@ const ROWS: readonly Helper[] = [
   mapPushElem,
   mapPopElem,
   mapPeekElem,
+  tailCall,
   probeRead,
   ktimeGetNs,
   ktimeGetBootNs,

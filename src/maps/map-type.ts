@@ -28,6 +28,16 @@ export interface MapSpec {
   readonly innerMap?: MapSpec;
   /** `map_extra`: what it means is the type's; 0 where it is not given. */
   readonly extra?: bigint;
+  /** What the object puts into places of a map of programs; undefined where it says nothing. */
+  readonly initialSlots?: readonly InitialSlot[];
+}
+
+/** What a place holds from the beginning. */
+export interface InitialSlot {
+  /** The key, as a number. */
+  readonly index: number;
+  /** The name of what is there, in the object. */
+  readonly name: string;
 }
 
 /** Flags of bpf_map_update_elem, as in <linux/bpf.h>. */
@@ -39,6 +49,7 @@ export const Errno = {
   ENOENT: 2,
   ESRCH: 3,
   E2BIG: 7,
+  EBADF: 9,
   EAGAIN: 11,
   ENOMEM: 12,
   EFAULT: 14,
@@ -161,6 +172,8 @@ export interface MapType {
   readonly slots?: number;
   /** How many slots there are up to the last that holds anything; unless given, slots lie one behind the other. */
   usedSlots?(memory: MapMemory, spec: MapSpec): number;
+  /** What the values stand for, of a type whose values are numbers of what the object has, counted from 1. */
+  readonly holds?: 'programs';
   /** Of a type without keys, which has no elements for the other emitters. */
   readonly keyless?: KeylessCode;
   /** Of a type that programs may go through. */

@@ -3,6 +3,7 @@ import { array } from './array.ts';
 import { bloomFilter } from './bloom-filter.ts';
 import { cgroupArray } from './cgroup-array.ts';
 import { MapError } from './errors.ts';
+import { progArray } from './fd-array.ts';
 import { hash } from './hash.ts';
 import { lpmTrie } from './lpm-trie.ts';
 import { lruHash } from './lru-hash.ts';
@@ -30,6 +31,7 @@ const ROWS: readonly MapType[] = [
   lpmTrie,
   bloomFilter,
   taskStorage,
+  progArray,
 ];
 
 /** By the kernel's number. */

@@ -14,12 +14,16 @@ export interface MapDefinition {
   /** Bytes from the start of `.maps`. */
   readonly offset: number;
   readonly spec: MapSpec;
+  /** Bytes from the start of `.maps` to what the object puts into its first slot; undefined if it has no `values`. */
+  readonly slots: number | undefined;
   /** Why the map cannot be made as it is defined; programs that use it can be looked at all the same. */
   readonly obstacle: ObjectError | undefined;
 }
 
 /** What a definition has said so far. */
-type Draft = { -readonly [K in Exclude<keyof MapSpec, 'name' | 'initialValue' | 'innerMap' | 'extra'>]: number };
+type Draft = {
+  -readonly [K in Exclude<keyof MapSpec, 'name' | 'initialValue' | 'innerMap' | 'initialSlots' | 'extra'>]: number;
+};
 
 const EMPTY: Draft = { type: 0, keySize: 0, valueSize: 0, maxEntries: 0, flags: 0, keyTypeId: 0, valueTypeId: 0 };
 
@@ -31,6 +35,8 @@ interface Reader {
   readonly isInner: boolean;
   innerMap: MapSpec | undefined;
   extra: bigint;
+  /** Bytes from the start of the variable. */
+  slots: number | undefined;
   obstacle: ObjectError | undefined;
 }
 
@@ -59,22 +65,22 @@ const FIELDS: Readonly<Record<string, (reader: Reader, member: Member) => void>>
   },
   /** An array of pointers to what each slot holds: the definition of a map, or a program. */
   values(reader, member) {
-    reader.obstacle ??= unsupported(reader, 'slots that hold maps or programs are');
     const array = reader.btf.resolve(member.type);
     if (array.kind !== 'array') throw badMap(reader, `values is a ${array.kind}, wanted __array(values, ...)`);
     const slot = reader.btf.resolve(array.type);
     if (slot.kind !== 'ptr') throw badMap(reader, `a slot is a ${slot.kind}, wanted a pointer`);
-    set(reader, 'keySize', SLOT_SIZE);
-    set(reader, 'valueSize', SLOT_SIZE);
+    set(reader, 'valueSize', NUMBER_SIZE);
+    reader.slots = member.bitOffset / 8;
     const held = reader.btf.resolve(slot.type);
     if (held.kind !== 'struct') return;
+    reader.obstacle ??= unsupported(reader, 'slots that hold maps are');
     if (reader.isInner) throw badMap(reader, 'its slots hold maps of maps, wanted maps of values');
     reader.innerMap = readDefinition(reader.btf, `${reader.map}.inner`, slot.type, { isInner: true }).spec;
   },
 };
 
-/** Keys and values of maps of maps and of programs: an index, and a descriptor. */
-const SLOT_SIZE = 4;
+/** What slots hold in place of what the object names there: descriptors in the kernel, here numbers. */
+const NUMBER_SIZE = 4;
 
 /**
  * Reads every definition in `.maps`, in order of their addresses.
@@ -85,10 +91,10 @@ const SLOT_SIZE = 4;
 export function readMapDefinitions(btf: Btf): MapDefinition[] {
   const section = btf.byName('datasec', '.maps');
   if (section === undefined) return [];
-  return sectionVariables(btf, section.id).map(({ name, offset, typeId }) => ({
-    offset,
-    ...readDefinition(btf, name, typeId, { isInner: false }),
-  }));
+  return sectionVariables(btf, section.id).map(({ name, offset, typeId }) => {
+    const { slots, ...definition } = readDefinition(btf, name, typeId, { isInner: false });
+    return { ...definition, offset, slots: slots === undefined ? undefined : offset + slots };
+  });
 }
 
 function readDefinition(
@@ -97,7 +103,7 @@ function readDefinition(
   typeId: number,
   { isInner }: Pick<Reader, 'isInner'>,
 ): Omit<MapDefinition, 'offset'> {
-  const nothing = { innerMap: undefined, extra: 0n, obstacle: undefined };
+  const nothing = { innerMap: undefined, slots: undefined, extra: 0n, obstacle: undefined };
   const reader: Reader = { btf, map, isInner, draft: { ...EMPTY }, ...nothing };
   const definition = btf.resolve(typeId);
   if (definition.kind !== 'struct') throw badMap(reader, `it is a ${definition.kind}, wanted a struct`);
@@ -106,8 +112,9 @@ function readDefinition(
     FIELDS[member.name]!(reader, member);
   }
   if (reader.draft.type === 0) throw badMap(reader, 'its type is missing');
-  const { draft, innerMap, extra, obstacle } = reader;
-  return { spec: { name: map, ...draft, ...(innerMap && { innerMap }), ...(extra !== 0n && { extra }) }, obstacle };
+  const { draft, innerMap, slots, extra, obstacle } = reader;
+  const spec = { name: map, ...draft, ...(innerMap && { innerMap }), ...(extra !== 0n && { extra }) };
+  return { spec, slots, obstacle };
 }
 
 /** A size may be said twice, by `key` and `key_size`, if it is the same. */

@@ -17,6 +17,7 @@ import { type KernelFacts, NO_KERNEL } from './kernel-facts.ts';
 import { ObjectLayout } from './layout.ts';
 import { Linker } from './link.ts';
 import { type MapDefinition, readMapDefinitions } from './map-definitions.ts';
+import { readMapSlots } from './map-slots.ts';
 import { Relocations, relocateBtf } from './relocation.ts';
 import type { LinkedProgram, ObjectSpec, ObjectSurvey, UnlinkedProgram } from './spec.ts';
 
@@ -61,10 +62,12 @@ export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL):
   const externs = resolveExterns(elf, declared, kernel, layout);
   const { btf, bytes: btfBytes } = externs.types;
   const definitions = readMaps(elf, btf, layout);
-  const maps = [...definitions.map(({ spec }) => spec), ...readData(elf, relocations, btf, layout)];
-  if (externs.map !== undefined) maps.push(externs.map);
+  const data = readData(elf, relocations, btf, layout);
   const functions = readFunctions(elf, relocations, ext).map((part) => applyCoreTo(part, btf, kernel));
   for (const f of functions) layout.addFunction(f);
+  const slots = readMapSlots(elf, relocations, definitions, layout);
+  const maps = [...slots.maps, ...data];
+  if (externs.map !== undefined) maps.push(externs.map);
   refuseDuplicates(
     'programs',
     functions.filter((f) => f.isProgram),
@@ -74,6 +77,7 @@ export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL):
   const obstacles = [
     ...externs.obstacles,
     ...definitions.map(({ obstacle }) => obstacle),
+    ...slots.obstacles,
     ...functions.map(({ defect }) => defect),
   ].filter((obstacle) => obstacle !== undefined);
   return { license: readLicense(elf), maps, btf, btfBytes, obstacles, ...linkPrograms(functions, layout) };

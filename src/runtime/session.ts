@@ -8,7 +8,7 @@ import { AttachError } from '../attach/errors.ts';
 import type { Btf } from '../btf/btf.ts';
 import { cString } from '../bytes/c-string.ts';
 import { viewOf } from '../bytes/struct.ts';
-import { callsAny } from '../compile/program.ts';
+import { callsAny } from '../compile/program-calls.ts';
 import { BpfError } from '../errors.ts';
 import { type FakedTasks, isTaskHelper } from '../helpers/faked-task.ts';
 import type { EmitMap } from '../helpers/helper.ts';

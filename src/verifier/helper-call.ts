@@ -5,10 +5,11 @@ import { enterCallback } from './callback.ts';
 import { constantMapKey } from './constant-map.ts';
 import { type Call, checkArguments } from './helper-arguments.ts';
 import { checkMapCompatibility } from './map-compatibility.ts';
-import { acquireReference, checkReferences, releaseReference } from './references.ts';
+import { acquireReference, releaseReference } from './references.ts';
 import { ANY, signedRange, unsignedRange } from './scalar.ts';
 import { scratch } from './scratch.ts';
 import { number, refuse, type Step } from './step.ts';
+import { leaveByTailCall } from './tail-call.ts';
 import { Pointer, type RegisterValue } from './value.ts';
 
 const MAX_ERRNO = 4095n;
@@ -43,7 +44,7 @@ export function stepHelper(step: Step): number {
   checkAllowed(step, prototype);
   const call = checkArguments(step, prototype);
   checkMapCompatibility(step, prototype, call.map);
-  if (prototype.leaves) checkReferences(step, 0, 'tail_call');
+  if (prototype.leaves) leaveByTailCall(step);
   if (prototype.callback !== undefined) enterCallback(call, prototype.callback);
   if (call.released !== 0) releaseReference(step.state, call.released);
   const result = RESULTS[prototype.returns](call);

@@ -16,6 +16,7 @@ import type { VerifyOptions } from './options.ts';
 import { checkReachable } from './paths.ts';
 import { findPlaces } from './places.ts';
 import { Search } from './search.ts';
+import { checkTailCallStack } from './tail-call.ts';
 
 const MAX_INSNS = 1_000_000;
 
@@ -73,6 +74,7 @@ function prove(
   }
   const frameSizes = search.stackUse.map((bytes) => Math.ceil(bytes / 8) * 8);
   const stackSize = checkStack(program, graph, search.countedStack);
+  checkTailCallStack(program, graph, search.countedStack, options.helpers);
   const insns = withoutDeadBranches(program.insns, search.reached);
   const flow = insns === program.insns ? flows : controlFlow(insns, starts);
   return {

@@ -3,6 +3,7 @@
  * Source: RFC 9669, sections 4 and 5.
  */
 import type { Helper } from '../helpers/helper.ts';
+import { MAX_TAIL_CALLS } from '../helpers/tail-call.ts';
 import { disassemble } from '../insn/disassemble.ts';
 import { MAY_GOTO_LIMIT } from '../insn/form.ts';
 import { SlotMap } from '../insn/layout.ts';
@@ -19,13 +20,15 @@ export interface InterpreterOptions {
   readonly helpers?: ReadonlyMap<number, Helper>;
   /** Its maps and facts. Default: no maps. It keeps what programs do to it. */
   readonly world?: InterpreterWorld;
+  /** The object's, in order: what bpf_tail_call may have go on. Default: none. */
+  readonly programs?: readonly LinkedProgram[];
   /** Instructions a run may take. Default: ten million. */
   readonly stepLimit?: number;
   /** The address of the memory that r1 points to, for those who want it to equal another engine's. */
   readonly memoryAddress?: bigint;
   /** The frame pointer of the main function. */
   readonly stackAddress?: bigint;
-  /** Sees the registers before each instruction, and how many functions are active besides the main one. */
+  /** Sees the registers before each instruction, and how many functions are active besides the main one. Of `programs` each has numbers behind those of the ones before it. */
   readonly observe?: (insn: number, registers: readonly bigint[], depth: number) => void;
 }
 
@@ -44,8 +47,11 @@ const END = -1;
 /** A program ready to run, any number of times. */
 export class Interpreter {
   readonly world: InterpreterWorld;
-  readonly #program: LinkedProgram;
+  /** The program that is run first, then those that may go on; their steps lie one behind the other. */
+  readonly #programs: readonly LinkedProgram[];
   readonly #steps: readonly Step[];
+  /** Of each, the index of its first step. */
+  readonly #starts: readonly number[];
   readonly #helpers: ReadonlyMap<number, Helper>;
   readonly #stepLimit: number;
   readonly #memoryAddress: bigint;
@@ -55,8 +61,14 @@ export class Interpreter {
   /** @throws {VmError} VM_BAD_MAP, VM_UNSUPPORTED if an instruction cannot run here */
   constructor(program: LinkedProgram, options: InterpreterOptions = {}) {
     this.world = options.world ?? new InterpreterWorld();
-    this.#program = program;
-    this.#steps = makeSteps(program, this.world);
+    this.#programs = [program, ...(options.programs ?? [])];
+    const steps: Step[] = [];
+    this.#starts = this.#programs.map((one) => {
+      const start = steps.length;
+      for (const step of makeSteps(one, this.world, start)) steps.push(step);
+      return start;
+    });
+    this.#steps = steps;
     this.#helpers = options.helpers ?? new Map();
     this.#stepLimit = options.stepLimit ?? DEFAULT_STEP_LIMIT;
     this.#memoryAddress = options.memoryAddress ?? DEFAULT_MEMORY;
@@ -103,7 +115,15 @@ export class Interpreter {
       if (progress.left-- === 0) throw new VmError('VM_STEP_LIMIT', `it has run ${this.#stepLimit} instructions`);
       this.#observe?.(progress.index, machine.registers, machine.depth);
       progress.index = this.#steps[progress.index]!(machine);
+      const number = this.world.takeTailCall();
+      if (number !== undefined) progress.index = this.#goOnIn(number, machine) ?? progress.index;
     }
+  }
+
+  /** Where the program with that number begins; undefined if there is none, or the run has had its tail calls. */
+  #goOnIn(number: number, machine: Frames): number | undefined {
+    const start = this.#starts[number];
+    return number > 0 && start !== undefined && machine.replace() ? start : undefined;
   }
 
   #callHelper(id: bigint, args: readonly bigint[]): bigint {
@@ -115,8 +135,10 @@ export class Interpreter {
   /** The same error, saying at which instruction. */
   #located(error: unknown, index: number): unknown {
     if (!(error instanceof VmError)) return error;
-    const insn = this.#program.insns[index]!;
-    const where = `cannot run ${this.#program.name} beyond slot ${insn.slot} '${disassemble(insn)}'`;
+    const which = this.#starts.findLastIndex((start) => start <= index);
+    const { name, insns } = this.#programs[which]!;
+    const insn = insns[index - this.#starts[which]!]!;
+    const where = `cannot run ${name} beyond slot ${insn.slot} '${disassemble(insn)}'`;
     return new VmError(error.code, `${where}: ${error.message}`, { cause: error });
   }
 }
@@ -140,6 +162,7 @@ class Frames implements Machine {
     readonly kept: readonly bigint[];
     passes: number;
   }[] = [];
+  #tailCalls = 0;
 
   constructor(memory: AddressSpace, top: bigint, callHelper: (id: bigint, args: readonly bigint[]) => bigint) {
     this.memory = memory;
@@ -158,10 +181,18 @@ class Frames implements Machine {
       throw new VmError('VM_STACK_OVERFLOW', `the call stack of ${MAX_FRAMES + 1} frames is too deep !`);
     }
     const kept = this.registers.slice(FIRST_KEPT);
-    const top = this.registers[FRAME_POINTER]! - FRAME_DISTANCE;
-    this.registers[FRAME_POINTER] = top;
-    const region = this.memory.map(top - BigInt(FRAME_SIZE), new Uint8Array(FRAME_SIZE));
-    this.#stack.push({ region, next, kept, passes: MAY_GOTO_LIMIT });
+    this.registers[FRAME_POINTER]! -= FRAME_DISTANCE;
+    this.#push(next, kept);
+  }
+
+  /** Puts a new function in the place of the running one; false if that was done too often. */
+  replace(): boolean {
+    if (this.#tailCalls === MAX_TAIL_CALLS) return false;
+    this.#tailCalls++;
+    const { region, next, kept } = this.#stack.pop()!;
+    this.memory.unmap(region);
+    this.#push(next, kept);
+    return true;
   }
 
   leave(): number {
@@ -184,17 +215,26 @@ class Frames implements Machine {
     return this.#callHelper(id, this.registers.slice(1, FIRST_KEPT));
   }
 
+  #push(next: number, kept: readonly bigint[]): void {
+    const bottom = this.registers[FRAME_POINTER]! - BigInt(FRAME_SIZE);
+    const region = this.memory.map(bottom, new Uint8Array(FRAME_SIZE));
+    this.#stack.push({ region, next, kept, passes: MAY_GOTO_LIMIT });
+  }
+
   /** Takes away what a run that failed left behind. */
   unmap(): void {
     while (this.#stack.length > 0) this.leave();
   }
 }
 
-function makeSteps({ insns, references }: LinkedProgram, world: InterpreterWorld): Step[] {
+/** @param start index of the program's first step */
+function makeSteps({ insns, references }: LinkedProgram, world: InterpreterWorld, start: number): Step[] {
   const slots = new SlotMap(insns);
   return insns.map((insn, index) => {
     const reference = references.get(index);
-    const constant = reference === undefined ? (insn.imm64 ?? 0n) : world.resolve(reference);
-    return makeStep(insn, { next: index + 1, target: slots.target(insn) ?? index + 1, constant });
+    const place = reference?.kind === 'function' ? { ...reference, insn: start + reference.insn } : reference;
+    const constant = place === undefined ? (insn.imm64 ?? 0n) : world.resolve(place);
+    const target = start + (slots.target(insn) ?? index + 1);
+    return makeStep(insn, { next: start + index + 1, target, constant });
   });
 }

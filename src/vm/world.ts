@@ -1,5 +1,6 @@
 /** What interpreted helpers find around them: maps in memory of their own, and facts that tests choose. */
 import { toHex } from '../bytes/hex.ts';
+import { viewOf } from '../bytes/struct.ts';
 import type { HelperWorld } from '../helpers/helper.ts';
 import type { HostMap, MapSpec } from '../maps/map-type.ts';
 import { UpdateFlag } from '../maps/map-type.ts';
@@ -73,6 +74,7 @@ export class InterpreterWorld implements HelperWorld {
   readonly #byHandle = new Map<bigint, LiveMap>();
   readonly #cells = new Map<string, Cell>();
   #nextCell = FIRST_CELL;
+  #tailCall: number | undefined;
 
   /** @throws {MapError} if a spec is one its map type refuses */
   constructor(maps: readonly MapSpec[] = [], facts: Partial<WorldFacts> = {}) {
@@ -161,6 +163,19 @@ export class InterpreterWorld implements HelperWorld {
 
   mapHost(handle: bigint): HostMap {
     return this.#live(handle).host;
+  }
+
+  tailCall(handle: bigint, index: number): void {
+    const key = new Uint8Array(Uint32Array.of(index).buffer);
+    const number = this.#live(handle).host.lookup(key);
+    this.#tailCall = number && viewOf(number).getUint32(0, true);
+  }
+
+  /** The number of the program that a helper wants to go on, once. */
+  takeTailCall(): number | undefined {
+    const number = this.#tailCall;
+    this.#tailCall = undefined;
+    return number;
   }
 
   #addMap(spec: MapSpec, address: bigint): void {

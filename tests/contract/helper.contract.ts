@@ -101,6 +101,7 @@ export function interpreterWorld(data: Uint8Array, print: (text: string) => void
     mapEach: () => 0,
     callBack: () => assert.fail('no function here'),
     mapHost: () => assert.fail('no map here'),
+    tailCall: () => assert.fail('no map here'),
     print,
   };
 }
@@ -133,7 +134,7 @@ export function helperContext(facts: TargetFacts): EmitContext {
   return {
     map: () => assert.fail('no map here'),
     facts,
-    functionIp: { in: 'constant', value: FUNCTION_IP },
+    functionIp: (b) => b.site({ in: 'constant', value: FUNCTION_IP }),
     call: { arguments: undefined, result: undefined, outcome: undefined, registers: undefined, frame: undefined },
     constantAt: () => assert.fail('no map here'),
     contextIn: () => {
@@ -147,6 +148,7 @@ export function helperContext(facts: TargetFacts): EmitContext {
     },
     slot: (b) => b.const(0),
     callBack: () => assert.fail('no function here'),
+    goOnIn: () => undefined,
   };
 }
 
