@@ -2,21 +2,21 @@
 import { BpfError, type BpfErrorOptions } from '../errors.ts';
 import { HelperError } from '../helpers/errors.ts';
 import type { CallModel, EmitContext, EmitMap, Helper, TargetFacts } from '../helpers/helper.ts';
-import type { ArgType, Permission, Requirement } from '../helpers/prototype.ts';
+import type { Permission, Requirement } from '../helpers/prototype.ts';
 import { operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
 import { SlotMap } from '../insn/layout.ts';
 import { Builder } from '../ir/builder.ts';
-import type { IrFunction, Operation, SiteSource, Size, Value } from '../ir/value.ts';
+import type { IrFunction, SiteSource, Size, Value } from '../ir/value.ts';
 import { arrayValueOffset } from '../maps/array.ts';
-import type { MapSpec } from '../maps/map-type.ts';
 import { MapFlag } from '../maps/spec-check.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { tailCallers } from '../verifier/tail-call.ts';
+import { boundArguments } from './argument-bounds.ts';
 import { CompileError, type CompileErrorCode } from './errors.ts';
 import { usesSlots } from './program-calls.ts';
 import { calleesOf, type TailCallee, type TailCallOptions } from './tail-callees.ts';
-import { beginRun, CalleeEntry, type CompiledCallee, followFunction, goOn, noteNext } from './tail-calls.ts';
+import { CalleeEntry, type CompiledCallee, followFunction, goOn, noteNext, withRun } from './tail-calls.ts';
 import {
   type CallingFunction,
   type Entry,
@@ -140,7 +140,11 @@ class ProgramTranslator implements ProgramAround, EmitContext {
   }
 
   main(): IrFunction {
-    return translateFunction(this, this.#source(0), this.#mainEntry());
+    const entry =
+      this.#follow === undefined
+        ? this.#entry
+        : withRun(this.#entry, this.#follow, (b, run) => this.#passedIn.set(b.fn, { run }));
+    return translateFunction(this, this.#source(0), entry);
   }
 
   // --- for the functions ----------------------------------------------------------------------------------------
@@ -303,35 +307,6 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     };
   }
 
-  /** The program itself, and behind it those that it made go on. */
-  #mainEntry(): Entry {
-    const entry = this.#entry;
-    const follow = this.#follow;
-    if (follow === undefined) return entry;
-    if (follow === 'follows') {
-      return {
-        paramCount: entry.paramCount,
-        emit: (b) => {
-          const args = entry.emit(b);
-          this.#passedIn.set(b.fn, { run: entry.run! });
-          return args;
-        },
-      };
-    }
-    return {
-      paramCount: entry.paramCount,
-      emit: (b) => {
-        const args = entry.emit(b);
-        this.#passedIn.set(b.fn, { run: beginRun(b, entry, args[0]!) });
-        return args;
-      },
-      leave: (b, r0) => {
-        const last = goOn(b, this.#passedIn.get(b.fn)!.run!, r0, follow);
-        return entry.leave?.(b, last) ?? last;
-      },
-    };
-  }
-
   /**
    * A function may take more than it is given: what only seems to be read. Where it makes a tail call, its caller waits for the
    * programs that go on in its place.
@@ -414,21 +389,11 @@ class ProgramTranslator implements ProgramAround, EmitContext {
       }
     }
     try {
-      return helper.emit(b, this.#bounded(b, helper, args), this);
+      return helper.emit(b, boundArguments(b, helper, args, this.#handles), this);
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
       throw this.#error(index, 'COMPILE_BAD_HELPER_CALL', `${helper.name}: ${error.message}`, { cause: error });
     }
-  }
-
-  /** The helper's arguments, with what its prototype says of memory. */
-  #bounded(b: Builder, { args: types }: Helper, args: readonly Value[]): Value[] {
-    const map = args[types.indexOf('map')];
-    const spec = map && this.#handles.get(map)?.spec;
-    return types.map((type, index) => {
-      const size = BOUNDS[type]?.(spec, args[index + 1]?.operation);
-      return size === undefined ? args[index]! : b.bounded(args[index]!, size);
-    });
   }
 
   #map(index: number, name: string): EmitMap {
@@ -457,23 +422,6 @@ const FIRST_FUNCTION = 1n << 62n;
 
 /** What belongs to a run: the number of its slot, and the address of what its tail calls need. */
 type Passed = 'slot' | 'run';
-
-/** How many bytes an argument of this type points to, if that is known now. */
-const BOUNDS: Partial<Record<ArgType, (map: MapSpec | undefined, next: Operation | undefined) => number | undefined>> =
-  {
-    mapKey: (map) => map?.keySize,
-    mapValue: (map) => map?.valueSize,
-    memRead: (_, size) => constantSize(size),
-    memWrite: (_, size) => constantSize(size),
-    wordWrite: () => 8,
-  };
-
-function constantSize(size: Operation | undefined): number | undefined {
-  return size?.op === 'const' && size.value < MAX_STACK ? Number(size.value) : undefined;
-}
-
-/** Larger memory is no stack, and only there bounds matter. */
-const MAX_STACK = 512n;
 
 /** What a pointer was before numbers were added to it, and their sum. */
 function baseOf(pointer: Value): [base: Value, moved: number] {

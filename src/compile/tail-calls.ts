@@ -9,6 +9,7 @@ import { MAX_TAIL_CALLS } from '../helpers/tail-call.ts';
 import { Builder } from '../ir/builder.ts';
 import type { IrFunction, SiteSource, Value } from '../ir/value.ts';
 import type { ProgramEntry } from './program.ts';
+import type { Entry } from './translate.ts';
 
 /** What programs that follow each other share. */
 const Run = struct('tail_run', 40, { next: 'u64', calls: 'u64', context: 'u64', slot: 'u64', functionIp: 'u64' });
@@ -20,13 +21,40 @@ export interface CompiledCallee {
   readonly fn: IrFunction;
 }
 
+/**
+ * The way a program begins and ends that makes tail calls: those that it leads to go on before the end.
+ *
+ * @param follow what has them go on; 'follows' if the program is one of them
+ * @param keep is given the address of the run
+ */
+export function withRun(
+  entry: ProgramEntry,
+  follow: IrFunction | 'follows',
+  keep: (b: Builder, run: Value) => void,
+): Entry {
+  let run: Value | undefined;
+  const begin = (b: Builder): readonly Value[] => {
+    const args = entry.emit(b);
+    run = entry.run ?? beginRun(b, entry, args[0]!);
+    keep(b, run);
+    return args;
+  };
+  const { paramCount } = entry;
+  if (follow === 'follows') return { paramCount, emit: begin };
+  const leave = (b: Builder, r0: Value): Value => {
+    const last = goOn(b, run!, r0, follow);
+    return entry.leave?.(b, last) ?? last;
+  };
+  return { paramCount, emit: begin, leave };
+}
+
 /** Writes what a run begins with; the result is its address. @param site the program that begins it, whose context is there */
-export function beginRun(b: Builder, site: ProgramEntry, address: Value): Value {
+function beginRun(b: Builder, site: ProgramEntry, address: Value): Value {
   const run = b.stack(Run.size);
   b.store(8, run, next, 0);
   b.store(8, run, calls, 0);
   b.store(8, run, context, address);
-  if (site.slot !== undefined) b.store(8, run, slot, site.slot);
+  b.store(8, run, slot, site.slot ?? 0);
   if (site.functionIp.in !== 'constant') b.store(8, run, functionIp, b.site(site.functionIp));
   return run;
 }

@@ -290,6 +290,26 @@ describe('readObject', () => {
       'OBJECT_BAD_CALL',
     ],
     ['bytes that are no instruction', 'empty', (f) => patchSection(f, 'uprobe', 0, [0xff]), 'OBJECT_BAD_FUNCTION'],
+    [
+      'a slot filled by a relocation of 32 bits',
+      'tail-calls',
+      (f) => patchSection(f, '.rel.maps', 8, [3]),
+      'OBJECT_BAD_RELOCATION',
+    ],
+    ['an address in between two slots', 'tail-calls', (f) => patchSection(f, '.rel.maps', 0, [0x44]), 'OBJECT_BAD_MAP'],
+    [
+      'an address where a map has no slots',
+      'tail-calls',
+      (f) => patchSection(f, '.rel.maps', 0, [0x08]),
+      'OBJECT_BAD_MAP',
+    ],
+    [
+      'an address beyond the section',
+      'tail-calls',
+      (f) => patchSection(f, '.rel.maps', 0, [0xf8]),
+      'OBJECT_BAD_RELOCATION',
+    ],
+    ['a slot filled with a map', 'tail-calls', nameMapInSlot, 'OBJECT_BAD_MAP'],
     ['half an instruction', 'empty', (f) => patchSymbol(f, 'on_call', { size: 12n }), 'OBJECT_BAD_FUNCTION'],
     [
       'a function that leaves its section',
@@ -312,7 +332,7 @@ describe('readObject', () => {
   });
 
   it('gives a spec or a BpfError for any mutation', { timeout: 120_000 }, () => {
-    const objects = ['calls', 'data', 'programs', 'typed'].map((name) => objectFile(name));
+    const objects = ['calls', 'data', 'programs', 'typed', 'tail-calls'].map((name) => objectFile(name));
     const edits = fc.array(EDIT, { minLength: 1, maxLength: 6 });
     const outcomes = { spec: 0, error: 0 };
     fc.assert(
@@ -342,6 +362,17 @@ describe('surveyObject', () => {
     assert.equal(programs.length, 4);
   });
 
+  it('tells what the slots of a map of programs hold', () => {
+    for (const compiler of COMPILERS) {
+      const jumps = readObject(objectFile('tail-calls', compiler)).maps.find(({ name }) => name === 'jumps')!;
+      assert.deepEqual([jumps.type, jumps.keySize, jumps.valueSize, jumps.maxEntries], [3, 4, 4, 10]);
+      assert.deepEqual(
+        jumps.initialSlots!.map(({ index, name }) => `${index} ${name}`),
+        ['0 stay', '1 again', '2 hop', '5 context', '6 stay'],
+      );
+    }
+  });
+
   it('tells what the slots of a map of maps hold', () => {
     const { maps, programs, obstacles } = surveyObject(objectFile('unsupported-inner-maps'));
     const outer = maps.find(({ name }) => name === 'outer')!;
@@ -357,6 +388,14 @@ describe('surveyObject', () => {
     assert.ok(unlinked.length > 0 && unlinked.every(({ error }) => hasCode('OBJECT_EXTERN')(error)));
   });
 });
+
+/** Has the first slot of a map of programs hold the map `seen`. */
+function nameMapInSlot(file: Uint8Array): void {
+  const { symtab } = readElf(file);
+  let symbol = 0;
+  while (symtab!.at(symbol).name !== 'seen') symbol++;
+  patchSection(file, '.rel.maps', 12, [symbol]);
+}
 
 const INNER = { type: 2, keySize: 4, valueSize: 8, maxEntries: 1 };
 

@@ -2,14 +2,23 @@
 import type { Btf } from '../btf/btf.ts';
 import { decodeValue, type JsonValue } from '../btf/decode-value.ts';
 import { viewOf } from '../bytes/struct.ts';
-import type { HostMap, MapSpec, MapType, ThreadOwners } from '../maps/map-type.ts';
+import { Errno, type HostMap, type MapSpec, type MapType, type ThreadOwners } from '../maps/map-type.ts';
 import { mapMemory } from '../maps/memory.ts';
 import { mapTypeOf } from '../maps/table.ts';
+import type { BpfProgram } from './bpf-program.ts';
 import { EventSource, type RingHome } from './event-source.ts';
 import { EventStream, type EventStreamOptions } from './event-stream.ts';
 
 /** A key or value: its bytes, or a number that fills all of them, little-endian. */
 export type MapBytes = Uint8Array | number | bigint;
+
+/** What the numbers stand for that a map of programs has for values. */
+export interface HeldThings {
+  /** undefined for what is no number of ours: the target may write any. */
+  nameOf(number: number): string | undefined;
+  /** From 1; a negative errno for what may not be put there. @throws {RuntimeError} RUNTIME_BAD_SLOT if it could not run there */
+  numberOf(thing: object): number;
+}
 
 export interface MapEntry {
   /** Typed by BTF where the object has it, lower-case hexadecimal otherwise. */
@@ -29,6 +38,7 @@ export class BpfMap {
   /** Says what lies at an address of the target. */
   #addressName: (address: bigint) => string = hexAddress;
   readonly #events: EventSource | undefined;
+  #held: HeldThings | undefined;
 
   /** @throws {MapError} MAP_UNKNOWN_TYPE, MAP_BAD_SPEC, MAP_TOO_LARGE */
   constructor(spec: MapSpec, btf: Btf | undefined) {
@@ -62,6 +72,11 @@ export class BpfMap {
     return this.#type.name;
   }
 
+  /** What its values are that are no bytes; undefined of most maps. */
+  get holds(): MapType['holds'] {
+    return this.#type.holds;
+  }
+
   /** True for `.rodata`, `.data`, `.bss`: its only value holds an object's variables. */
   get isDataSection(): boolean {
     return this.spec.name.startsWith('.');
@@ -83,18 +98,28 @@ export class BpfMap {
   }
 
   /**
-   * Of a per-CPU map the first slot gets the value, the others zeros: so it is the sum.
+   * Of a per-CPU map the first slot gets the value, the others zeros: so it is the sum. A map of programs takes programs of its object.
    *
    * @returns 0 or a negative errno, as bpf(2) gives
    * @throws {MapError} MAP_BAD_KEY, MAP_BAD_VALUE
+   * @throws {RuntimeError} RUNTIME_BAD_SLOT
    */
-  update(key: MapBytes, value: MapBytes, flags = 0n): number {
+  update(key: MapBytes, value: MapBytes | BpfProgram, flags = 0n): number {
     const { keySize, valueSize } = this.spec;
     const keyBytes = bytesOf(key, keySize);
+    if (this.holds !== undefined) return this.#put(keyBytes, value, flags);
+    if (!isBytes(value))
+      throw new TypeError(`cannot put ${value.name} into map ${this.name}: it is a ${this.typeName}`);
     const result = this.#host.update(keyBytes, bytesOf(value, valueSize), flags);
     const rest = new Uint8Array(valueSize);
     for (let slot = 1; slot < this.slots && result === 0; slot++) this.#host.update(keyBytes, rest, 0n, slot);
     return result;
+  }
+
+  /** What is no thing is what a number is to the kernel that is no descriptor. */
+  #put(key: Uint8Array, thing: MapBytes | BpfProgram, flags: bigint): number {
+    const number = isBytes(thing) || this.#held === undefined ? -Errno.EBADF : this.#held.numberOf(thing);
+    return number < 0 ? number : this.#host.update(key, bytesOf(number, this.spec.valueSize), flags);
   }
 
   /** @returns 0 or a negative errno, as bpf(2) gives. @throws {MapError} MAP_BAD_KEY */
@@ -163,6 +188,10 @@ export class BpfMap {
       // What has no type and needs none.
       if (this.#type.traces !== undefined)
         return { key: viewOf(key).getUint32(0, true), value: addressesOf(first).map(this.#addressName) };
+      if (this.holds !== undefined) {
+        const number = viewOf(first).getUint32(0, true);
+        return { key: viewOf(key).getUint32(0, true), value: this.#held?.nameOf(number) ?? number };
+      }
       const entry = {
         key: this.isDataSection ? 0 : decodeValue(this.#btf, keyTypeId, key),
         value: decodeValue(this.#btf, valueTypeId, first),
@@ -200,6 +229,11 @@ export class BpfMap {
     this.#bytes = bytes;
     this.#host = this.#type.host(mapMemory(bytes), this.spec);
     if (this.#host.ring !== undefined) this.#events?.moveTo(this.#host.ring, home);
+  }
+
+  /** Has the numbers that are its values stand for things. @internal */
+  hold(things: HeldThings): void {
+    this.#held = things;
   }
 
   /** Has the addresses that are its values, if they are, named from now on. @internal */
@@ -254,6 +288,10 @@ function sumOf(values: readonly JsonValue[], size: number): JsonValue {
   const sum = values.reduce((total, value) => total + BigInt(value as number | string), 0n);
   const wrapped = signed ? BigInt.asIntN(size * 8, sum) : BigInt.asUintN(size * 8, sum);
   return Number.isSafeInteger(Number(wrapped)) ? Number(wrapped) : wrapped.toString();
+}
+
+function isBytes(value: MapBytes | BpfProgram): value is MapBytes {
+  return typeof value !== 'object' || value instanceof Uint8Array;
 }
 
 function bytesOf(data: MapBytes, size: number): Uint8Array {

@@ -19,12 +19,13 @@ import { kindOfSection } from '../verifier/program-kind.ts';
 import { verify } from '../verifier/verify.ts';
 import { BpfLink } from './bpf-link.ts';
 import { BpfMap } from './bpf-map.ts';
-import { attachRequest, BpfProgram } from './bpf-program.ts';
+import { attachRequest, BpfProgram, isOptional } from './bpf-program.ts';
 import { RuntimeError } from './errors.ts';
 import type { RingHome } from './event-source.ts';
 import { type FollowEvents, Follower } from './follower.ts';
 import { Loads } from './loads.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
+import { onlyFollows, TailPrograms } from './tail-programs.ts';
 import { ThreadValues } from './thread-values.ts';
 
 /** What an object needs of whoever puts the house together. */
@@ -52,6 +53,7 @@ export class BpfObject implements Disposable {
   readonly #spec: ObjectSpec;
   readonly #verified: readonly VerifiedProgram[];
   readonly #options: ObjectOptions;
+  readonly #tailPrograms: TailPrograms;
   readonly #sessions = new Map<TargetProcess, Residence>();
   /** The memory that all these share; it stays when they end. */
   #common: SharedPart | undefined;
@@ -70,6 +72,7 @@ export class BpfObject implements Disposable {
    * Reads, links and checks an object file, or checks what was described in another way.
    *
    * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
+   * @throws {RuntimeError} RUNTIME_BAD_SLOT
    */
   constructor(source: Uint8Array | ObjectSpec, options: ObjectOptions) {
     this.#spec = source instanceof Uint8Array ? readObject(source, readKernel()) : source;
@@ -81,6 +84,7 @@ export class BpfObject implements Disposable {
       (program) => new BpfProgram(program, (target, request) => this.attach(target, [request]).links[0]!),
     );
     this.maps = this.#spec.maps.map((map) => new BpfMap(map, this.btf));
+    this.#tailPrograms = new TailPrograms(this.programs, this.maps);
   }
 
   /** @throws {RuntimeError} RUNTIME_NO_PROGRAM */
@@ -102,7 +106,8 @@ export class BpfObject implements Disposable {
 
   /**
    * Attaches every program, all or none: to where its section says, or to the place given for it by name
-   * (`uprobe:libc.so.6:malloc`). In all processes that an object is attached to it has the same maps.
+   * (`uprobe:libc.so.6:malloc`). Programs that are only there to go on from a map of programs are not attached, nor those whose
+   * section begins with a question mark, unless a place is given. In all processes that an object is attached to it has the same maps.
    *
    * @throws {RuntimeError} RUNTIME_NO_SECTION_TARGET, RUNTIME_NO_PROGRAM
    * @throws {AttachError | ProcessError | InjectError | CompileError | SysError} nothing is attached then
@@ -111,7 +116,7 @@ export class BpfObject implements Disposable {
     for (const name of places.keys()) this.program(name);
     return this.attach(
       target,
-      this.programs.map((program) => attachRequest(program, places.get(program.name))),
+      this.#attachable(places).map((program) => attachRequest(program, places.get(program.name))),
     );
   }
 
@@ -158,7 +163,7 @@ export class BpfObject implements Disposable {
     const all = attempt(() => this.attachAll(target, places));
     const links =
       all ??
-      this.programs.flatMap((program) => {
+      this.#attachable(places).flatMap((program) => {
         return attempt(() => this.attach(target, [attachRequest(program, places.get(program.name))])) ?? [];
       });
     return { links, pauseUs: injection.lastPauseUs };
@@ -244,6 +249,12 @@ export class BpfObject implements Disposable {
     }
   }
 
+  #attachable(places: ReadonlyMap<string, string>): readonly BpfProgram[] {
+    return this.programs.filter(
+      (program) => places.has(program.name) || !(isOptional(program) || onlyFollows(program, this.#spec.maps)),
+    );
+  }
+
   #sessionIn(target: TargetProcess): Session {
     const known = this.#sessions.get(target)?.session;
     if (known !== undefined) return known;
@@ -284,6 +295,7 @@ export class BpfObject implements Disposable {
         allowed: new Set(this.#options.allow),
         nextId: () => ++this.#lastId,
         common: this.#common,
+        tailCalls: this.#tailPrograms,
       });
     } catch (error) {
       injection[Symbol.dispose]();

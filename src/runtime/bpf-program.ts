@@ -61,13 +61,18 @@ export class BpfProgram {
   }
 }
 
+/** Whether a program waits to be asked for: `SEC("?uprobe/...")`. */
+export function isOptional({ section }: Pick<LinkedProgram, 'section'>): boolean {
+  return section.startsWith('?');
+}
+
 /** Divides `uprobe/BINARY:FUNCTION` or `uprobe:BINARY:FUNCTION` behind its first word. */
 export function attachRequest(
   { name, section }: Pick<LinkedProgram, 'name' | 'section'>,
   place: string | undefined,
   { cookie = 0n }: AttachOptions = {},
 ): AttachRequest {
-  const match = /^(?<prefix>[^/:]+)[/:](?<place>.+)$/s.exec(place ?? section);
+  const match = /^(?<prefix>[^/:]+)[/:](?<place>.+)$/s.exec(place ?? section.replace(/^\?/, ''));
   if (match?.groups === undefined) {
     throw new RuntimeError('RUNTIME_NO_SECTION_TARGET', `cannot attach ${name}: ${section} names no place`, {
       fix: `say where: --attach ${name}=uprobe:BINARY:FUNCTION`,

@@ -7,6 +7,7 @@ export const RUNTIME_ERRORS = {
   RUNTIME_NO_MAP: 'the object has no map of this name',
   RUNTIME_NO_PROGRAM: 'the object has no program of this name',
   RUNTIME_NO_SECTION_TARGET: "the program's section names no place, and none was given",
+  RUNTIME_BAD_SLOT: 'a map of programs is to hold what could not go on from there',
   RUNTIME_CLOSED: 'the object or session was closed',
   RUNTIME_BAD_MAP_PLACE: 'bytecode is said to load a map where it loads nothing',
   RUNTIME_SECCOMP: 'the program calls a helper that makes system calls, and the target runs under a seccomp filter',

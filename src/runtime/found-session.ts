@@ -6,10 +6,11 @@ import { type Btf, readBtf } from '../btf/btf.ts';
 import { BtfError } from '../btf/errors.ts';
 import { viewOf } from '../bytes/struct.ts';
 import type { FoundJournal } from '../inject/found-journal.ts';
+import { Errno } from '../maps/map-type.ts';
 import { mapTypeOf } from '../maps/table.ts';
 import { BpfMap } from './bpf-map.ts';
 import { RuntimeError } from './errors.ts';
-import { type Handler, HandlerTable, type LinkHandler, type MapHandler } from './handlers.ts';
+import { type Handler, HandlerTable, type LinkHandler, type MapHandler, type ProgHandler } from './handlers.ts';
 import { bankOf, readHits } from './hit-counters.ts';
 
 /** No map that is larger is copied. */
@@ -66,7 +67,11 @@ export class FoundSession {
       );
     }
     const bytes = readClient(this.journal, handler.offset, handler.size);
-    return BpfMap.copyOf(handler, this.#btf(), bytes);
+    const map = BpfMap.copyOf(handler, this.#btf(), bytes);
+    const programs = [...this.#handlers.values()].filter(({ kind }) => kind === 'program') as readonly ProgHandler[];
+    // In their order in the object.
+    map.hold({ nameOf: (number) => programs[number - 1]?.name, numberOf: () => -Errno.EBADF });
+    return map;
   }
 
   #mapHandlers(): readonly MapHandler[] {

@@ -6,6 +6,7 @@ import { Reg } from '../arch/x64/registers.ts';
 import type { Features } from '../arch/x64/selection.ts';
 import { compileProgram, type LoweredProgram } from '../compile/compile.ts';
 import type { ContextModel } from '../compile/context-model.ts';
+import type { TailCallOptions } from '../compile/tail-callees.ts';
 import type { FakedTasks } from '../helpers/faked-task.ts';
 import type { EmitMap, TargetFacts } from '../helpers/helper.ts';
 import { PERMISSIONS, type Permission, type Requirement } from '../helpers/prototype.ts';
@@ -33,6 +34,7 @@ export interface ProgramSurroundings {
   readonly maps: ReadonlyMap<string, EmitMap>;
   readonly tasks: FakedTasks | undefined;
   readonly allowed: ReadonlySet<Permission>;
+  readonly tailCalls: TailCallOptions;
 }
 
 /** Whose run it is. */
@@ -55,9 +57,10 @@ export class SessionCompiler {
   readonly #hits: HitCounterPlace;
   readonly #slots: ThreadSlotsPlace;
   readonly #missed: bigint;
+  readonly #tailCalls: TailCallOptions;
   readonly #compiled = new Map<string, LoweredProgram>();
 
-  constructor(injection: Injection, { layout, address, thread, maps, tasks, allowed }: ProgramSurroundings) {
+  constructor(injection: Injection, { layout, address, thread, maps, tasks, allowed, tailCalls }: ProgramSurroundings) {
     const { process, privateCells, leaseCell } = injection;
     const { threadPointers, tidOffset } = readThreadFacts(process, thread);
     const at = ({ offset }: Range): bigint => address + BigInt(offset);
@@ -65,6 +68,7 @@ export class SessionCompiler {
     this.knowsThreads = threadPointers;
     this.#leaseCell = leaseCell;
     this.#maps = maps;
+    this.#tailCalls = tailCalls;
     this.#facts = {
       clockGettime: findClockGettime(process),
       pidCell: privateCells.pid,
@@ -113,6 +117,7 @@ export class SessionCompiler {
       facts: this.#facts,
       attachCookie: cookie,
       forbid: this.#forbidden,
+      tailCalls: this.#tailCalls,
       begin: (b, slots) => {
         emitLeaseTest(b, this.#leaseCell);
         const slot = slots === 'one' ? emitTakeSlot(b, this.#slots, this.missedCell(counter)) : undefined;

@@ -9,6 +9,7 @@ import type { Btf } from '../btf/btf.ts';
 import { cString } from '../bytes/c-string.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { callsAny } from '../compile/program-calls.ts';
+import type { TailCallOptions } from '../compile/tail-callees.ts';
 import { BpfError } from '../errors.ts';
 import { type FakedTasks, isTaskHelper } from '../helpers/faked-task.ts';
 import type { EmitMap } from '../helpers/helper.ts';
@@ -53,6 +54,8 @@ export interface SessionOptions {
   readonly nextId: () => number;
   /** The memory that all processes of the object share; undefined for the first. */
   readonly common: SharedPart | undefined;
+  /** Which programs may go on in place of which. */
+  readonly tailCalls: TailCallOptions;
 }
 
 /** One program at one place. */
@@ -92,7 +95,7 @@ export class Session implements Disposable {
    *
    * @throws {ProcessError | InjectError | SysError} if the target cannot be entered; nothing is left there then
    */
-  constructor(injection: Injection, { spec, programs, setup, allowed, nextId, common }: SessionOptions) {
+  constructor(injection: Injection, { spec, programs, setup, allowed, nextId, common, tailCalls }: SessionOptions) {
     this.injection = injection;
     this.#allowed = allowed;
     this.#btf = spec.btf;
@@ -121,6 +124,7 @@ export class Session implements Disposable {
       maps: this.#maps,
       tasks: tasks && this.#fillTasks(tasks, address),
       allowed,
+      tailCalls,
     });
     for (const map of spec.maps) {
       const { name, type, keySize, valueSize, maxEntries, flags, keyTypeId, valueTypeId } = map;

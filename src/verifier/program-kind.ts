@@ -22,9 +22,9 @@ const SECTIONS: Readonly<Record<string, ProgramKind['name']>> = {
   raw_tp: 'raw_tracepoint',
 };
 
-/** The kind of the programs in a section. */
+/** The kind of the programs in a section; a question mark in front says that they are not attached unless asked for. */
 export function kindOfSection(section: string): ProgramKind {
-  const [prefix] = section.split('/', 1);
+  const [prefix] = section.replace(/^\?/, '').split('/', 1);
   return PROGRAM_KINDS[SECTIONS[prefix!] ?? 'uprobe'];
 }
 

@@ -24,6 +24,7 @@ typedef long long __s64;
 
 enum { BPF_MAP_TYPE_PERCPU_HASH = 5, BPF_MAP_TYPE_LRU_HASH = 9, BPF_MAP_TYPE_QUEUE = 22, BPF_MAP_TYPE_STACK = 23 };
 enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_ARRAY_OF_MAPS = 12 };
+enum { BPF_MAP_TYPE_PROG_ARRAY = 3, BPF_MAP_TYPE_HASH_OF_MAPS = 13 };
 enum { BPF_MAP_TYPE_STACK_TRACE = 7, BPF_F_USER_STACK = 0x100, BPF_F_FAST_STACK_CMP = 0x200, BPF_F_REUSE_STACKID = 0x400 };
 enum { BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4, BPF_MAP_TYPE_RINGBUF = 27 };
 enum { BPF_MAP_TYPE_LPM_TRIE = 11, BPF_MAP_TYPE_TASK_STORAGE = 29, BPF_MAP_TYPE_BLOOM_FILTER = 30 };
@@ -51,6 +52,7 @@ static __u64 (*bpf_ktime_get_ns)(void) = (void *)5;
 static long (*bpf_trace_printk)(const char *format, __u32 size, ...) = (void *)6;
 static __u32 (*bpf_get_prandom_u32)(void) = (void *)7;
 static __u32 (*bpf_get_smp_processor_id)(void) = (void *)8;
+static long (*bpf_tail_call)(void *ctx, void *map, __u32 index) = (void *)12;
 static __u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*bpf_get_current_comm)(void *buffer, __u32 size) = (void *)16;
 static long (*bpf_perf_event_output)(void *ctx, void *map, __u64 flags, void *data, __u64 size) = (void *)25;
