@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { BpfError } from '../errors.ts';
 import type { ListedSession } from '../index.ts';
+import { forEachProcess } from './each-process.ts';
 import { CliError } from './errors.ts';
 import { shared } from './options.ts';
 import { Output } from './output.ts';
@@ -47,7 +48,7 @@ async function detach(id: string | undefined, options: DetachOptions): Promise<v
     if (!options.quiet) process.stderr.write(`${line}\n`);
   };
   let removed = 0;
-  for (const pid of options.pid ?? processesWithSessions()) {
+  const remove = async (pid: number): Promise<void> => {
     try {
       const isMeant = (session: { readonly id: string }): boolean => id === undefined || session.id === id;
       removed += await removeSessions(pid, isMeant, { ...options, output, note });
@@ -55,8 +56,8 @@ async function detach(id: string | undefined, options: DetachOptions): Promise<v
       // One that was found may be somebody else's, or have ended.
       if (options.pid !== undefined || !(error instanceof BpfError)) throw error;
     }
-  }
-  await output.flush();
+  };
+  await forEachProcess(options.pid ?? processesWithSessions(), remove, { ...options, output });
   if (id !== undefined && removed === 0) {
     throw new CliError('CLI_NO_SESSION', `cannot detach ${id}: no process has such a session`, {
       fix: '`remora ps` lists what is attached',

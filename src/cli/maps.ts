@@ -1,11 +1,12 @@
 /** `remora maps`: what the maps of attached programs hold, seen from another shell. */
 import { Argument, Command } from 'commander';
 import type { BpfMap, ListedSession } from '../index.ts';
+import { forEachProcess } from './each-process.ts';
 import { CliError } from './errors.ts';
 import { JsonReport } from './json-report.ts';
-import { onlyPid, shared } from './options.ts';
+import { shared } from './options.ts';
 import { Output } from './output.ts';
-import { paletteFor, printable, table } from './text.ts';
+import { type Column, paletteFor, printable, table } from './text.ts';
 import { TextReport } from './text-report.ts';
 
 interface MapsOptions {
@@ -33,46 +34,48 @@ export function mapsCommand(): Command {
 
 async function maps(dump: 'dump' | undefined, name: string | undefined, options: MapsOptions): Promise<void> {
   const { ProcessSessions } = await import('../index.ts');
-  const pid = onlyPid(options.pid, 'maps');
-  using found = new ProcessSessions(pid);
-  const sessions = found.sessions.filter(({ id }) => options.session === undefined || options.session === id);
-  const all = sessions.flatMap((session) => mapsOf(session, name));
-  if (all.length === 0 && (name !== undefined || options.session !== undefined)) {
-    throw new CliError('CLI_NO_SESSION', `cannot show maps of ${pid}: ${name ?? options.session} is not there`, {
-      fix: `\`remora maps -p ${pid}\` lists what is`,
-    });
-  }
   const output = Output.to(options.o);
-  if (dump === undefined) list(all, output, options);
-  else {
-    const note = (line: string): void => void process.stderr.write(`${line}\n`);
-    const detail = options.verbose ? 'full' : 'usual';
-    const report = options.json
-      ? new JsonReport(output)
-      : new TextReport({ output, palette: paletteFor(output, options), note, detail });
-    for (const { map } of all) report.map(map);
-  }
-  await output.flush();
+  const note = (line: string): void => void process.stderr.write(`${line}\n`);
+  const detail = options.verbose ? 'full' : 'usual';
+  const report = options.json
+    ? new JsonReport(output)
+    : new TextReport({ output, palette: paletteFor(output, options), note, detail });
+  const listed: SessionMap[] = [];
+  const show = (pid: number): void => {
+    using found = new ProcessSessions(pid);
+    const sessions = found.sessions.filter(({ id }) => options.session === undefined || options.session === id);
+    const all = sessions.flatMap((session) => mapsOf(session, name));
+    if (all.length === 0 && (name !== undefined || options.session !== undefined)) {
+      throw new CliError('CLI_NO_SESSION', `cannot show maps of ${pid}: ${name ?? options.session} is not there`, {
+        fix: `\`remora maps -p ${pid}\` lists what is`,
+      });
+    }
+    if (dump === undefined) listed.push(...all);
+    else for (const { map } of all) report.map(map);
+  };
+  await forEachProcess(options.pid, show, { ...options, output, tell: () => list(listed, output, options) });
 }
 
 interface SessionMap {
+  readonly pid: number;
   readonly session: string;
   readonly map: BpfMap;
 }
 
-function mapsOf({ id, session }: ListedSession, wanted: string | undefined): SessionMap[] {
+function mapsOf({ pid, id, session }: ListedSession, wanted: string | undefined): SessionMap[] {
   const names = (session?.mapNames ?? []).filter((name) => wanted === undefined || name === wanted);
   return names.flatMap((name) => {
     const map = session?.map(name);
-    return map === undefined ? [] : [{ session: id, map }];
+    return map === undefined ? [] : [{ pid, session: id, map }];
   });
 }
 
 function list(all: readonly SessionMap[], output: Output, { json }: MapsOptions): void {
-  const rows = all.map(({ session, map: { name, typeName, spec } }) => {
+  const rows = all.map(({ pid, session, map: { name, typeName, spec } }) => {
     const { keySize, valueSize, maxEntries } = spec;
     if (json) {
       const data = {
+        pid,
         session,
         name,
         map_type: typeName,
@@ -82,10 +85,18 @@ function list(all: readonly SessionMap[], output: Output, { json }: MapsOptions)
       };
       output.line(JSON.stringify({ type: 'map_info', data }));
     }
-    return [session, printable(name), typeName, `${keySize}`, `${valueSize}`, `${maxEntries}`];
+    return [session, `${pid}`, printable(name), typeName, `${keySize}`, `${valueSize}`, `${maxEntries}`];
   });
   if (json || rows.length === 0) return;
-  const left = ['session', 'map', 'type'].map((title) => ({ title, align: 'left' }) as const);
-  const right = ['key bytes', 'value bytes', 'entries at most'].map((title) => ({ title, align: 'right' }) as const);
-  for (const line of table([...left, ...right], rows)) output.line(line);
+  for (const line of table(COLUMNS, rows)) output.line(line);
 }
+
+const COLUMNS: readonly Column[] = [
+  { title: 'session', align: 'left' },
+  { title: 'pid', align: 'right' },
+  { title: 'map', align: 'left' },
+  { title: 'type', align: 'left' },
+  { title: 'key bytes', align: 'right' },
+  { title: 'value bytes', align: 'right' },
+  { title: 'entries at most', align: 'right' },
+];

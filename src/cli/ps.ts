@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { BpfError } from '../errors.ts';
 import type { FoundLink, ListedSession } from '../index.ts';
 import { removeSessions } from './detach.ts';
+import { forEachProcess } from './each-process.ts';
 import { shared } from './options.ts';
 import { Output } from './output.ts';
 import { type Column, printable, table } from './text.ts';
@@ -38,25 +39,37 @@ async function ps(options: PsOptions): Promise<void> {
   const pids = options.pid ?? processesWithSessions();
   if (options.clean) {
     const isLeft = ({ state }: Pick<ListedSession, 'state'>): boolean => state === 'quiet' || state === 'closed';
-    for (const pid of pids) await removeSessions(pid, isLeft, { ...options, output, note });
-    await output.flush();
+    const clean = async (pid: number): Promise<void> => {
+      await removeSessions(pid, isLeft, { ...options, output, note });
+    };
+    await forEachProcess(pids, clean, { ...options, output });
     return;
   }
   const rows: string[][] = [];
-  for (const pid of pids) {
+  const held = new Set<number>();
+  const look = (pid: number): void => {
     // A process named on the command line must be there; one that was found may end meanwhile, or be another user's.
     using found = options.pid === undefined ? readable(() => new ProcessSessions(pid)) : new ProcessSessions(pid);
     for (const { message } of found?.problems ?? []) note(`note: process ${pid}: ${printable(message)}`);
     for (const listed of found?.sessions ?? []) {
       if (options.json) output.line(JSON.stringify({ type: 'session', data: asJson(listed, kindOf) }));
       else rows.push(...rowsOf(listed, kindOf));
+      if (listed.state === 'closed') held.add(pid);
     }
-  }
-  if (!options.json) {
-    if (rows.length > 0) for (const line of table(COLUMNS, rows)) output.line(line);
-    else note('nothing is attached');
-  }
-  await output.flush();
+  };
+  // The table is one for all.
+  const tell = (): void => {
+    if (!options.json) {
+      if (rows.length > 0) for (const line of table(COLUMNS, rows)) output.line(line);
+      else note('nothing is attached');
+    }
+    for (const pid of held) {
+      note(
+        `note: process ${pid}: a thread may still return into pages of a session that is off: \`remora ps --clean\` releases them once it has`,
+      );
+    }
+  };
+  await forEachProcess(pids, look, { ...options, output, tell });
 }
 
 function readable<T>(open: () => T): T | undefined {
@@ -83,8 +96,11 @@ const COLUMNS: readonly Column[] = [
 
 type KindOf = (link: FoundLink) => string;
 
-function rowsOf({ id, pid, command, state, controllerPid, session }: ListedSession, kindOf: KindOf): string[][] {
+function rowsOf(listed: ListedSession, kindOf: KindOf): string[][] {
+  const { id, pid, command, state, controllerPid, mappedBytes, session } = listed;
   const head = [id, `${pid}`, printable(command), state, `${controllerPid}`];
+  // It runs nothing any more, and counts nothing.
+  if (state === 'closed') return [[...head, '-', '-', `${kilobytes(mappedBytes)} held`, '-', '-']];
   const links = session?.links ?? [];
   if (links.length === 0) return [[...head, '-', '-', '-', '-', '-']];
   return links.map((link) => [
@@ -97,7 +113,12 @@ function rowsOf({ id, pid, command, state, controllerPid, session }: ListedSessi
   ]);
 }
 
-function asJson({ id, pid, command, state, controllerPid, began, session }: ListedSession, kindOf: KindOf): object {
+function kilobytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1024)} KiB`;
+}
+
+function asJson(listed: ListedSession, kindOf: KindOf): object {
+  const { id, pid, command, state, controllerPid, began, mappedBytes, session } = listed;
   return {
     id,
     pid,
@@ -116,6 +137,7 @@ function asJson({ id, pid, command, state, controllerPid, began, session }: List
       missed: jsonNumber(link.missed),
     })),
     maps: session?.mapNames ?? [],
+    ...(state === 'closed' && { held_bytes: mappedBytes }),
   };
 }
 

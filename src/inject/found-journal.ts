@@ -162,6 +162,12 @@ export class FoundJournal {
     return isExact && first.every((byte) => byte === 0);
   }
 
+  /** How much memory the session takes. */
+  mappedBytes(mappings: readonly Mapping[]): number {
+    const held = this.regions.filter((region) => this.holds(region, mappings));
+    return [this.whole, ...held].reduce((sum, { size }) => sum + size, 0);
+  }
+
   /** Sites in the order they were first changed. */
   get sites(): readonly FoundSite[] {
     const bytes = this.#entries();

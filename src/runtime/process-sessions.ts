@@ -3,10 +3,12 @@ import { readdirSync } from 'node:fs';
 import { BpfError } from '../errors.ts';
 import { FoundJournal, findJournals } from '../inject/found-journal.ts';
 import { type ReleaseReturns, type TakenOff, takeOff } from '../inject/take-off.ts';
+import { readAttachFacts } from '../process/attach-facts.ts';
+import { permissionError } from '../process/refusal.ts';
 import { openProcess } from '../process/target-process.ts';
-import { SysError } from '../sys/errors.ts';
+import { isSysError, SysError } from '../sys/errors.ts';
 import { livingThread, readStatus } from '../sys/proc.ts';
-import { readMaps } from '../sys/proc-maps.ts';
+import { type Mapping, readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import { RuntimeError } from './errors.ts';
 import { FoundSession } from './found-session.ts';
@@ -23,6 +25,8 @@ export interface ListedSession {
   readonly state: SessionState;
   readonly controllerPid: number;
   readonly began: Date;
+  /** Bytes of memory that it takes there. */
+  readonly mappedBytes: number;
   /** What it has attached; undefined if its controller died before it came so far, or somebody wrote over it. */
   readonly session: FoundSession | undefined;
 }
@@ -34,12 +38,10 @@ export class ProcessSessions implements Disposable {
   readonly problems: readonly BpfError[];
   readonly #memory: ProcessMemory;
 
-  /** @throws {SysError} SYS_ENOENT, SYS_ESRCH, SYS_EACCES, SYS_EPERM */
+  /** @throws {ProcessError} PROCESS_NOT_FOUND, PROCESS_PERMISSION @throws {SysError} */
   constructor(pid: number) {
-    const shown = livingThread(pid);
-    const mappings = readMaps(shown);
-    const command = readStatus(pid).name;
-    this.#memory = new ProcessMemory(shown);
+    const { command, mappings, memory } = look(pid);
+    this.#memory = memory;
     try {
       const found = findJournals(mappings, this.#memory);
       this.problems = found.filter((finding) => finding instanceof BpfError);
@@ -47,7 +49,9 @@ export class ProcessSessions implements Disposable {
         .filter((finding) => finding instanceof FoundJournal)
         .map((journal) => {
           const { id, controllerPid, time: began } = journal;
-          return { pid, command, id, state: stateOf(journal), controllerPid, began, session: sessionOf(journal) };
+          const mappedBytes = journal.mappedBytes(mappings);
+          const session = sessionOf(journal);
+          return { pid, command, id, state: stateOf(journal), controllerPid, began, mappedBytes, session };
         });
     } catch (error) {
       this.#memory[Symbol.dispose]();
@@ -57,6 +61,24 @@ export class ProcessSessions implements Disposable {
 
   [Symbol.dispose](): void {
     this.#memory[Symbol.dispose]();
+  }
+}
+
+/** What all is read from. */
+function look(pid: number): {
+  readonly command: string;
+  readonly mappings: readonly Mapping[];
+  readonly memory: ProcessMemory;
+} {
+  try {
+    const shown = livingThread(pid);
+    const mappings = readMaps(shown);
+    return { command: readStatus(pid).name, mappings, memory: new ProcessMemory(shown) };
+  } catch (error) {
+    // These tell it better, and know no others.
+    if (isSysError(error, 'SYS_ENOENT', 'SYS_ESRCH')) readAttachFacts(pid);
+    if (isSysError(error, 'SYS_EACCES', 'SYS_EPERM')) throw permissionError(readAttachFacts(pid), error);
+    throw error;
   }
 }
 

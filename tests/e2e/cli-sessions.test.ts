@@ -1,12 +1,16 @@
 /** `remora ps`, `detach` and `maps` from another shell, while the loader lives and after it was killed. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { openProcess } from '../../src/process/target-process.ts';
 import { CallsTarget } from '../support/calls-target.ts';
 import { type CliResult, jsonLines, RunningRemora, remora } from '../support/cli.ts';
+import { codeHashes } from '../support/code-hash.ts';
 import { CANNOT_TRACE, footprint } from '../support/entered.ts';
 import { ROOT } from '../support/root.ts';
+import { compileTarget } from '../support/targets.ts';
 
 const COUNT = join(ROOT, 'tests/objects/clang-19/count.bpf.o');
 
@@ -170,6 +174,67 @@ describe('what is attached, from another shell', { skip: CANNOT_TRACE }, () => {
     assert.equal(missing.code, 4);
     await remora(['detach', '--all', '-p', scene.pid]);
     scene.assertClean();
+  });
+
+  it('holds the pages that a thread will return into, says so, and releases them when it has', async () => {
+    // Nobody here traces it: so it may be our child.
+    const target = spawn(compileTarget('mended'), { stdio: ['pipe', 'pipe', 'ignore'] });
+    try {
+      const echo = async (): Promise<void> => {
+        target.stdin.write('x');
+        await once(target.stdout, 'data');
+      };
+      await echo();
+      const pid = String(target.pid);
+      const code = codeHashes(target.pid!);
+      const place = ['--attach', 'on_call=uprobe:mended:touch'];
+      const loader = new RunningRemora(['load', COUNT, '-p', pid, ...place, '--json']);
+      await loader.says(/"attached"/);
+      // From now on it waits in a handler that goes back to our code.
+      await echo();
+      await loader.end('SIGKILL');
+      const detached = await remora(['detach', '--all', '-p', pid, '--json']);
+      const [outcome] = messagesOf(detached) as { restored: boolean; released: boolean }[];
+      assert.deepEqual([outcome?.restored, outcome?.released], [true, false], detached.stderr);
+      const listed = await remora(['ps', '-p', pid, '--json']);
+      const [session] = messagesOf(listed) as { state: string; held_bytes: number }[];
+      assert.equal(session?.state, 'closed');
+      assert.ok(session.held_bytes >= 4096 && session.held_bytes % 4096 === 0);
+      assert.match(listed.stderr, /a thread may still return into pages/);
+      const told = await remora(['ps', '-p', pid]);
+      assert.match(told.stdout, / closed .* \d+ KiB held /);
+      assert.equal((await remora(['ps', '--clean', '-p', pid])).code, 0);
+      assert.match((await remora(['ps', '-p', pid])).stdout, /KiB held/, 'while the thread is there');
+      await echo();
+      assert.equal((await remora(['ps', '--clean', '-p', pid])).code, 0);
+      assert.equal((await remora(['ps', '-p', pid])).stdout, '');
+      assert.deepEqual(codeHashes(target.pid!), code);
+      await echo();
+    } finally {
+      target.kill('SIGKILL');
+    }
+  });
+
+  it('of several processes: ps, maps and detach take each that is there, and tell which is not', async () => {
+    using first = new Scene();
+    using second = new Scene();
+    const loader = await first.load('-p', second.pid);
+    await loader.says(new RegExp(`"pid":${second.pid}\\b`));
+    second.calls.call(10);
+    const gone = '4194304';
+    const both = ['-p', first.pid, '-p', gone, '-p', second.pid];
+    const pidsOf = ({ stdout }: CliResult): string[] =>
+      [...new Set(jsonLines(stdout).map((line) => String((line as { data: { pid: number } }).data.pid)))].sort();
+    const wanted = [first.pid, second.pid].sort();
+    for (const args of [['ps'], ['maps'], ['detach', '--all']]) {
+      const result = await remora([...args, ...both, '--json']);
+      assert.equal(result.code, 4, result.stderr);
+      assert.match(result.stderr, /process 4194304: there is none/);
+      assert.deepEqual(pidsOf(result), wanted, args.join(' '));
+    }
+    assert.equal((await loader.end()).code, 0);
+    first.assertClean();
+    second.assertClean();
   });
 
   it('says what is not there', async () => {
