@@ -87,6 +87,12 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
     only: 'we refuse',
   },
   {
+    name: 'maps of sockets',
+    why: 'what is looked up in them is a structure of the kernel there; no such map is here, and to load one is refused',
+    kernel: /invalid xdp_sock access/,
+    only: 'we accept',
+  },
+  {
     name: 'a part of a pointer',
     why: 'it may not be read, but the kernel does not look again where it came before with other bytes in its place',
     ours: /^invalid size of register fill/,
