@@ -12,6 +12,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { SYSCALL_NUMBERS } from '../../src/attach/syscall/names.ts';
 import { type BpfObject, openObject, openProcess } from '../../src/index.ts';
 import { CANNOT_TRACE } from '../support/entered.ts';
+import { Interactive } from '../support/interactive.ts';
 import { KernelCounts } from '../support/kernel-counts.ts';
 import { objectFile } from '../support/objects.ts';
 import { ROOT } from '../support/root.ts';
@@ -21,6 +22,8 @@ interface Program {
   readonly name: string;
   readonly command: () => readonly string[];
   readonly input: string;
+  /** What has it work beside its input, which comes behind that. */
+  readonly work?: () => void;
   /** How many threads may be killed by the end of the process, who knows where. */
   readonly killedAtEnd?: number;
 }
@@ -58,6 +61,11 @@ process.stdin.once('data', async () => {
 const SQL = `create table t(a, b); ${'insert into t values(random(), hex(randomblob(20)));'.repeat(200)} select count(*) from t;`;
 const SHELL = `read line; for i in 1 2 3 4 5; do (echo $i) >/dev/null; x=$(echo $line); done; [ -e /etc/passwd ] && echo $x`;
 
+const REDIS = join(scratch, 'redis');
+const HTTP = `
+require('http').createServer((request, response) => response.end(request.url.repeat(1000)))
+  .listen(process.argv[1], () => console.log('ready'));`;
+
 const PROGRAMS: readonly Program[] = [
   filter('cat'),
   filter('sort'),
@@ -87,7 +95,28 @@ const PROGRAMS: readonly Program[] = [
   { name: 'sqlite3', command: () => ['/usr/bin/sqlite3', join(scratch, 'db')], input: SQL },
   { name: 'git', command: () => ['/usr/bin/git', 'hash-object', '--stdin'], input: LINES },
   { name: 'openssl', command: () => ['/usr/bin/openssl', 'dgst', '-sha256'], input: LINES },
-  { name: 'curl', command: () => ['/usr/bin/curl', '-s', '-K', '-'], input: 'url = "file:///etc/passwd"\n' },
+  {
+    name: 'curl, of a local server',
+    command: () => ['/usr/bin/curl', '-s', '--unix-socket', startHttpServer(), '-K', '-'],
+    input: 'url = "http://localhost/[1-20]"\n',
+  },
+  {
+    name: 'redis under load',
+    // Once a second it looks around by itself.
+    command: () => [
+      '/usr/bin/redis-server',
+      ...`--port 0 --unixsocket ${REDIS} --hz 1 --dir ${scratch}`.split(' '),
+      '--save',
+      '',
+    ],
+    work() {
+      run('redis-benchmark', '-s', REDIS, '-n', '3000', '-c', '10', '-t', 'set,get', '--csv');
+      // It ends before it answers.
+      spawnSync('redis-cli', ['-s', REDIS, 'shutdown', 'nosave']);
+    },
+    input: '',
+    killedAtEnd: 8,
+  },
   {
     name: 'a Go program',
     command: () => ['/usr/bin/env', 'GODEBUG=asyncpreemptoff=1', goProgram()],
@@ -113,6 +142,21 @@ function muslProgram(): string {
   const built = spawnSync('musl-gcc', ['-O2', '-static', '-o', path, source], { encoding: 'utf8' });
   assert.equal(built.status, 0, built.stderr);
   return path;
+}
+
+/** Servers that programs ask. */
+const servers: Interactive[] = [];
+
+/** @returns its socket */
+function startHttpServer(): string {
+  const path = join(scratch, 'http');
+  servers.push(new Interactive(process.execPath, ['-e', HTTP, path]));
+  return path;
+}
+
+function run(command: string, ...args: readonly string[]): void {
+  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
+  assert.equal(status, 0, `${command}: ${stderr || error}`);
 }
 
 function goProgram(): string {
@@ -216,9 +260,12 @@ function countFromNow(waiting: Waiting, object: BpfObject) {
 }
 
 describe('fault E1', { skip: CANNOT_TRACE }, () => {
-  after(() => rmSync(scratch, { recursive: true }));
+  after(() => {
+    for (const server of servers) server[Symbol.dispose]();
+    rmSync(scratch, { recursive: true });
+  });
 
-  for (const { name, command, input, killedAtEnd = 0 } of PROGRAMS) {
+  for (const { name, command, work, input, killedAtEnd = 0 } of PROGRAMS) {
     it(`E1: ${name} makes as many calls as the kernel says`, () => {
       writeFileSync(join(scratch, 'out'), '');
       using waiting = new Waiting(command());
@@ -227,6 +274,7 @@ describe('fault E1', { skip: CANNOT_TRACE }, () => {
       const links = ['on_enter', 'on_exit'].map((program) => object.program(program).attach(process));
       const { before, kernel: counting } = countFromNow(waiting, object);
       using kernel = counting;
+      work?.();
       waiting.finish(input);
       const [entered, left] = (['entered', 'left'] as const).map((map, n) =>
         countsIn(object, map).map((count, number) => count - before[n]![number]!),
