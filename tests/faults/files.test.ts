@@ -1,9 +1,9 @@
 /** Programs and libraries whose files are not where they were, or whose code is not where it usually is. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { after, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { readElf } from '../../src/elf/elf-file.ts';
 import { BpfError, openObject, openProcess, type TargetProcess } from '../../src/index.ts';
 import { CALLED, CallsTarget } from '../support/calls-target.ts';
@@ -71,6 +71,49 @@ describe('files that are not there any more', { skip: CANNOT_TRACE }, () => {
     using running = startTarget(compileTarget('memfd'), [compileTarget('unusual'), 'pages']);
     countCalls(running, 'memfd:program');
   });
+});
+
+/** Why nothing can be laid over a file system here. */
+const CANNOT_OVERLAY =
+  CANNOT_TRACE ||
+  (process.getuid!() !== 0 && 'only root may mount') ||
+  (!/\boverlay$/m.test(readFileSync('/proc/filesystems', 'latin1')) && 'the kernel has no overlayfs');
+
+describe('files of a container image', { skip: CANNOT_OVERLAY }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'remora-overlay-'));
+  const merged = join(folder, 'merged');
+  const path = join(merged, 'unusual');
+  // The layers are gone with the target: they are mounted in its own namespace, what is written in memory.
+  const script = [
+    'mount -t tmpfs tmpfs "$0/writes" && mkdir "$0/writes/upper" "$0/writes/work"',
+    'mount -t overlay overlay -o "lowerdir=$0/lower,upperdir=$0/writes/upper,workdir=$0/writes/work" "$0/merged"',
+    'exec "$0/merged/unusual" pages',
+  ].join(' && ');
+
+  before(() => {
+    for (const name of ['lower', 'writes', 'merged']) mkdirSync(join(folder, name));
+    copyFileSync(compileTarget('unusual'), join(folder, 'lower', 'unusual'));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  for (const [what, change] of [
+    ['of a lower layer', () => {}],
+    ['of a lower layer, the name of which leads to a copy by now', (seen) => chmodSync(seen, 0o700)],
+    [
+      'of a lower layer, over which another has been laid',
+      (seen) => {
+        copyFileSync(compileTarget('unusual', ['-O0', '-fno-pie', '-no-pie']), `${seen}.new`);
+        renameSync(`${seen}.new`, seen);
+      },
+    ],
+    ['of a lower layer, and deleted', (seen) => rmSync(seen)],
+  ] as readonly (readonly [string, (seen: string) => void])[]) {
+    it(`D7: the file is one ${what}`, () => {
+      using running = startTarget('unshare', ['--mount', 'sh', '-c', script, folder]);
+      change(`/proc/${running.pid}/root${path}`);
+      countCalls(running, path);
+    });
+  }
 });
 
 describe('programs of every kind', { skip: CANNOT_TRACE }, () => {
