@@ -1,4 +1,5 @@
 /** What a helper's prototype says of the memory that its arguments point to, told to the passes. */
+import { Dynptr } from '../helpers/dynptr.ts';
 import type { EmitMap, Helper } from '../helpers/helper.ts';
 import type { ArgType } from '../helpers/prototype.ts';
 import type { Builder } from '../ir/builder.ts';
@@ -28,6 +29,10 @@ const BOUNDS: Partial<Record<ArgType, (map: MapSpec | undefined, next: Operation
     memRead: (_, size) => constantSize(size),
     memWrite: (_, size) => constantSize(size),
     wordWrite: () => 8,
+    newLocalDynptr: () => Dynptr.bytes,
+    newRingbufDynptr: () => Dynptr.bytes,
+    ringbufDynptr: () => Dynptr.bytes,
+    dynptr: () => Dynptr.bytes,
   };
 
 function constantSize(size: Operation | undefined): number | undefined {

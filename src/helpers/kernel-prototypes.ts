@@ -7,7 +7,6 @@ import { HELPERS } from './table.ts';
 
 /** Types of maps, Linux enum bpf_map_type. */
 const PERF_EVENT_ARRAY = 4;
-const RINGBUF = 27;
 const USER_RINGBUF = 31;
 
 type Row = readonly [
@@ -20,13 +19,6 @@ type Row = readonly [
 
 /** Memory whose size and place only the running program knows. */
 const DYNPTR_ROWS: readonly Row[] = [
-  [197, 'bpf_dynptr_from_mem', ['dynptrMemory', 'memSizeOrZero', 'scalar', 'newLocalDynptr'], 'scalar'],
-  [198, 'bpf_ringbuf_reserve_dynptr', ['map', 'scalar', 'scalar', 'newRingbufDynptr'], 'scalar', { maps: [RINGBUF] }],
-  [199, 'bpf_ringbuf_submit_dynptr', ['ringbufDynptr', 'scalar'], 'void'],
-  [200, 'bpf_ringbuf_discard_dynptr', ['ringbufDynptr', 'scalar'], 'void'],
-  [201, 'bpf_dynptr_read', ['memWrite', 'memSizeOrZero', 'dynptr', 'scalar', 'scalar'], 'scalar'],
-  [202, 'bpf_dynptr_write', ['dynptr', 'scalar', 'memRead', 'memSizeOrZero', 'scalar'], 'scalar'],
-  [203, 'bpf_dynptr_data', ['dynptr', 'scalar', 'allocationSize'], 'dynptrMemoryOrNull'],
   [
     209,
     'bpf_user_ringbuf_drain',

@@ -3,6 +3,15 @@ import { getBranchSnapshot } from './branches.ts';
 import { forEachMapElem, loop } from './call-back.ts';
 import { currentTaskUnderCgroup } from './cgroup.ts';
 import { getNumaNodeId, getSmpProcessorId } from './cpu.ts';
+import {
+  dynptrData,
+  dynptrFromMem,
+  dynptrRead,
+  dynptrWrite,
+  ringbufDiscardDynptr,
+  ringbufReserveDynptr,
+  ringbufSubmitDynptr,
+} from './dynptr.ts';
 import { getCurrentTask, getCurrentTaskBtf } from './faked-task.ts';
 import { getFuncArg, getFuncArgCnt, getFuncRet, getRetval, overrideReturn, setRetval } from './function-call.ts';
 import type { Helper } from './helper.ts';
@@ -98,6 +107,13 @@ const ROWS: readonly Helper[] = [
   ringbufSubmit,
   ringbufDiscard,
   ringbufQuery,
+  dynptrFromMem,
+  ringbufReserveDynptr,
+  ringbufSubmitDynptr,
+  ringbufDiscardDynptr,
+  dynptrRead,
+  dynptrWrite,
+  dynptrData,
 ];
 
 /** By the kernel's number. */
