@@ -1,11 +1,21 @@
 /** Programs that change the arguments of system calls, on live processes: the call is made with the new ones, and the caller keeps its own. */
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { type BpfLink, type BpfObject, openObject, openProcess, type TargetProcess } from '../../src/index.ts';
+import {
+  type BpfLink,
+  type BpfObject,
+  detachSessions,
+  openObject,
+  openProcess,
+  type TargetProcess,
+} from '../../src/index.ts';
+import { RunningRemora } from '../support/cli.ts';
 import { codeHashes } from '../support/code-hash.ts';
 import { CANNOT_TRACE } from '../support/entered.ts';
-import { objectFile } from '../support/objects.ts';
+import { objectFile, objectPath } from '../support/objects.ts';
 import { ReturningTarget } from '../support/returning-target.ts';
+import { waitUntil } from '../support/targets.ts';
 import { numbers, tracing } from '../support/tracing-calls.ts';
 
 const OBJECT = 'syscall-arguments';
@@ -72,7 +82,7 @@ describe('a program that changes arguments', { skip: CANNOT_TRACE }, () => {
     ['on_getppid', 'on_getppid_behind'],
     ['on_getppid', 'on_getppid_behind', 'on_getppid_return', 'on_exit'],
   ]) {
-    it(`leaves registers, flags and red zone as they were, and those behind it see what it did: ${programs.join(', ')}`, () => {
+    it(`E8: leaves registers, flags and red zone as they were, and those behind it see what it did: ${programs.join(', ')}`, () => {
       using target = new ReturningTarget('calling', 'state');
       attached(target, programs, (object) => {
         const calls = target.run();
@@ -132,30 +142,59 @@ describe('a program that changes arguments', { skip: CANNOT_TRACE }, () => {
   }
 });
 
+/** Has two threads wait in calls with changed arguments, as the kernel says. */
+function haveWait(target: ReturningTarget): void {
+  target.run();
+  const tasks = `/proc/${target.pid}/task`;
+  const isChanged = (tid: string): boolean => {
+    const [number, , , size] = readFileSync(`${tasks}/${tid}/syscall`, 'latin1').split(' ');
+    return number === '0' && size === '0x1';
+  };
+  waitUntil('both wait', () => readdirSync(tasks).filter(isChanged).length === 2, 20_000);
+}
+
 describe('threads that wait in calls with changed arguments', { skip: CANNOT_TRACE }, () => {
   it('are begun anew with them when a signal or other programs come meanwhile', () => {
     using target = new ReturningTarget('changing', 'waiting');
     attached(target, ['on_read'], (object, _links, process) => {
-      target.run();
+      haveWait(target);
       for (let n = 0; n < 5; n++) object.program('on_every').attach(process).detach();
       assert.equal(target.run(), 2n);
     });
     assert.equal(target.wrong, 0n);
   });
 
-  it('go on with them when we are gone, and have their own registers behind', () => {
+  it('F8: go on with them when we are gone, and have their own registers behind', () => {
     using target = new ReturningTarget('changing', 'waiting');
     const before = codeHashes(target.pid);
     {
       using process = openProcess(target.pid);
       using object = openObject(objectFile(OBJECT), { allow: ['override'] });
       for (const program of ['on_read', 'on_exit']) object.program(program).attach(process);
-      target.run();
+      haveWait(target);
     }
     // What they still need of ours stays there.
     const after = codeHashes(target.pid);
     for (const [mapping, hash] of Object.entries(before)) assert.equal(after[mapping], hash, mapping);
     assert.equal(target.run(), 2n);
+    target.run();
+    assert.equal(target.run(), 0n, 'the next calls are as they were asked for');
+    assert.equal(target.wrong, 0n);
+  });
+
+  it('F8: go on with them when the controller was killed, and what they need stays until they have left', async () => {
+    using target = new ReturningTarget('changing', 'waiting');
+    const before = codeHashes(target.pid);
+    const places = ['--allow', 'override', '--attach', 'on_clone=ksyscall:getppid'];
+    const running = new RunningRemora(['load', objectPath(OBJECT), '-p', `${target.pid}`, ...places, '--json']);
+    await running.says(/"attached"/);
+    haveWait(target);
+    await running.end('SIGKILL');
+    const takeOff = () => [...detachSessions(target.pid, () => true).values()].map(({ memory }) => memory);
+    assert.deepEqual(takeOff(), ['in use']);
+    assert.equal(target.run(), 2n);
+    assert.deepEqual(takeOff(), ['released']);
+    assert.deepEqual(codeHashes(target.pid), before);
     target.run();
     assert.equal(target.run(), 0n, 'the next calls are as they were asked for');
     assert.equal(target.wrong, 0n);
