@@ -15,6 +15,7 @@ import { USDT, UsdtAttachImpl } from './attach/uprobe/usdt.ts';
 import type { Permission } from './helpers/prototype.ts';
 import { type Inheritance, Injection } from './inject/injection.ts';
 import type { TakenOff } from './inject/take-off.ts';
+import type { Autoload } from './object/autoload.ts';
 import type { ObjectSpec } from './object/spec.ts';
 import { BpfObject } from './runtime/bpf-object.ts';
 import { type Fault, faultObject } from './runtime/fault-programs.ts';
@@ -26,6 +27,11 @@ export interface OpenObjectOptions {
   readonly setup?: AttachSetup;
   /** What programs may do that is refused by default: `override` changes what functions of the target get and return. */
   readonly allow?: readonly Permission[];
+  /**
+   * Programs that are to be loaded, or not, by name. Without that all are but those whose section begins with `?` and those that run
+   * in the kernel only: what is not loaded is in `leftOut`.
+   */
+  readonly autoload?: Autoload;
   /** What programs do once this process has died; they go quiet if not given. */
   readonly whenWeDie?: Inheritance;
 }
@@ -49,10 +55,14 @@ export function openFaults(faults: readonly Fault[], seed: bigint): BpfObject {
   return open(faultObject(faults, seed), { allow: ['override'] });
 }
 
-function open(source: Uint8Array | ObjectSpec, { setup, allow = [], whenWeDie }: OpenObjectOptions): BpfObject {
+function open(
+  source: Uint8Array | ObjectSpec,
+  { setup, allow = [], autoload = {}, whenWeDie }: OpenObjectOptions,
+): BpfObject {
   return new BpfObject(source, {
     inject: (process) => new Injection(process, whenWeDie),
     allow,
+    autoload,
     setup(context, injection) {
       const sites = new UprobeSites(injection);
       const gate = new LinkerGate(injection, sites);
@@ -131,6 +141,7 @@ export type { Insn } from './insn/insn.ts';
 export type { RecordVisitor } from './maps/event-ring.ts';
 export { mapTypeNumber } from './maps/kernel-types.ts';
 export type { MapSpec } from './maps/map-type.ts';
+export type { Autoload, LeftOutProgram } from './object/autoload.ts';
 export { readObject, surveyObject } from './object/read-object.ts';
 export type { LinkedProgram, ObjectSpec, ObjectSurvey, Reference, SourceLine, UnlinkedProgram } from './object/spec.ts';
 export { type AttachFacts, readAttachFacts } from './process/attach-facts.ts';

@@ -5,7 +5,7 @@ import { Following } from './following.ts';
 import { readFile } from './input.ts';
 import { shared } from './options.ts';
 import { Output } from './output.ts';
-import { addSessionOptions, openReport, type SessionOptions } from './session-options.ts';
+import { addSessionOptions, autoloadOf, noteLeftOut, openReport, type SessionOptions } from './session-options.ts';
 import { watch } from './watch.ts';
 
 interface LoadOptions extends SessionOptions {
@@ -33,6 +33,7 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   using targets = new Targets(options.pid);
   using object = openObject(readFile(file), {
     allow: options.allow ?? [],
+    autoload: autoloadOf(options),
     whenWeDie: options.pin ? 'run on' : 'go quiet',
   });
   const output = Output.to(options.o);
@@ -46,6 +47,7 @@ async function load(file: string, options: LoadOptions): Promise<void> {
   if (options.pin) process.on('SIGHUP', () => process.exit(Exit.OK));
   // All or none: what is attached before one of them refuses goes with the object.
   const attached = targets.all.map((target) => ({ target, ...object.attachAll(target, options.attach) }));
+  noteLeftOut(object, report);
   using loads = object.awaitLoads();
   if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
   const following = options.follow && new Following(object, attached, report, options.attach);

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { CliError } from './errors.ts';
 import { readFile } from './input.ts';
 import { Output } from './output.ts';
-import { addSessionOptions, openReport, type SessionOptions } from './session-options.ts';
+import { addSessionOptions, autoloadOf, noteLeftOut, openReport, type SessionOptions } from './session-options.ts';
 import { runProgram, wordsBehindDashes, writeNote } from './started-program.ts';
 
 export function runCommand(): Command {
@@ -21,9 +21,10 @@ async function run(file: string, words: readonly string[], options: SessionOptio
     throw new CliError('CLI_BAD_USAGE', 'cannot run: there is no object, wanted remora run FILE.bpf.o -- CMD ARGS');
   }
   const { openObject } = await import('../index.ts');
-  const object = openObject(readFile(file), { allow: options.allow ?? [] });
+  const object = openObject(readFile(file), { allow: options.allow ?? [], autoload: autoloadOf(options) });
   const output = Output.to(options.o);
   const report = openReport(output, options, { write: writeNote, outlook: `${words[0]} begins` });
+  noteLeftOut(object, report);
   const attach = (target: Parameters<typeof object.attachAll>[0]) => object.attachAll(target, options.attach);
   await runProgram({ words, output, options, open: () => ({ object, report, attach }) });
 }

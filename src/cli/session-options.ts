@@ -1,17 +1,18 @@
 /** What the commands that attach an object have in common: their options, and the report that these ask for. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Permission } from '../index.ts';
+import type { Autoload, BpfObject, Permission } from '../index.ts';
 import { JsonReport } from './json-report.ts';
 import type { LoadReport } from './load-report.ts';
 import { shared } from './options.ts';
 import type { Output } from './output.ts';
-import { paletteFor } from './text.ts';
+import { paletteFor, printable } from './text.ts';
 import { TextReport } from './text-report.ts';
 
 /** The options, as commander reads them. */
 export interface SessionOptions {
   readonly allow?: readonly Permission[];
   readonly attach?: ReadonlyMap<string, string>;
+  readonly skip?: readonly string[];
   readonly follow?: true;
   readonly json?: true;
   readonly o?: string;
@@ -28,6 +29,10 @@ export function addSessionOptions(command: Command): Command {
       'attach PROGRAM to PLACE, such as uprobe:libc.so.6:malloc, instead of where its section says; repeatable',
       parseAttach,
     )
+    .option('--skip <PROGRAM>', 'do not load PROGRAM; repeatable', (name, before: readonly string[] = []) => [
+      ...before,
+      name,
+    ])
     .addOption(shared.follow())
     .addOption(shared.json())
     .addOption(shared.output())
@@ -35,6 +40,17 @@ export function addSessionOptions(command: Command): Command {
     .addOption(shared.verbose())
     .addOption(shared.noColor())
     .addOption(shared.allow());
+}
+
+/** Which programs the options ask for, and which not: those that are given a place are wanted, wherever their section has them run. */
+export function autoloadOf({ attach, skip = [] }: SessionOptions): Autoload {
+  const wanted = [...(attach?.keys() ?? [])].map((name) => [name, true] as const);
+  return Object.fromEntries([...wanted, ...skip.map((name) => [name, false] as const)]);
+}
+
+/** Says which programs of the file do not run. */
+export function noteLeftOut({ leftOut }: BpfObject, report: LoadReport): void {
+  for (const { name, section, why } of leftOut) report.note(printable(`not loaded: ${name} (${section}): ${why}`));
 }
 
 /** The report that the options ask for; `write` takes a line for stderr, `outlook` says what comes next if not Ctrl-C. */

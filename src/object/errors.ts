@@ -21,6 +21,7 @@ export const OBJECT_ERRORS = {
     'the object uses a variable or function of the kernel, or a setting whose value is not known or does not fit',
   OBJECT_BAD_CORE:
     'a CO-RE relocation is of an instruction that it does not fit, or has no answer among the types of the kernel',
+  OBJECT_NO_PROGRAM: 'it is said whether to load a program that the object has not',
   OBJECT_DUPLICATE: 'two programs, or two maps, bear the same name',
   OBJECT_TOO_LARGE: 'a data section has more than 2^31 bytes, or the programs more than a million instructions',
 } as const;

@@ -41,6 +41,14 @@ export interface CodeFunction {
   readonly missing: ReadonlyMap<number, string>;
 }
 
+/** What a section's name says of the programs in it: as in libbpf, nobody sees a leading `?`, which has them wait to be asked for. */
+export function sectionOf({ section: { name } }: CodeFunction): {
+  readonly section: string;
+  readonly isOptional?: true;
+} {
+  return name.startsWith('?') ? { section: name.slice(1), isOptional: true } : { section: name };
+}
+
 /**
  * Reads all functions, by section and then by address. What is wrong with the instructions of one is in its `defect`.
  *

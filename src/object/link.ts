@@ -6,7 +6,7 @@ import type { Insn } from '../insn/insn.ts';
 import { slotCount } from '../insn/layout.ts';
 import { LddwKind } from '../insn/opcode.ts';
 import { ObjectError } from './errors.ts';
-import type { CodeFunction } from './functions.ts';
+import { type CodeFunction, sectionOf } from './functions.ts';
 import type { ObjectLayout, Place } from './layout.ts';
 import { resolveReferences } from './resolve.ts';
 import type { LinkedProgram, Reference, SourceLine, Subprogram } from './spec.ts';
@@ -61,7 +61,7 @@ export class Linker {
         if (absent !== undefined) missing.set(index, absent);
       }
     }
-    return { name: main.name, section: main.section.name, insns, references, subprograms, lines, missing };
+    return { name: main.name, ...sectionOf(main), insns, references, subprograms, lines, missing };
   }
 
   /** The functions that `main` reaches, itself first, each with the place it gets. */

@@ -7,12 +7,13 @@ import { FileType, Machine } from '../elf/header.ts';
 import { SectionType } from '../elf/sections.ts';
 import { BpfError } from '../errors.ts';
 import type { MapSpec } from '../maps/map-type.ts';
+import { type Autoload, type LoadableObject, selectPrograms } from './autoload.ts';
 import { applyCore } from './core-patch.ts';
 import { coreTypes } from './core-types.ts';
 import { readDataSections } from './data-sections.ts';
 import { ObjectError } from './errors.ts';
 import { resolveExterns, type Types } from './externs.ts';
-import { type CodeFunction, readFunctions } from './functions.ts';
+import { type CodeFunction, readFunctions, sectionOf } from './functions.ts';
 import { type KernelFacts, NO_KERNEL } from './kernel-facts.ts';
 import { ObjectLayout } from './layout.ts';
 import { Linker } from './link.ts';
@@ -32,6 +33,16 @@ export function readObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL): O
   const { unlinked, obstacles, ...spec } = surveyObject(file, kernel);
   for (const error of [...obstacles, ...unlinked.map((program) => program.error)]) throw error;
   return spec;
+}
+
+/**
+ * Reads of an object what is to be loaded.
+ *
+ * @param autoload programs, by name, for which it is to be otherwise than their sections say
+ * @throws as `readObject`; what is wrong with programs that are left out does not matter
+ */
+export function readLoadable(file: Uint8Array, kernel: KernelFacts, autoload: Autoload): LoadableObject {
+  return selectPrograms(surveyObject(file, kernel), autoload);
 }
 
 /**
@@ -100,7 +111,7 @@ function linkPrograms(
       programs.push(linker.link(main));
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
-      unlinked.push({ name: main.name, section: main.section.name, error });
+      unlinked.push({ name: main.name, ...sectionOf(main), error });
     }
   }
   return { programs, unlinked };

@@ -38,6 +38,8 @@ export interface LinkedProgram {
   readonly name: string;
   /** Full section name, as in `uprobe/libc.so.6:malloc`; attach kinds read its prefix. */
   readonly section: string;
+  /** True if the section's name began with `?`: it is loaded only if it is asked for. */
+  readonly isOptional?: true;
   /** One element per instruction: lddw is one, so indexes here are not 8-byte slots. */
   readonly insns: readonly Insn[];
   /** Index in `insns` of a lddw -> what it loads. Other lddw load their number. */
@@ -66,6 +68,7 @@ export interface ObjectSpec {
 export interface UnlinkedProgram {
   readonly name: string;
   readonly section: string;
+  readonly isOptional?: true;
   readonly error: BpfError;
 }
 

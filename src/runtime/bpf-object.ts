@@ -8,7 +8,8 @@ import { PERMISSIONS, type Permission } from '../helpers/prototype.ts';
 import { HELPERS } from '../helpers/table.ts';
 import type { Injection } from '../inject/injection.ts';
 import type { ThreadOwners } from '../maps/map-type.ts';
-import { readObject } from '../object/read-object.ts';
+import type { Autoload, LeftOutProgram } from '../object/autoload.ts';
+import { readLoadable } from '../object/read-object.ts';
 import type { LinkedProgram, ObjectSpec } from '../object/spec.ts';
 import { AddressNames } from '../process/address-names.ts';
 import type { TargetProcess } from '../process/target-process.ts';
@@ -19,7 +20,7 @@ import { kindOfSection } from '../verifier/program-kind.ts';
 import { verify } from '../verifier/verify.ts';
 import { BpfLink } from './bpf-link.ts';
 import { BpfMap } from './bpf-map.ts';
-import { attachRequest, BpfProgram, isOptional } from './bpf-program.ts';
+import { attachRequest, BpfProgram } from './bpf-program.ts';
 import { RuntimeError } from './errors.ts';
 import type { RingHome } from './event-source.ts';
 import { type FollowEvents, Follower } from './follower.ts';
@@ -35,6 +36,8 @@ export interface ObjectOptions {
   readonly inject: (process: TargetProcess) => Injection;
   /** What programs may do that is refused by default. */
   readonly allow: readonly Permission[];
+  /** Programs that are loaded, or not, otherwise than their sections say. */
+  readonly autoload?: Autoload;
 }
 
 /** What an attach did, all links of it in one stop of the target. */
@@ -50,6 +53,8 @@ export class BpfObject implements Disposable {
   /** In the order of the file. */
   readonly programs: readonly BpfProgram[];
   readonly maps: readonly BpfMap[];
+  /** Programs of the file that are not loaded: the kernel's own, and those that nobody asked for. */
+  readonly leftOut: readonly LeftOutProgram[];
   readonly #spec: ObjectSpec;
   readonly #verified: readonly VerifiedProgram[];
   readonly #options: ObjectOptions;
@@ -75,7 +80,12 @@ export class BpfObject implements Disposable {
    * @throws {RuntimeError} RUNTIME_BAD_SLOT
    */
   constructor(source: Uint8Array | ObjectSpec, options: ObjectOptions) {
-    this.#spec = source instanceof Uint8Array ? readObject(source, readKernel()) : source;
+    const { leftOut, ...spec } =
+      source instanceof Uint8Array
+        ? readLoadable(source, readKernel(), options.autoload ?? {})
+        : { ...source, leftOut: [] };
+    this.#spec = spec;
+    this.leftOut = leftOut;
     this.#options = options;
     this.#verified = this.#spec.programs.map((program) => verified(program, this.#spec));
     this.license = this.#spec.license;
@@ -91,6 +101,8 @@ export class BpfObject implements Disposable {
   program(name: string): BpfProgram {
     const found = this.programs.find((program) => program.name === name);
     if (found !== undefined) return found;
+    const left = this.leftOut.find((program) => program.name === name);
+    if (left !== undefined) throw notLoaded(left);
     throw new RuntimeError(
       'RUNTIME_NO_PROGRAM',
       `cannot find program ${name}: the object has ${nameList(this.programs)}`,
@@ -105,15 +117,17 @@ export class BpfObject implements Disposable {
   }
 
   /**
-   * Attaches every program, all or none: to where its section says, or to the place given for it by name
-   * (`uprobe:libc.so.6:malloc`). Programs that are only there to go on from a map of programs are not attached, nor those whose
-   * section begins with a question mark, unless a place is given. In all processes that an object is attached to it has the same maps.
+   * Attaches every program that is loaded, all or none: to where its section says, or to the place given for it by name
+   * (`uprobe:libc.so.6:malloc`). Programs that are only there to go on from a map of programs are not attached, unless a place is given.
+   * In all processes that an object is attached to it has the same maps.
    *
    * @throws {RuntimeError} RUNTIME_NO_SECTION_TARGET, RUNTIME_NO_PROGRAM
    * @throws {AttachError | ProcessError | InjectError | CompileError | SysError} nothing is attached then
    */
   attachAll(target: TargetProcess, places: ReadonlyMap<string, string> = new Map()): AttachReport {
     for (const name of places.keys()) this.program(name);
+    const [left] = this.leftOut;
+    if (left !== undefined && this.programs.length === 0) throw notLoaded(left);
     return this.attach(
       target,
       this.#attachable(places).map((program) => attachRequest(program, places.get(program.name))),
@@ -250,9 +264,7 @@ export class BpfObject implements Disposable {
   }
 
   #attachable(places: ReadonlyMap<string, string>): readonly BpfProgram[] {
-    return this.programs.filter(
-      (program) => places.has(program.name) || !(isOptional(program) || onlyFollows(program, this.#spec.maps)),
-    );
+    return this.programs.filter(({ name, verified }) => places.has(name) || !onlyFollows(verified, this.#spec.maps));
   }
 
   #sessionIn(target: TargetProcess): Session {
@@ -309,6 +321,13 @@ interface Residence {
   readonly session: Session;
   readonly tenant: Disposable;
   readonly links: BpfLink[];
+}
+
+function notLoaded({ name, section, why }: LeftOutProgram): RuntimeError {
+  return new RuntimeError('RUNTIME_NOT_LOADED', `cannot attach program ${name} (${section}): it is not loaded`, {
+    why,
+    fix: `say where it is to run: --attach ${name}=uprobe:BINARY:FUNCTION, or load it: openObject(file, { autoload: { ${name}: true } })`,
+  });
 }
 
 /** Does it for each, whatever comes of the others. @throws what was thrown first */

@@ -61,21 +61,16 @@ export class BpfProgram {
   }
 }
 
-/** Whether a program waits to be asked for: `SEC("?uprobe/...")`. */
-export function isOptional({ section }: Pick<LinkedProgram, 'section'>): boolean {
-  return section.startsWith('?');
-}
-
 /** Divides `uprobe/BINARY:FUNCTION` or `uprobe:BINARY:FUNCTION` behind its first word. */
 export function attachRequest(
   { name, section }: Pick<LinkedProgram, 'name' | 'section'>,
   place: string | undefined,
   { cookie = 0n }: AttachOptions = {},
 ): AttachRequest {
-  const match = /^(?<prefix>[^/:]+)[/:](?<place>.+)$/s.exec(place ?? section.replace(/^\?/, ''));
+  const match = /^(?<prefix>[^/:]+)[/:](?<place>.+)$/s.exec(place ?? section);
   if (match?.groups === undefined) {
     throw new RuntimeError('RUNTIME_NO_SECTION_TARGET', `cannot attach ${name}: ${section} names no place`, {
-      fix: `say where: --attach ${name}=uprobe:BINARY:FUNCTION`,
+      fix: `leave it out: --skip ${name}, or say where: --attach ${name}=uprobe:BINARY:FUNCTION`,
     });
   }
   return { program: name, prefix: match.groups.prefix!, place: match.groups.place!, cookie };

@@ -7,6 +7,8 @@ import { programArrays } from '../compile/tail-callees.ts';
 import type { BpfError } from '../errors.ts';
 import { HELPERS } from '../helpers/table.ts';
 import { Errno, type MapSpec } from '../maps/map-type.ts';
+import { runsInKernelOnly } from '../object/autoload.ts';
+import type { LinkedProgram } from '../object/spec.ts';
 import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import type { BpfMap, HeldThings } from './bpf-map.ts';
 import type { BpfProgram } from './bpf-program.ts';
@@ -73,11 +75,9 @@ export class TailPrograms implements TailCallOptions {
   }
 }
 
-/** Whether a program is there to go on from a map: its object puts it into one, and its section names no place. */
-export function onlyFollows(
-  { name, section }: Pick<BpfProgram, 'name' | 'section'>,
-  maps: readonly MapSpec[],
-): boolean {
-  if (/[/:]/.test(section)) return false;
+/** Whether a program is there to go on from a map: its object puts it into one, and it would not be attached by itself. */
+export function onlyFollows(program: LinkedProgram, maps: readonly MapSpec[]): boolean {
+  const { name, section, isOptional } = program;
+  if (/[/:]/.test(section) && !isOptional && !runsInKernelOnly(section)) return false;
   return maps.some(({ initialSlots = [] }) => initialSlots.some((slot) => slot.name === name));
 }

@@ -187,7 +187,24 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
     assert.equal(code, 1);
   });
 
+  it('loads of an object what is for processes, and says what else there is', async () => {
+    const run = (...options: string[]) => remora(['load', object('mixed'), '-p', pid, '--duration', '1ms', ...options]);
+    const { code, stdout, stderr } = await run();
+    assert.equal(code, 0);
+    assert.match(stdout, /^on_work +calls:work +0 +0$/m);
+    assert.deepEqual(stderr.match(/(?<=^note: )not loaded: .*$/gm)?.sort(), [
+      'not loaded: on_exit (kprobe/do_exit): it runs in the kernel only',
+      'not loaded: on_exit_code (fentry/do_exit): it runs in the kernel only',
+      'not loaded: on_push (uprobe/calls:work_push): its section begins with `?`: it is loaded if it is asked for',
+    ]);
+    const other = await run('--skip', 'on_work', '--attach', 'on_exit=uprobe:calls:twice', '-q');
+    assert.match(other.stdout, /^on_exit +calls:twice +0 +0$/m);
+    assert.deepEqual([other.code, other.stderr], [0, '']);
+  });
+
   for (const [why, args, code, message] of [
+    ['an object of which nothing is loaded', [object('mixed'), '--skip', 'on_work'], 5, /^why: .*it is not wanted$/m],
+    ['to skip a program that is not there', [object('mixed'), '--skip', 'nope'], 4, /program nope/],
     ['a process that is not there', [object('count'), '-p', '4000000'], 4, /^error: cannot enter process 4000000/m],
     ['a library that is not mapped', [object('count'), '--attach', 'on_call=uprobe:libnone.so:f'], 4, /libnone\.so/],
     ['a function that is not there', [object('count'), '--attach', 'on_call=uprobe:calls:wrok'], 4, /wrok/],

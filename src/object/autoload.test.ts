@@ -1,0 +1,71 @@
+/** Which programs of an object are loaded, by their sections and by what is asked for. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { COMPILERS, objectFile } from '../../tests/support/objects.ts';
+import { type Autoload, selectPrograms } from './autoload.ts';
+import { surveyObject } from './read-object.ts';
+
+/** An object with one program, which uses nothing. */
+const survey = surveyObject(objectFile('empty'));
+const isLoaded = (section: string): boolean =>
+  selectPrograms({ ...survey, programs: [{ ...survey.programs[0]!, section }] }, {}).programs.length === 1;
+
+describe('programs of sections', () => {
+  const ours = [
+    'uprobe',
+    'uprobe/libc.so.6:malloc',
+    'uprobe//usr/bin/bash:readline',
+    'uretprobe.s/libc:malloc',
+    'uprobe.multi/libc:*alloc*',
+    'usdt/libc:a:b',
+    'tracepoint',
+    'tracepoint/syscalls/sys_enter_openat',
+    'tp/raw_syscalls/sys_exit',
+    'raw_tp/sys_enter',
+    'raw_tracepoint/sys_exit',
+    'ksyscall/openat',
+    'kretsyscall/openat',
+    'a.third.party/place',
+  ];
+  const kernels = [
+    'kprobe/do_exit',
+    'kretprobe',
+    'fentry/do_exit',
+    'fexit.s/do_exit',
+    'tp_btf/sched_switch',
+    'tracepoint/sched/sched_switch',
+    'tp/kmem/kmalloc',
+    'raw_tp/sched_switch',
+    'raw_tracepoint.w/sys_enter',
+    'perf_event',
+    'xdp',
+    'cgroup/connect4',
+  ];
+  for (const section of ours) it(`${section}: are loaded`, () => assert.ok(isLoaded(section)));
+  for (const section of kernels) it(`${section}: are the kernel's`, () => assert.ok(!isLoaded(section)));
+});
+
+for (const compiler of COMPILERS) {
+  describe(`programs of an object of ${compiler}, by what is asked for`, () => {
+    const select = (autoload: Autoload) => {
+      const { programs, maps, leftOut } = selectPrograms(surveyObject(objectFile('mixed', compiler)), autoload);
+      return [programs, maps, leftOut].map((all) => all.map(({ name }) => name).join(' '));
+    };
+    const rows: readonly (readonly [string, Autoload, programs: string, maps: string, leftOut: string])[] = [
+      ['nothing', {}, 'on_work', 'counts unused', 'on_exit on_exit_code on_push'],
+      ['one more', { on_push: true }, 'on_work on_push', 'counts unused', 'on_exit on_exit_code'],
+      ["the kernel's", { on_exit: true }, 'on_work on_exit', 'counts kernels unused', 'on_exit_code on_push'],
+      ['one less', { on_work: false }, '', 'unused', 'on_work on_exit on_exit_code on_push'],
+    ];
+    for (const [what, autoload, ...expected] of rows)
+      it(what, () => assert.deepEqual(select(autoload).map(sorted), expected.map(sorted)));
+
+    it('a program that is not there is refused', () =>
+      assert.throws(() => select({ nobody: true }), { code: 'OBJECT_NO_PROGRAM' }));
+  });
+}
+
+/** In whatever order compilers put sections. */
+function sorted(names: string): string {
+  return names.split(' ').sort().join(' ');
+}

@@ -1,0 +1,101 @@
+/**
+ * Which programs of an object are loaded. As in libbpf all are but those whose section begins with `?`; and those are not that only
+ * the kernel can run: tools that look into programs often look into the kernel as well, by programs of the same object.
+ * Source: Linux tools/lib/bpf/libbpf.c (section_defs).
+ */
+import { ObjectError } from './errors.ts';
+import type { LinkedProgram, ObjectSpec, ObjectSurvey } from './spec.ts';
+
+/** Programs, by name, for which it is to be otherwise. */
+export type Autoload = Readonly<Record<string, boolean>>;
+
+/** A program that is not loaded. */
+export interface LeftOutProgram {
+  readonly name: string;
+  readonly section: string;
+  readonly why: string;
+}
+
+/** What is loaded of an object, and what is not. */
+export interface LoadableObject extends ObjectSpec {
+  readonly leftOut: readonly LeftOutProgram[];
+}
+
+/** What stands before the first slash, where that says that a program runs in the kernel. */
+const KERNEL_PREFIXES: ReadonlySet<string> = new Set([
+  ...['kprobe', 'kretprobe', 'kprobe.multi', 'kretprobe.multi', 'kprobe.session'],
+  ...[
+    'fentry',
+    'fexit',
+    'fmod_ret',
+    'fsession',
+    'fentry.s',
+    'fexit.s',
+    'fmod_ret.s',
+    'freplace',
+    'tp_btf',
+    'perf_event',
+  ],
+  ...['lsm', 'lsm.s', 'lsm_cgroup', 'iter', 'iter.s', 'syscall', 'struct_ops', 'struct_ops.s', 'lirc_mode2'],
+  ...['raw_tp.w', 'raw_tracepoint.w', 'xdp', 'xdp.frags', 'tc', 'tcx', 'netkit', 'classifier', 'action', 'netfilter'],
+  ...['cgroup', 'cgroup_skb', 'sockops', 'socket', 'sk_skb', 'sk_msg', 'sk_lookup', 'sk_reuseport', 'flow_dissector'],
+  ...['lwt_in', 'lwt_out', 'lwt_xmit', 'lwt_seg6local'],
+]);
+
+/** Tracepoints of system calls, behind the first slash; all others are the kernel's. */
+const TRACEPOINTS: Readonly<Record<string, RegExp>> = {
+  tracepoint: /^(?:raw_)?syscalls\//,
+  tp: /^(?:raw_)?syscalls\//,
+  raw_tracepoint: /^sys_(?:enter|exit)$/,
+  raw_tp: /^sys_(?:enter|exit)$/,
+};
+
+/** Whether nothing here can run the programs of a section where it says. */
+export function runsInKernelOnly(section: string): boolean {
+  const [prefix, place] = section.split(/\/(.*)/s, 2) as [string, string?];
+  if (KERNEL_PREFIXES.has(prefix)) return true;
+  return place !== undefined && TRACEPOINTS[prefix]?.test(place) === false;
+}
+
+/**
+ * The object without the programs that are not loaded, and the maps that only these use.
+ *
+ * @throws {ObjectError} if the rest cannot be loaded; OBJECT_NO_PROGRAM if `autoload` names what it has not
+ */
+export function selectPrograms(survey: ObjectSurvey, autoload: Autoload): LoadableObject {
+  const { unlinked, obstacles, ...spec } = survey;
+  const named = new Set([...spec.programs, ...unlinked].map(({ name }) => name));
+  for (const name of Object.keys(autoload)) {
+    if (named.has(name)) continue;
+    const reason = `the object has ${[...named].join(', ') || 'none'}`;
+    throw new ObjectError('OBJECT_NO_PROGRAM', `cannot load program ${name}: ${reason}`);
+  }
+  const leftOut: LeftOutProgram[] = [];
+  // Those that others go on with come along.
+  const inSlots = new Set(spec.maps.flatMap(({ initialSlots = [] }) => initialSlots.map(({ name }) => name)));
+  const isLoaded = (program: Pick<LinkedProgram, 'name' | 'section' | 'isOptional'>): boolean => {
+    const { name } = program;
+    const asked = Object.hasOwn(autoload, name) ? autoload[name] : undefined;
+    const why = whyNot(program, asked ?? (inSlots.has(name) || undefined));
+    if (why !== undefined) leftOut.push({ name: program.name, section: program.section, why });
+    return why === undefined;
+  };
+  const programs = spec.programs.filter(isLoaded);
+  const broken = unlinked.filter(isLoaded).map(({ error }) => error);
+  for (const error of [...obstacles, ...broken]) throw error;
+  const used = mapsOf(programs);
+  const leftUnused = mapsOf(spec.programs.filter((program) => !programs.includes(program)));
+  const maps = spec.maps.filter(({ name }) => used.has(name) || !leftUnused.has(name));
+  return { ...spec, programs, maps, leftOut };
+}
+
+function whyNot({ section, isOptional }: Pick<LinkedProgram, 'section' | 'isOptional'>, wanted?: boolean) {
+  if (wanted !== undefined) return wanted ? undefined : 'it is not wanted';
+  if (isOptional) return 'its section begins with `?`: it is loaded if it is asked for';
+  return runsInKernelOnly(section) ? 'it runs in the kernel only' : undefined;
+}
+
+function mapsOf(programs: readonly LinkedProgram[]): Set<string> {
+  const references = programs.flatMap((program) => [...program.references.values()]);
+  return new Set(references.flatMap((reference) => (reference.kind === 'function' ? [] : [reference.map])));
+}
