@@ -85,7 +85,7 @@ export function selectPrograms(survey: ObjectSurvey, autoload: Autoload): Loadab
   for (const error of [...obstacles, ...broken]) throw error;
   const used = mapsOf(programs);
   const leftUnused = mapsOf(spec.programs.filter((program) => !programs.includes(program)));
-  const maps = spec.maps.filter(({ name }) => used.has(name) || !leftUnused.has(name));
+  const maps = spec.maps.filter(({ name }) => used.has(name) || inSlots.has(name) || !leftUnused.has(name));
   return { ...spec, programs, maps, leftOut };
 }
 
