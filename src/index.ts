@@ -34,13 +34,20 @@ export interface OpenObjectOptions {
   readonly autoload?: Autoload;
   /** What programs do once this process has died; they go quiet if not given. */
   readonly whenWeDie?: Inheritance;
+  /** How many entries maps get, by name, in place of what the object says. */
+  readonly maxEntries?: ReadonlyMap<string, number>;
+  /**
+   * A directory in which maps that ask for it (LIBBPF_PIN_BY_NAME) are kept: they begin with what is there, and are written when the
+   * object is disposed of. Without it they are like all others.
+   */
+  readonly pinDirectory?: string;
 }
 
 /**
  * Opens an eBPF object: parsed, linked and checked, no process touched yet.
  *
  * @param file a path, or the file's bytes
- * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
+ * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError | RuntimeError}
  */
 export function openObject(file: string | Uint8Array, options: OpenObjectOptions = {}): BpfObject {
   return open(typeof file === 'string' ? readFileSync(file) : file, options);
@@ -57,9 +64,10 @@ export function openFaults(faults: readonly Fault[], seed: bigint): BpfObject {
 
 function open(
   source: Uint8Array | ObjectSpec,
-  { setup, allow = [], autoload = {}, whenWeDie }: OpenObjectOptions,
+  { setup, allow = [], autoload = {}, whenWeDie, ...maps }: OpenObjectOptions,
 ): BpfObject {
   return new BpfObject(source, {
+    ...maps,
     inject: (process) => new Injection(process, whenWeDie),
     allow,
     autoload,

@@ -1,11 +1,18 @@
 /** `remora load`: attaches an object's programs to running processes, until something ends it, and tells what they saw. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { Exit } from './exit-codes.ts';
 import { Following } from './following.ts';
 import { readFile } from './input.ts';
 import { shared } from './options.ts';
 import { Output } from './output.ts';
-import { addSessionOptions, autoloadOf, noteLeftOut, openReport, type SessionOptions } from './session-options.ts';
+import {
+  addSessionOptions,
+  autoloadOf,
+  mapOptions,
+  noteLeftOut,
+  openReport,
+  type SessionOptions,
+} from './session-options.ts';
 import { watch } from './watch.ts';
 
 interface LoadOptions extends SessionOptions {
@@ -23,7 +30,13 @@ export function loadCommand(): Command {
     .addOption(shared.pid().makeOptionMandatory())
     .addOption(shared.duration());
   return addSessionOptions(command)
-    .option('--pin', 'programs run on when this command is killed or its terminal goes; `remora detach` takes them off')
+    .addOption(
+      // Nobody is there to write what maps hold when these programs end.
+      new Option(
+        '--pin',
+        'programs run on when this command is killed or its terminal goes; `remora detach` takes them off',
+      ).conflicts('pinMaps'),
+    )
     .action(load);
 }
 
@@ -35,6 +48,7 @@ async function load(file: string, options: LoadOptions): Promise<void> {
     allow: options.allow ?? [],
     autoload: autoloadOf(options),
     whenWeDie: options.pin ? 'run on' : 'go quiet',
+    ...mapOptions(options),
   });
   const output = Output.to(options.o);
   const write = (line: string): void => {

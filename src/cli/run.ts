@@ -3,7 +3,14 @@ import { Command } from 'commander';
 import { CliError } from './errors.ts';
 import { readFile } from './input.ts';
 import { Output } from './output.ts';
-import { addSessionOptions, autoloadOf, noteLeftOut, openReport, type SessionOptions } from './session-options.ts';
+import {
+  addSessionOptions,
+  autoloadOf,
+  mapOptions,
+  noteLeftOut,
+  openReport,
+  type SessionOptions,
+} from './session-options.ts';
 import { runProgram, wordsBehindDashes, writeNote } from './started-program.ts';
 
 export function runCommand(): Command {
@@ -21,7 +28,11 @@ async function run(file: string, words: readonly string[], options: SessionOptio
     throw new CliError('CLI_BAD_USAGE', 'cannot run: there is no object, wanted remora run FILE.bpf.o -- CMD ARGS');
   }
   const { openObject } = await import('../index.ts');
-  const object = openObject(readFile(file), { allow: options.allow ?? [], autoload: autoloadOf(options) });
+  const object = openObject(readFile(file), {
+    allow: options.allow ?? [],
+    autoload: autoloadOf(options),
+    ...mapOptions(options),
+  });
   const output = Output.to(options.o);
   const report = openReport(output, options, { write: writeNote, outlook: `${words[0]} begins` });
   noteLeftOut(object, report);

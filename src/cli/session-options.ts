@@ -1,6 +1,6 @@
 /** What the commands that attach an object have in common: their options, and the report that these ask for. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Autoload, BpfObject, Permission } from '../index.ts';
+import type { Autoload, BpfObject, OpenObjectOptions, Permission } from '../index.ts';
 import { JsonReport } from './json-report.ts';
 import type { LoadReport } from './load-report.ts';
 import { shared } from './options.ts';
@@ -14,6 +14,8 @@ export interface SessionOptions {
   readonly attach?: ReadonlyMap<string, string>;
   readonly skip?: readonly string[];
   readonly follow?: true;
+  readonly maxEntries?: ReadonlyMap<string, number>;
+  readonly pinMaps?: string;
   readonly json?: true;
   readonly o?: string;
   readonly quiet?: true;
@@ -33,6 +35,15 @@ export function addSessionOptions(command: Command): Command {
       ...before,
       name,
     ])
+    .option(
+      '--max-entries <MAP=N>',
+      'give MAP room for N entries, not for as many as it says; repeatable',
+      parseEntries,
+    )
+    .option(
+      '--pin-maps <DIR>',
+      'keep maps that ask to be pinned by name in files of DIR, and go on with what these hold',
+    )
     .addOption(shared.follow())
     .addOption(shared.json())
     .addOption(shared.output())
@@ -78,4 +89,22 @@ function parseAttach(text: string, before: ReadonlyMap<string, string> = new Map
   }
   if (before.has(program)) throw new InvalidArgumentError(`${program} has a place already.`);
   return new Map([...before, [program, place]]);
+}
+
+/** MAP=N. */
+function parseEntries(text: string, before: ReadonlyMap<string, number> = new Map()): ReadonlyMap<string, number> {
+  const { map, count } = /^(?<map>[^=]+)=(?<count>\d{1,10})$/s.exec(text)?.groups ?? {};
+  if (map === undefined) throw new InvalidArgumentError('Wanted MAP=N.');
+  return new Map([...before, [map, Number(count)]]);
+}
+
+/** What the options say of the maps of an object that is opened. */
+export function mapOptions({
+  maxEntries,
+  pinMaps,
+}: SessionOptions): Pick<OpenObjectOptions, 'maxEntries' | 'pinDirectory'> {
+  return {
+    ...(maxEntries !== undefined && { maxEntries }),
+    ...(pinMaps !== undefined && { pinDirectory: pinMaps }),
+  };
 }

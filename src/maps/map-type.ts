@@ -28,6 +28,8 @@ export interface MapSpec {
   readonly innerMap?: MapSpec;
   /** `map_extra`: what it means is the type's; 0 where it is not given. */
   readonly extra?: bigint;
+  /** It asks to outlive its object, under its name: LIBBPF_PIN_BY_NAME. */
+  readonly pinned?: true;
   /** What the object puts into places of a map of programs; undefined where it says nothing. */
   readonly initialSlots?: readonly InitialSlot[];
 }

@@ -22,7 +22,10 @@ export interface MapDefinition {
 
 /** What a definition has said so far. */
 type Draft = {
-  -readonly [K in Exclude<keyof MapSpec, 'name' | 'initialValue' | 'innerMap' | 'initialSlots' | 'extra'>]: number;
+  -readonly [K in Exclude<
+    keyof MapSpec,
+    'name' | 'initialValue' | 'innerMap' | 'initialSlots' | 'extra' | 'pinned'
+  >]: number;
 };
 
 const EMPTY: Draft = { type: 0, keySize: 0, valueSize: 0, maxEntries: 0, flags: 0, keyTypeId: 0, valueTypeId: 0 };
@@ -37,6 +40,7 @@ interface Reader {
   extra: bigint;
   /** Bytes from the start of the variable. */
   slots: number | undefined;
+  pinned: boolean;
   obstacle: ObjectError | undefined;
 }
 
@@ -59,7 +63,12 @@ const FIELDS: Readonly<Record<string, (reader: Reader, member: Member) => void>>
   },
   /** Which memory a map lies in changes nothing that a program could see. */
   numa_node: (reader, member) => void number(reader, member),
-  pinning: unsupportedUnlessZero('pinning by name'),
+  pinning(reader, member) {
+    const how = number(reader, member);
+    if (how > PIN_BY_NAME) throw badMap(reader, `pinning is ${how}, wanted ${PIN_BY_NAME}, which is by name`);
+    if (reader.isInner && how !== 0) throw badMap(reader, 'it is inside another map and asks to be pinned');
+    reader.pinned = how === PIN_BY_NAME;
+  },
   map_extra(reader, member) {
     reader.extra = long(reader, member);
   },
@@ -82,6 +91,9 @@ const FIELDS: Readonly<Record<string, (reader: Reader, member: Member) => void>>
 /** What slots hold in place of what the object names there: descriptors in the kernel, here numbers. */
 const NUMBER_SIZE = 4;
 
+/** LIBBPF_PIN_BY_NAME */
+const PIN_BY_NAME = 1;
+
 /**
  * Reads every definition in `.maps`, in order of their addresses.
  *
@@ -103,7 +115,7 @@ function readDefinition(
   typeId: number,
   { isInner }: Pick<Reader, 'isInner'>,
 ): Omit<MapDefinition, 'offset'> {
-  const nothing = { innerMap: undefined, slots: undefined, extra: 0n, obstacle: undefined };
+  const nothing = { innerMap: undefined, slots: undefined, extra: 0n, pinned: false, obstacle: undefined };
   const reader: Reader = { btf, map, isInner, draft: { ...EMPTY }, ...nothing };
   const definition = btf.resolve(typeId);
   if (definition.kind !== 'struct') throw badMap(reader, `it is a ${definition.kind}, wanted a struct`);
@@ -112,8 +124,14 @@ function readDefinition(
     FIELDS[member.name]!(reader, member);
   }
   if (reader.draft.type === 0) throw badMap(reader, 'its type is missing');
-  const { draft, innerMap, slots, extra, obstacle } = reader;
-  const spec = { name: map, ...draft, ...(innerMap && { innerMap }), ...(extra !== 0n && { extra }) };
+  const { draft, innerMap, slots, extra, pinned, obstacle } = reader;
+  const spec = {
+    name: map,
+    ...draft,
+    ...(innerMap && { innerMap }),
+    ...(extra !== 0n && { extra }),
+    ...(pinned && { pinned }),
+  };
   return { spec, slots, obstacle };
 }
 
@@ -150,12 +168,6 @@ function pointee(reader: Reader, member: Member): number {
   const pointer = reader.btf.resolve(member.type);
   if (pointer.kind !== 'ptr') throw badMap(reader, `${member.name} is a ${pointer.kind}, wanted a pointer`);
   return pointer.type;
-}
-
-function unsupportedUnlessZero(what: string) {
-  return (reader: Reader, member: Member): void => {
-    if (number(reader, member) !== 0) reader.obstacle ??= unsupported(reader, `${what} is`);
-  };
 }
 
 function unsupported({ map }: Reader, what: string): ObjectError {

@@ -35,6 +35,8 @@ export class BpfMap {
   #bytes: Uint8Array;
   #host: HostMap;
   #slotsInUse: () => number = () => 1;
+  /** How many were in use where its entries come from. */
+  #restoredSlots = 1;
   /** Says what lies at an address of the target. */
   #addressName: (address: bigint) => string = hexAddress;
   readonly #events: EventSource | undefined;
@@ -94,7 +96,7 @@ export class BpfMap {
 
   /** How many slots of a per-CPU map have been used; 1 for others. */
   get slots(): number {
-    return this.#type.slots === undefined ? 1 : Math.max(1, this.#slotsInUse());
+    return this.#type.slots === undefined ? 1 : Math.max(this.#restoredSlots, this.#slotsInUse());
   }
 
   /**
@@ -183,32 +185,53 @@ export class BpfMap {
 
   /** Every entry, typed. Entries that come or go meanwhile may or may not be among them. */
   entries(): MapEntry[] {
+    return Array.from(this.rawEntries(), ([key, first]) => this.#entryOf(key, first));
+  }
+
+  /** The same in portions of `size` at most, each read when it is asked for: of a large map never all is held at once. */
+  *batches(size: number): Generator<MapEntry[], void, undefined> {
+    if (!Number.isInteger(size) || size < 1) throw new RangeError(`a batch of ${size} entries, wanted at least 1`);
+    let batch: MapEntry[] = [];
+    for (const [key, first] of this.rawEntries()) {
+      batch.push(this.#entryOf(key, first));
+      if (batch.length < size) continue;
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
+  }
+
+  #entryOf(key: Uint8Array, first: Uint8Array): MapEntry {
     const { keyTypeId, valueTypeId } = this.spec;
-    return Array.from(this.rawEntries(), ([key, first]): MapEntry => {
-      // What has no type and needs none.
-      if (this.#type.traces !== undefined)
-        return { key: viewOf(key).getUint32(0, true), value: addressesOf(first).map(this.#addressName) };
-      if (this.holds !== undefined) {
-        const number = viewOf(first).getUint32(0, true);
-        return { key: viewOf(key).getUint32(0, true), value: this.#held?.nameOf(number) ?? number };
-      }
-      const entry = {
-        key: this.isDataSection ? 0 : decodeValue(this.#btf, keyTypeId, key),
-        value: decodeValue(this.#btf, valueTypeId, first),
-      };
-      if (this.#type.slots === undefined) return entry;
-      const others = Array.from({ length: this.slots - 1 }, (_, slot) => this.#host.lookup(key, slot + 1));
-      const values = [first, ...others.filter((value) => value !== undefined)].map((value) =>
-        decodeValue(this.#btf, valueTypeId, value),
-      );
-      return { ...entry, value: sumOf(values, this.spec.valueSize), values };
-    });
+    // What has no type and needs none.
+    if (this.#type.traces !== undefined)
+      return { key: viewOf(key).getUint32(0, true), value: addressesOf(first).map(this.#addressName) };
+    if (this.holds !== undefined) {
+      const number = viewOf(first).getUint32(0, true);
+      return { key: viewOf(key).getUint32(0, true), value: this.#held?.nameOf(number) ?? number };
+    }
+    const entry = {
+      key: this.isDataSection ? 0 : decodeValue(this.#btf, keyTypeId, key),
+      value: decodeValue(this.#btf, valueTypeId, first),
+    };
+    if (this.#type.slots === undefined) return entry;
+    const others = Array.from({ length: this.slots - 1 }, (_, slot) => this.#host.lookup(key, slot + 1));
+    const values = [first, ...others.filter((value) => value !== undefined)].map((value) =>
+      decodeValue(this.#btf, valueTypeId, value),
+    );
+    return { ...entry, value: sumOf(values, this.spec.valueSize), values };
   }
 
   /** Addresses of code that it holds, each once: those of its traces, if it has any. @internal */
   heldAddresses(): ReadonlySet<bigint> {
     const values = this.#type.traces === undefined ? [] : Array.from(this.rawEntries(), ([, value]) => value);
     return new Set(values.flatMap(addressesOf));
+  }
+
+  /** Puts an entry back as it was, slot by slot. @returns 0 or a negative errno @internal */
+  restore(key: Uint8Array, values: readonly Uint8Array[]): number {
+    this.#restoredSlots = Math.max(this.#restoredSlots, values.length);
+    return values.reduce((result, value, slot) => result || this.#host.update(key, value, 0n, slot), 0);
   }
 
   /** Every entry, as bytes. */

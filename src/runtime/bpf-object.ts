@@ -25,6 +25,7 @@ import { RuntimeError } from './errors.ts';
 import type { RingHome } from './event-source.ts';
 import { type FollowEvents, Follower } from './follower.ts';
 import { Loads } from './loads.ts';
+import { Pins } from './pins.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
 import { onlyFollows, TailPrograms } from './tail-programs.ts';
 import { ThreadValues } from './thread-values.ts';
@@ -38,6 +39,10 @@ export interface ObjectOptions {
   readonly allow: readonly Permission[];
   /** Programs that are loaded, or not, otherwise than their sections say. */
   readonly autoload?: Autoload;
+  /** How many entries maps get, by name, in place of what the object says. */
+  readonly maxEntries?: ReadonlyMap<string, number>;
+  /** Where maps that ask to be pinned by their name are kept; they are like all others if it is not given. */
+  readonly pinDirectory?: string;
 }
 
 /** What an attach did, all links of it in one stop of the target. */
@@ -70,6 +75,7 @@ export class BpfObject implements Disposable {
   readonly #leftPrintk: string[] = [];
   #leftEvents = 0n;
   readonly #links = new Map<number, BpfLink>();
+  readonly #pins: Pins | undefined;
   /** While it is attached, if it has maps that need it. */
   #threadValues: ThreadValues | undefined;
 
@@ -77,14 +83,14 @@ export class BpfObject implements Disposable {
    * Reads, links and checks an object file, or checks what was described in another way.
    *
    * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
-   * @throws {RuntimeError} RUNTIME_BAD_SLOT
+   * @throws {RuntimeError} RUNTIME_BAD_SLOT, RUNTIME_NO_MAP, RUNTIME_PIN_IN_USE, RUNTIME_PIN_MISMATCH, RUNTIME_PIN_REFUSED
    */
   constructor(source: Uint8Array | ObjectSpec, options: ObjectOptions) {
     const { leftOut, ...spec } =
       source instanceof Uint8Array
         ? readLoadable(source, readKernel(), options.autoload ?? {})
         : { ...source, leftOut: [] };
-    this.#spec = spec;
+    this.#spec = options.maxEntries === undefined ? spec : resized(spec, options.maxEntries);
     this.leftOut = leftOut;
     this.#options = options;
     this.#verified = this.#spec.programs.map((program) => verified(program, this.#spec));
@@ -95,6 +101,7 @@ export class BpfObject implements Disposable {
     );
     this.maps = this.#spec.maps.map((map) => new BpfMap(map, this.btf));
     this.#tailPrograms = new TailPrograms(this.programs, this.maps);
+    if (options.pinDirectory !== undefined) this.#pins = new Pins(options.pinDirectory, this.maps);
   }
 
   /** @throws {RuntimeError} RUNTIME_NO_PROGRAM */
@@ -250,16 +257,20 @@ export class BpfObject implements Disposable {
     return this.maps.reduce((sum, { events }) => sum + (events?.lost ?? 0n), printed);
   }
 
-  /** Detaches every link, of each target in one stop, and leaves them; what the maps hold stays readable. */
+  /** Detaches every link, of each target in one stop, and leaves them; what the maps hold stays readable, and pinned ones are written. */
   [Symbol.dispose](): void {
     try {
       this.detachAll();
     } finally {
       this.#threadValues?.[Symbol.dispose]();
       for (const map of this.maps) map.moveOut();
-      forEach([...this.#sessions.keys()], (target) => this.leave(target));
-      this.#common?.[Symbol.dispose]();
-      this.#common = undefined;
+      try {
+        forEach([...this.#sessions.keys()], (target) => this.leave(target));
+      } finally {
+        this.#common?.[Symbol.dispose]();
+        this.#common = undefined;
+        this.#pins?.[Symbol.dispose]();
+      }
     }
   }
 
@@ -314,6 +325,17 @@ export class BpfObject implements Disposable {
       throw error;
     }
   }
+}
+
+/** The object with maps of other sizes. @throws {RuntimeError} RUNTIME_NO_MAP */
+function resized(spec: ObjectSpec, maxEntries: ReadonlyMap<string, number>): ObjectSpec {
+  for (const name of maxEntries.keys()) {
+    if (spec.maps.some((map) => map.name === name)) continue;
+    const reason = `cannot set max_entries of map ${name}: the object has ${nameList(spec.maps)}`;
+    throw new RuntimeError('RUNTIME_NO_MAP', reason);
+  }
+  const maps = spec.maps.map((map) => ({ ...map, maxEntries: maxEntries.get(map.name) ?? map.maxEntries }));
+  return { ...spec, maps };
 }
 
 /** An object in one process, and what it has to leave when that is closed. */

@@ -12,6 +12,9 @@ export const RUNTIME_ERRORS = {
   RUNTIME_BAD_SLOT: 'a map of programs is to hold what could not go on from there',
   RUNTIME_CLOSED: 'the object or session was closed',
   RUNTIME_BAD_MAP_PLACE: 'bytecode is said to load a map where it loads nothing',
+  RUNTIME_PIN_IN_USE: 'the file of a pinned map is in use by another object',
+  RUNTIME_PIN_MISMATCH: 'the file of a pinned map holds another kind of map, or no map',
+  RUNTIME_PIN_REFUSED: 'a map asks to be pinned that cannot be, or the file cannot be made',
   RUNTIME_SECCOMP: 'the program calls a helper that makes system calls, and the target runs under a seccomp filter',
 } as const;
 

@@ -17,6 +17,7 @@ const SIGNATURES = {
   clock_getres: ['int', ['int', 'void *']],
   dlsym: ['int64', ['void *', 'str']],
   fcntl: ['int', ['int', 'int', 'int']],
+  flock: ['int', ['int', 'int']],
   getsockname: ['int', ['int', 'void *', 'void *']],
   memfd_create: ['int', ['str', 'uint']],
   mmap: ['int64', ['uint64', 'size_t', 'int', 'int', 'int', 'int64']],
