@@ -3,6 +3,7 @@
  * libraries otherwise, when they are mapped and relocated. Until it stands there none of its code is changed: what leads it past our
  * gate (start-gate.ts) is data, and it goes on by itself should we die.
  */
+import { viewOf } from '../bytes/struct.ts';
 import { readAuxiliaryVector } from '../sys/auxiliary-vector.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import {
@@ -45,10 +46,15 @@ function runToGate(pid: number, { calls }: StartGate): boolean {
     const event = awaitReport(pid);
     if (event.kind === 'ended') return false;
     signal = event.kind === 'signal' ? event.signal : 0;
-    if (event.kind !== 'system-call' || UserRegs.read(readRegisters(pid)).rip !== calls) continue;
+    if (event.kind !== 'system-call' || instructionPointer(pid) !== calls) continue;
     if (hasBegun) return true;
     hasBegun = true;
   }
+}
+
+/** Of a thread at one of many stops: the other registers are not decoded. */
+function instructionPointer(pid: number): bigint {
+  return viewOf(readRegisters(pid)).getBigUint64(UserRegs.offsetOf.rip, true);
 }
 
 /** From the end of a system call to a stop like any other, without an instruction in between; false if it ended. */
@@ -57,7 +63,8 @@ function leaveCall(pid: number): boolean {
   for (let signal = 0; ; ) {
     resume(pid, signal);
     const event = awaitReport(pid);
-    if (event.kind === 'trap') break;
+    // If its whole group is stopped meanwhile, that is what it stands at; it is again when we let it go.
+    if (event.kind === 'trap' || event.kind === 'group-stop') break;
     if (event.kind === 'ended') return false;
     signal = event.kind === 'signal' ? event.signal : 0;
   }

@@ -72,6 +72,17 @@ describe('spawnProcess', { skip: CANNOT_TRACE }, () => {
     }
   });
 
+  it('is stopped, and goes on, as it is told to before it runs', () => {
+    using spawned = spawnProcess('sh', ['-c', 'exit 3']);
+    process.kill(spawned.pid, 'SIGSTOP');
+    spawned.target.stopThreads()[Symbol.dispose]();
+    spawned.run();
+    waitUntil('it is stopped', () => stateOf(spawned.pid) === 'T');
+    assert.equal(spawned.end(), undefined);
+    spawned.signal('SIGCONT');
+    assert.deepEqual(awaitEnd(spawned), { code: 3 });
+  });
+
   it('is killed if it is left before it runs', () => {
     let pid: number;
     {

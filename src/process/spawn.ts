@@ -124,7 +124,7 @@ function execute(pid: number, path: string, goOn: bigint): void {
     });
   }
   interrupt(pid);
-  if (runTo(pid, 'trap')) {
+  if (runTo(pid, 'trap', 'group-stop')) {
     setOptions(pid, TraceOption.EXEC);
     writeRegisters(pid, { ...UserRegs.read(readRegisters(pid)), rip: goOn, origRax: NO_CALL });
     resume(pid, 0);
@@ -140,9 +140,9 @@ function execute(pid: number, path: string, goOn: bigint): void {
   );
 }
 
-/** Waits until a running child comes to a stop, past others; false if it ended. */
-function runTo(pid: number, stop: WaitEvent['kind']): boolean {
-  for (let event = awaitReport(pid); event.kind !== stop; event = awaitReport(pid)) {
+/** Waits until a running child comes to one of some stops, past others; false if it ended. */
+function runTo(pid: number, ...stops: readonly WaitEvent['kind'][]): boolean {
+  for (let event = awaitReport(pid); !stops.includes(event.kind); event = awaitReport(pid)) {
     if (event.kind === 'ended') return false;
     resume(pid, event.kind === 'signal' ? event.signal : 0);
   }
