@@ -57,7 +57,6 @@ describe('a program that changes arguments', { skip: CANNOT_TRACE }, () => {
     ['changes all six', 'all', 'on_mmap', 2n],
     ['has another program begun', 'programs', 'on_execve', 15n],
     ['has a process end otherwise', 'programs', 'on_exit_group', 5n],
-    ['has it wait longer', 'timeouts', 'on_poll', 2n],
     ['is there when a handler does not come back to the call', 'interrupted', 'on_read', 1n],
   ] as const) {
     it(`${what}: ${scenario}, ${program}`, () => changing(scenario, [program], calls));
