@@ -9,7 +9,7 @@ import type { SampleThread } from '../process/thread-pointer.ts';
 import { wakeWord } from '../sys/futex.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { HOLDER_DIED, ROBUST_WORD_FROM_END, RobustWord } from '../sys/robust-word.ts';
-import type { FilePart, SharedMapping, SharedPart } from '../sys/shared-mapping.ts';
+import type { FilePart, SharedPart } from '../sys/shared-mapping.ts';
 import { ArmedSites } from './armed-sites.ts';
 import type { Chain, SeenSite } from './chain.ts';
 import { Claims } from './claims.ts';
@@ -20,6 +20,7 @@ import {
   Journal,
   type JournalOrigin,
   JournalState,
+  newJournal,
   RegionKind,
   type RegionKindNumber,
   TRAILER_SIZE,
@@ -107,19 +108,15 @@ export class Injection implements Disposable {
   share(size: number, common?: FilePart | SharedPart): { readonly address: bigint; readonly thread: SampleThread } {
     if (this.#session !== undefined) throw new TypeError('the memory of an injection can be made only once');
     const sharedSize = alignUp(JOURNAL_SIZE + size + TRAILER_SIZE, PAGE_SIZE);
-    let journal: Journal | undefined;
-    const begin = ({ buffer }: SharedMapping, whole: Region): void => {
-      journal = new Journal(new Uint8Array(buffer), this.#origin(whole, sharedSize, size));
-    };
     this.#session = mapSession(this.process, this.#center(), {
       codeSize: CODE_REGION_SIZE,
       sharedSize,
       ...commonOf(common),
-      begin,
+      head: (whole) => newJournal(this.#origin(whole, sharedSize, size)),
     });
-    this.#journal = journal;
     const { whole, codeRegion, sharedRegion, thread, mapping } = this.#session;
-    this.#sites.open(journal!, whole.address);
+    this.#journal = new Journal(new Uint8Array(mapping.buffer));
+    this.#sites.open(this.#journal, whole.address);
     if (this.#whenWeDie === 'go quiet') this.#lease = new RobustWord(mapping);
     this.#code.add(codeRegion);
     return { address: sharedRegion.address + BigInt(JOURNAL_SIZE), thread };

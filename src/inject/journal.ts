@@ -152,6 +152,17 @@ export interface OnwardNote {
   readonly trampoline: bigint;
 }
 
+/** How the memory of a session begins: a journal with nothing in it. */
+export function newJournal(origin: JournalOrigin): Uint8Array {
+  const [idLow, idHigh] = crypto.getRandomValues(new BigUint64Array(2)) as BigUint64Array & [bigint, bigint];
+  const client = { clientOffset: JOURNAL_SIZE, clientSize: origin.clientSize };
+  const counts = { regionCount: 0, siteCount: 0, siteCapacity: SITE_CAPACITY };
+  const own = { idLow, idHigh, magic: JOURNAL_MAGIC, version: JOURNAL_VERSION, reserved: 0n };
+  const bytes = new Uint8Array(JournalHeader.size);
+  JournalHeader.write(bytes, 0, { ...origin, ...client, ...counts, ...own });
+  return bytes;
+}
+
 /** Written by the controller that made it. */
 export class Journal {
   readonly #bytes: Uint8Array;
@@ -159,16 +170,10 @@ export class Journal {
   /** Where each site is noted, by address and length. */
   readonly #sites = new Map<bigint, number>();
 
-  /** Begins a journal in zeroed memory: at least JOURNAL_SIZE bytes. */
-  constructor(bytes: Uint8Array, origin: JournalOrigin) {
+  /** @param bytes begin with what `newJournal` made; behind it zeros, at least JOURNAL_SIZE in all */
+  constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
     this.#view = viewOf(bytes);
-    const [idLow, idHigh] = crypto.getRandomValues(new BigUint64Array(2)) as BigUint64Array & [bigint, bigint];
-    const counts = { regionCount: 0, siteCount: 0, siteCapacity: SITE_CAPACITY };
-    const client = { clientOffset: JOURNAL_SIZE, clientSize: origin.clientSize };
-    const header = { ...origin, ...client, ...counts, idLow, idHigh, version: JOURNAL_VERSION, reserved: 0n };
-    JournalHeader.write(bytes, 0, { ...header, magic: 0n });
-    this.#view.setBigUint64(JournalHeader.offsetOf.magic, JOURNAL_MAGIC, true);
   }
 
   /** The session's name: the same in every process that shares it. */

@@ -44,7 +44,7 @@ function isLeft(
   let calls: RemoteCalls | undefined;
   try {
     letGo(() => {
-      calls ??= process.borrow(held);
+      calls ??= process.borrow(held, process.callPlace());
       return calls;
     });
   } finally {

@@ -10,7 +10,13 @@ import type { TargetProcess } from '../process/target-process.ts';
 import { readSampleThread, type SampleThread } from '../process/thread-pointer.ts';
 import { isSysError } from '../sys/errors.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
-import { type FilePart, mapSharedFile, type SharedMapping, type SharedPart } from '../sys/shared-mapping.ts';
+import {
+  type FilePart,
+  mapSharedFile,
+  type SharedFilePlan,
+  type SharedMapping,
+  type SharedPart,
+} from '../sys/shared-mapping.ts';
 import { InjectError } from './errors.ts';
 import { findGap, PAGE_SIZE } from './gaps.ts';
 import { joinPart } from './join.ts';
@@ -32,7 +38,7 @@ export interface SessionMemory {
   readonly thread: SampleThread;
 }
 
-/** What a session is to have, and who notes in the shared memory what it will be before anything is mapped. */
+/** What a session is to have, and what its memory begins with: that is there before anything is mapped. */
 export interface SessionPlan {
   readonly codeSize: number;
   readonly sharedSize: number;
@@ -40,7 +46,7 @@ export interface SessionPlan {
   readonly common: FilePart | undefined;
   /** What of the shared memory is another target's too, and where of it a message may lie before anything else does. */
   readonly joined: { readonly part: SharedPart; readonly scratch: number } | undefined;
-  begin(mapping: SharedMapping, whole: Region): void;
+  head(whole: Region): Uint8Array;
 }
 
 const PROT_READ_WRITE = 3;
@@ -93,28 +99,33 @@ export type NoteRegion = (region: Region) => () => void;
 export function mapSession(
   process: TargetProcess,
   near: bigint,
-  { codeSize, sharedSize, common, joined, begin }: SessionPlan,
+  { codeSize, sharedSize, common, joined, head }: SessionPlan,
 ): SessionMemory {
   const size = alignUp(sharedSize, PAGE_SIZE);
   const wholeSize = size + PAGE_SIZE + codeSize;
   return mapWhereFree(process, near, wholeSize, {
-    map(calls, address) {
+    prepare(address) {
       const whole = { address, size: wholeSize };
       const sharedRegion = { address, size };
       const privateRegion = { address: address + BigInt(size), size: PAGE_SIZE };
       const codeRegion = { address: privateRegion.address + BigInt(PAGE_SIZE), size: codeSize };
-      const mapping = createMemoryFile(process, calls, { size, common }, (shared) => begin(shared, whole));
+      const plan = { size, head: head(whole), part: common };
+      const path = `/proc/${process.procId}/fd`;
       const fixed = MAP_PRIVATE_ANONYMOUS | MAP_FIXED;
-      runOrUndo(calls, whole, mapping, [
+      const maps = [
         { ...mmap(whole, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, 'file'), wanted: address },
         mmap(privateRegion, PROT_READ_WRITE, fixed),
         { name: 'madvise', args: [privateRegion.address, PAGE_SIZE, MADV_WIPEONFORK] },
         mmap(codeRegion, PROT_READ_EXEC, fixed | MAP_NORESERVE),
         CLOSE_FILE,
-      ]);
-      if (joined !== undefined) joinOrUndo(process, calls, whole, mapping, joined);
-      const thread = readSampleThread(process.memory, calls.tid, calls.registers.fsBase);
-      return { whole, sharedRegion, privateRegion, codeRegion, mapping, thread };
+      ] as const;
+      return (calls) => {
+        const mapping = createMemoryFile(calls, path, plan);
+        runOrUndo(calls, whole, mapping, maps);
+        if (joined !== undefined) joinOrUndo(process, calls, whole, mapping, joined);
+        const thread = readSampleThread(process.memory, calls.tid, calls.registers.fsBase);
+        return { whole, sharedRegion, privateRegion, codeRegion, mapping, thread };
+      };
     },
     expect: ({ codeRegion, privateRegion, sharedRegion, mapping }) => [
       ...sharedRegions(sharedRegion, mapping, joined?.part),
@@ -151,13 +162,13 @@ interface Expectation {
 }
 
 interface Plan<T> {
-  /** Maps all of it where nothing is mapped, or fails and leaves nothing. */
-  map(calls: RemoteCalls, address: bigint): T;
+  /** What needs no thread of the target; the result maps all of it where nothing is mapped, or fails and leaves nothing. */
+  prepare(address: bigint): (calls: RemoteCalls) => T;
   /** What must be mapped then. */
   expect(mapped: T): readonly Expectation[];
 }
 
-function mapWhereFree<T>(process: TargetProcess, near: bigint, size: number, { map, expect }: Plan<T>): T {
+function mapWhereFree<T>(process: TargetProcess, near: bigint, size: number, { prepare, expect }: Plan<T>): T {
   for (let attempt = 1; ; attempt++) {
     const address = findGap(process.mappings(), near, size);
     if (address === undefined) {
@@ -167,7 +178,7 @@ function mapWhereFree<T>(process: TargetProcess, near: bigint, size: number, { m
       );
     }
     try {
-      const mapped = process.withRemoteCalls((calls) => map(calls, address));
+      const mapped = process.withRemoteCalls(prepare(address));
       const mappings = process.mappings();
       for (const expectation of expect(mapped)) verify(mappings, expectation);
       return mapped;
@@ -186,7 +197,7 @@ function mapAnonymous(
   note: NoteRegion,
 ): Region {
   return mapWhereFree(process, near, size, {
-    map(calls, address) {
+    prepare: (address) => (calls) => {
       const takeBack = note({ address, size });
       try {
         const flags = MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
@@ -228,23 +239,14 @@ function joinOrUndo(
   }
 }
 
-/** Makes a memory file in the target, gives it its size and maps it here. The target has it open still. */
-function createMemoryFile(
-  process: TargetProcess,
-  calls: RemoteCalls,
-  { size, common }: { readonly size: number; readonly common: FilePart | undefined },
-  begin: (mapping: SharedMapping) => void,
-): SharedMapping {
+/** Makes a memory file in the target, gives it its size and maps it here. The target has it open still. @param path of its descriptors */
+function createMemoryFile(calls: RemoteCalls, path: string, plan: SharedFilePlan): SharedMapping {
   const { error } = calls.tryRun([memfdCreate(MEMORY_FILE | MFD_NOEXEC_SEAL)]);
   if (isSysError(error?.cause, 'SYS_EINVAL')) calls.run([memfdCreate(MEMORY_FILE)]);
   else if (error !== undefined) throw error;
-  let mapping: SharedMapping | undefined;
   try {
-    mapping = mapSharedFile(`/proc/${process.procId}/fd/${calls.file}`, size, common);
-    begin(mapping);
-    return mapping;
+    return mapSharedFile(`${path}/${calls.file}`, plan);
   } catch (failed) {
-    mapping?.[Symbol.dispose]();
     calls.run([CLOSE_FILE]);
     throw failed;
   }

@@ -98,7 +98,7 @@ describe('spawnProcess', { skip: CANNOT_TRACE }, () => {
     process.kill(spawned.pid, 'SIGKILL');
     waitUntil('it has ended', () => stateOf(spawned.pid) === 'Z');
     assert.throws(() => {
-      using calls = spawned.target.borrow(held);
+      using calls = spawned.target.borrow(held, spawned.target.callPlace());
       calls.call('gettid');
     });
     held[Symbol.dispose]();

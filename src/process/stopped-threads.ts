@@ -24,8 +24,6 @@ export class StoppedThreads implements Disposable {
   readonly #pid: number;
   /** undefined: seized, not stopped yet. */
   readonly #threads = new Map<number, StoppedThread | undefined>();
-  /** True if they are all that the process has. */
-  #isWhole = false;
   /** True if a thread must be waited for that was waited for already. */
   #isReplaced = false;
   readonly #lock: Disposable;
@@ -56,7 +54,6 @@ export class StoppedThreads implements Disposable {
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
       held.#stopRunning();
-      held.#isWhole = true;
       if (held.#threads.size === 0) throw exited(pid);
     });
   }
@@ -88,7 +85,7 @@ export class StoppedThreads implements Disposable {
     return [...this.#threads.values()].filter((thread) => thread !== undefined);
   }
 
-  /** How long the process stood still, in microseconds; 0 while it does, or if only some of its threads did. */
+  /** How long threads stood still, from the first that was told to until all went on, in microseconds; 0 while they do. */
   get pauseMicroseconds(): number {
     return this.#pause;
   }
@@ -114,7 +111,7 @@ export class StoppedThreads implements Disposable {
       if (thread === undefined || thread.isRunning) releaseLate(tid);
       else ignoreGone(() => detach(tid, thread.signal));
     }
-    if (this.#isWhole) this.#pause = Math.round((performance.now() - this.#stoppedAt) * 1000);
+    if (this.#stoppedAt > 0) this.#pause = Math.round((performance.now() - this.#stoppedAt) * 1000);
     this.#threads.clear();
     this.#priority?.[Symbol.dispose]();
     this.#priority = undefined;

@@ -34,6 +34,11 @@ export function findStubPlace(
   );
 }
 
+/** True if a place that was found holds nothing yet. */
+export function isFree({ end, capacity }: StubPlace, memory: ProcessMemory): boolean {
+  return zerosBefore(end, memory) >= capacity + DISTANCE;
+}
+
 /** Stubs left by controllers that were killed. */
 export function findStaleStubs(mappings: readonly Mapping[], memory: ProcessMemory): readonly AddressRange[] {
   return placeEnds(mappings).flatMap((end) => {

@@ -8,19 +8,20 @@ import { ProcessMemory } from '../sys/process-memory.ts';
 import { setOptions, TraceOption } from '../sys/ptrace.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
 import { type AttachFacts, readAttachFacts } from './attach-facts.ts';
-import { STUB_WAIT_US } from './call-stub.ts';
+import { STUB_WAIT_US, type StubPlace } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
 import { findModule } from './find-module.ts';
 import { LastingModules } from './lasting-modules.ts';
 import { groupModules, Module } from './module.ts';
 import { readModuleFile } from './module-file.ts';
 import { permissionError, refusalOf } from './refusal.ts';
+import { rehearse } from './rehearsal.ts';
 import { RemoteCalls } from './remote-calls.ts';
 import { type ResolvedFunction, resolveFunction } from './resolve-function.ts';
 import { mayReturnInto } from './stack-scan.ts';
 import { isUninterruptible, type StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
 import { lockTarget, StoppedThreads } from './stopped-threads.ts';
-import { findStaleStubs, findStubPlace } from './stub-place.ts';
+import { findStaleStubs, findStubPlace, isFree } from './stub-place.ts';
 
 /**
  * Opens a running process. It is not stopped and not changed.
@@ -208,15 +209,20 @@ export class TargetProcess implements Disposable {
   /**
    * Has a thread of a stop make system calls while the others stand still. Dispose of the result before the stop.
    *
+   * @param place what `callPlace` found before the stop, so that the threads need not wait for that
    * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, PROCESS_STOP_TIMEOUT
    */
-  borrow(held: StoppedThreads): RemoteCalls {
-    // Only now: another controller might have chosen the same place.
-    const place = findStubPlace(this.mappings(), this.memory, (address) => this.#lasts(address));
+  borrow(held: StoppedThreads, place: StubPlace): RemoteCalls {
     const thread = held.threads.find(isLendable);
     if (thread === undefined) throw this.#noneToLend(held.threads);
     this.#sleepFilters(thread.tid);
-    return new RemoteCalls(thread, this.memory, place);
+    const isUsable = isFree(place, this.memory);
+    return new RemoteCalls(thread, this.memory, isUsable ? place : this.callPlace());
+  }
+
+  /** Where its threads may make system calls for us. @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_EXITED */
+  callPlace(): StubPlace {
+    return findStubPlace(this.mappings(), this.memory, (address) => this.#lasts(address));
   }
 
   /**
@@ -226,6 +232,10 @@ export class TargetProcess implements Disposable {
    * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, and as `stopThreads`
    */
   withRemoteCalls<T>(body: (calls: RemoteCalls) => T): T {
+    rehearse();
+    // Another controller might choose the same place.
+    using _lock = this.lock();
+    const place = this.callPlace();
     for (let attempt = 1; ; attempt++) {
       const held =
         attempt === 1
@@ -234,7 +244,7 @@ export class TargetProcess implements Disposable {
       try {
         // Another one may do, or the only one a moment later.
         if (attempt < ATTEMPTS && !held.threads.some(isLendable)) continue;
-        using calls = this.borrow(held);
+        using calls = this.borrow(held, place);
         return body(calls);
       } finally {
         held[Symbol.dispose]();
@@ -243,7 +253,7 @@ export class TargetProcess implements Disposable {
     }
   }
 
-  /** How long it stood still at most for calls made since this was last asked, in microseconds. */
+  /** How long a thread stood still at most for calls made since this was last asked, in microseconds. */
   takeLongestPause(): number {
     const longest = this.#longestPauseUs;
     this.#longestPauseUs = 0;

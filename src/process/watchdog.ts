@@ -9,6 +9,7 @@ import { Reg } from '../arch/x64/registers.ts';
 import { SysError } from '../sys/errors.ts';
 import { ExecutableMemory } from '../sys/executable-memory.ts';
 import { libc, viewOfMemory } from '../sys/libc.ts';
+import { STUB_CAPACITY, type StubPlace } from './call-stub.ts';
 
 /** Threads held for one to two of these are held by a controller that does not run. */
 const LOOK_NS = 300_000_000n;
@@ -40,24 +41,37 @@ const PR_SET_NAME = 15;
 const SIGKILL = 9;
 const SIGCONT = 18;
 
-/** Odd while threads are held, another number each time. */
-let cell: BigInt64Array | undefined;
+interface Watchdog {
+  readonly pid: number;
+  /** Odd while threads are held, another number each time. */
+  readonly cell: BigInt64Array;
+  /** Free room behind its code. */
+  readonly place: StubPlace;
+}
+
+let started: Watchdog | undefined;
 let holds = 0;
+
+/** The process that watches, from now on. */
+export function watchdog(): Watchdog {
+  started ??= startWatchdog();
+  return started;
+}
 
 /** Says that threads are about to be held, until the result is disposed of. */
 export function watchHold(): Disposable {
-  cell ??= startWatchdog();
+  const { cell } = watchdog();
   if (holds++ === 0) cell[0]! += 1n;
   let isHeld = true;
   return {
     [Symbol.dispose]() {
-      if (isHeld && --holds === 0) cell![0]! += 1n;
+      if (isHeld && --holds === 0) cell[0]! += 1n;
       isHeld = false;
     },
   };
 }
 
-function startWatchdog(): BigInt64Array {
+function startWatchdog(): Watchdog {
   const base = libc('mmap', 'mmap', 0, MEMORY_SIZE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
   const buffer = viewOfMemory(base, MEMORY_SIZE);
   const view = new DataView(buffer);
@@ -67,7 +81,8 @@ function startWatchdog(): BigInt64Array {
   const code = new ExecutableMemory(CODE_SIZE);
   const pid = Number(BigInt.asIntN(64, code.run(watchdogCode(code.address, BigInt(base)), new Uint8Array(0))));
   if (pid < 0) throw new SysError('clone', -pid);
-  return new BigInt64Array(buffer, At.hold, 1);
+  const place = { end: code.address + BigInt(CODE_SIZE), capacity: STUB_CAPACITY.WANTED };
+  return { pid, cell: new BigInt64Array(buffer, At.hold, 1), place };
 }
 
 /** A function that makes the watchdog and returns its id, or a negative errno. */

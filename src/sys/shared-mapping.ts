@@ -2,7 +2,7 @@
  * A memory file of the target, mapped into this process: what maps and rings are read through.
  * Source: mmap(2), memfd_create(2), F_ADD_SEALS in fcntl(2).
  */
-import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { PutAwayFile } from './file-passing.ts';
 import { libc, viewOfMemory } from './libc.ts';
 import { asSysError } from './proc.ts';
@@ -44,42 +44,84 @@ export interface SharedPart extends FilePart, Disposable {
   readonly file: PutAwayFile;
 }
 
+/** What a memory file is to be. */
+export interface SharedFilePlan {
+  /** In bytes, whole pages. */
+  readonly size: number;
+  /** What it begins with. */
+  readonly head?: Uint8Array;
+  /** What of it is wanted once more on its own. */
+  readonly part?: FilePart | undefined;
+}
+
 /**
- * Opens an empty memory file of another process, gives it its size for good and maps it.
+ * Opens an empty memory file of another process, gives it its size for good and maps it. A thread of that process stands still
+ * meanwhile, as a rule: what can be done later is.
  *
  * @param path /proc/PID/fd/N, made with MFD_ALLOW_SEALING
- * @param size in bytes, whole pages
- * @param part what of it is wanted once more on its own
  * @throws {SysError} SYS_EPERM if it is sealed already, and whatever open, ftruncate and mmap say
  */
-export function mapSharedFile(path: string, size: number, part?: FilePart): SharedMapping {
+export function mapSharedFile(path: string, { size, head, part }: SharedFilePlan): SharedMapping {
   // O_NONBLOCK: if the target put something else in its place, opening must not wait for it.
   const fd = asSysError(`open(${path})`, () => openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
   try {
     asSysError(`ftruncate(${path})`, () => ftruncateSync(fd, size));
     libc(`fcntl(${path}, F_ADD_SEALS)`, 'fcntl', fd, F_ADD_SEALS, FIXED_SIZE);
-    const { ino: inode } = fstatSync(fd, { bigint: true });
+    if (head !== undefined) asSysError(`write(${path})`, () => writeSync(fd, head));
     const whole = size + TAIL_SIZE;
     const address = libc(`mmap(${whole} bytes)`, 'mmap', 0, whole, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
     libc(`mmap(${path}, ${size} bytes)`, 'mmap', address, size, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
-    let shared = part && mapPart(fd, inode, part);
-    return {
-      buffer: viewOfMemory(address, size),
-      end: address + size,
-      inode,
-      takePart() {
-        if (shared === undefined) throw new TypeError('no part was asked for, or it was taken');
-        const taken = shared;
-        shared = undefined;
-        return taken;
-      },
-      [Symbol.dispose]: once(() => {
-        shared?.[Symbol.dispose]();
-        libc('munmap', 'munmap', address, whole);
-      }),
-    };
-  } finally {
+    return new FileMapping(fd, address, size, part);
+  } catch (error) {
     closeSync(fd);
+    throw error;
+  }
+}
+
+class FileMapping implements SharedMapping {
+  readonly inode: bigint;
+  readonly #address: number;
+  readonly #size: number;
+  readonly #part: FilePart | undefined;
+  #buffer: ArrayBuffer | undefined;
+  /** -1 once it is closed. */
+  #fd: number;
+  #isMapped = true;
+
+  constructor(fd: number, address: number, size: number, part: FilePart | undefined) {
+    this.inode = fstatSync(fd, { bigint: true }).ino;
+    this.#fd = fd;
+    this.#address = address;
+    this.#size = size;
+    this.#part = part;
+    if (part === undefined) this.#close();
+  }
+
+  get buffer(): ArrayBuffer {
+    this.#buffer ??= viewOfMemory(this.#address, this.#size);
+    return this.#buffer;
+  }
+
+  get end(): number {
+    return this.#address + this.#size;
+  }
+
+  takePart(): SharedPart {
+    if (this.#part === undefined || this.#fd < 0) throw new TypeError('no part was asked for, or it was taken');
+    const taken = mapPart(this.#fd, this.inode, this.#part);
+    this.#close();
+    return taken;
+  }
+
+  [Symbol.dispose](): void {
+    this.#close();
+    if (this.#isMapped) libc('munmap', 'munmap', this.#address, this.#size + TAIL_SIZE);
+    this.#isMapped = false;
+  }
+
+  #close(): void {
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
   }
 }
 

@@ -16,7 +16,7 @@ const [count, release] = process.argv.slice(2);
 const name = libc('mmap', 'mmap', 0, 4096, 3, 0x22, -1, 0);
 const held = Array.from({ length: Number(count) }, () => {
   const fd = libc('memfd_create', 'syscall', MEMFD_CREATE, name, MFD_ALLOW_SEALING, 0, 0);
-  const mapping = mapSharedFile(`/proc/self/fd/${fd}`, SIZE);
+  const mapping = mapSharedFile(`/proc/self/fd/${fd}`, { size: SIZE });
   return { fd, mapping, robust: new RobustWord(mapping) };
 });
 for (const { fd, mapping } of held) {
