@@ -1,6 +1,6 @@
 /** When code of ours may go: no thread is in it, or comes back to it. */
 import type { RemoteCalls } from '../process/remote-calls.ts';
-import { type AddressRange, mayReturnInto } from '../process/stack-scan.ts';
+import { type AddressRange, threadsInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
 
@@ -36,7 +36,7 @@ function isLeft(
   using held = process.stopThreads();
   const mappings = process.mappings();
   for (let runs = 0; ; runs++) {
-    const inside = held.threads.filter((t) => mayReturnInto(ranges, t, mappings, process.memory));
+    const inside = threadsInside(ranges, held.threads, mappings, process.memory);
     if (inside.length === 0) break;
     if (runs === RUNS_ALONE) return false;
     held.runAlone(inside, RUN_ALONE_US);

@@ -166,17 +166,18 @@ function moveThreads(
   const leaving = new Map(sorted.flatMap((patch) => [...(patch.leaving ?? [])]));
   const [first, end] = [sorted[0]!.address, endOf(sorted.at(-1)!) + BigInt(LONGEST_PATCH)];
   for (const thread of threads) {
+    const { rip } = thread;
     // Of hundreds of threads hardly one is near: the others need no second look.
     const isNear =
-      (thread.rip >= first && thread.rip < end) || leaving.has(thread.rip - SYSCALL_SIZE) || leaving.has(thread.rip);
+      (rip >= first && rip < end) || (leaving.size > 0 && (leaving.has(rip - SYSCALL_SIZE) || leaving.has(rip)));
     if (isNear && moveThread(thread, sorted, leaving)) moved++;
-    if (mappings.length === 0) continue;
-    for (const context of interruptedContexts(thread, mappings, process.memory, CONTEXT_LIMIT)) {
-      const back = leaving.get(context.rip) ?? destination(context.rip, sorted);
-      if (back === undefined) continue;
-      process.memory.write(context.ripAddress, new Uint8Array(BigUint64Array.of(back).buffer));
-      moved++;
-    }
+  }
+  if (mappings.length === 0) return moved;
+  for (const { rip, ripAddress } of interruptedContexts(threads, mappings, process.memory, CONTEXT_LIMIT)) {
+    const back = leaving.get(rip) ?? destination(rip, sorted);
+    if (back === undefined) continue;
+    process.memory.write(ripAddress, new Uint8Array(BigUint64Array.of(back).buffer));
+    moved++;
   }
   return moved;
 }

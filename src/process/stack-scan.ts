@@ -5,6 +5,7 @@
 import { viewOf } from '../bytes/struct.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
+import { type MemoryRange, SCATTERED_COUNT, SCATTERED_SIZE } from '../sys/scattered-read.ts';
 import type { StoppedThread } from './stopped-thread.ts';
 
 /** From `start` up to, not including, `end`. */
@@ -40,31 +41,34 @@ export function isInside(ranges: readonly AddressRange[], address: bigint): bool
 }
 
 /**
- * Whether the thread is in one of `ranges`, or may come back to one: after a signal handler, or after a function of the vDSO,
- * which is all that our code calls. Only there is it worth asking what the stack holds: old return addresses stay on it
+ * Those of the threads that are in one of `ranges`, or may come back to one: after a signal handler, or after a function of the
+ * vDSO, which is all that our code calls. Only there is it worth asking what the stack holds: old return addresses stay on it
  * long after the call.
  */
-export function mayReturnInto(
+export function threadsInside(
   ranges: readonly AddressRange[],
-  thread: StoppedThread,
+  threads: readonly StoppedThread[],
   mappings: readonly Mapping[],
   memory: ProcessMemory,
-): boolean {
-  const stacks = stacksOf(thread, mappings, memory, SCAN_LIMIT);
-  const places = [thread.rip, ...stacks.flatMap(contextsOn).map(({ rip }) => rip)];
-  if (places.some((rip) => isInside(ranges, rip))) return true;
-  const isInVdso = places.some((rip) => mappingAt(mappings, rip)?.path === '[vdso]');
-  return isInVdso && stacks.some((stack) => pointsInto(ranges, stack.bytes));
+): readonly StoppedThread[] {
+  const inside: StoppedThread[] = [];
+  for (const [thread, stacks] of stacksOfEach(threads, mappings, memory, SCAN_LIMIT)) {
+    const places = [thread.rip, ...stacks.flatMap(contextsOn).map(({ rip }) => rip)];
+    const isInVdso = places.some((rip) => mappingAt(mappings, rip)?.path === '[vdso]');
+    const mayReturn = isInVdso && stacks.some((stack) => pointsInto(ranges, stack.bytes));
+    if (mayReturn || places.some((rip) => isInside(ranges, rip))) inside.push(thread);
+  }
+  return inside;
 }
 
-/** The contexts the thread's signal handlers interrupted, innermost first, in the topmost `limit` bytes of its stacks. */
-export function interruptedContexts(
-  thread: StoppedThread,
+/** The contexts that signal handlers of the threads interrupted, in the topmost `limit` bytes of their stacks. */
+export function* interruptedContexts(
+  threads: readonly StoppedThread[],
   mappings: readonly Mapping[],
   memory: ProcessMemory,
   limit: number,
-): readonly InterruptedContext[] {
-  return stacksOf(thread, mappings, memory, limit).flatMap(contextsOn);
+): Generator<InterruptedContext> {
+  for (const [, stacks] of stacksOfEach(threads, mappings, memory, limit)) yield* stacks.flatMap(contextsOn);
 }
 
 interface Stack {
@@ -72,37 +76,57 @@ interface Stack {
   readonly bytes: Uint8Array;
 }
 
-/** The stack the thread runs on and, where that is an alternate one for signals, those it left for it. */
-function stacksOf(
-  thread: StoppedThread,
+/**
+ * The stack each thread runs on and, where that is an alternate one for signals, those it left for it. Those that threads run on are
+ * read many at a time.
+ */
+function* stacksOfEach(
+  threads: readonly StoppedThread[],
+  mappings: readonly Mapping[],
+  memory: ProcessMemory,
+  limit: number,
+): Generator<readonly [StoppedThread, readonly Stack[]]> {
+  const ranges = threads.map(({ rsp }) => stackRange(rsp, mappings, limit));
+  for (let from = 0; from < threads.length; ) {
+    let to = from;
+    for (let size = 0; to < threads.length; to++) {
+      size += ranges[to]?.size ?? 0;
+      if (to > from && (size > SCATTERED_SIZE || to - from === SCATTERED_COUNT)) break;
+    }
+    const wanted = ranges.slice(from, to).filter((range) => range !== undefined);
+    const found = memory.readEach(wanted).values();
+    for (; from < to; from++) {
+      const range = ranges[from];
+      const top = range && { start: range.address, bytes: found.next().value! };
+      yield [threads[from]!, top === undefined ? [] : withInterrupted(top, mappings, memory, limit)];
+    }
+  }
+}
+
+/** A stack, and those that the contexts on it lead to. */
+function withInterrupted(
+  top: Stack,
   mappings: readonly Mapping[],
   memory: ProcessMemory,
   limit: number,
 ): readonly Stack[] {
-  const stacks: Stack[] = [];
-  const pointers = [thread.rsp];
-  for (const pointer of pointers) {
-    const isRead = stacks.some(({ start, bytes }) => pointer >= start && pointer < start + BigInt(bytes.length));
-    const stack = isRead ? undefined : readStack(pointer, mappings, memory, limit);
-    if (stack === undefined) continue;
-    stacks.push(stack);
-    pointers.push(...contextsOn(stack).map((context) => context.rsp));
+  const stacks = [top];
+  for (const stack of stacks) {
+    for (const { rsp } of contextsOn(stack)) {
+      if (stacks.some(({ start, bytes }) => rsp >= start && rsp < start + BigInt(bytes.length))) continue;
+      const range = stackRange(rsp, mappings, limit);
+      if (range !== undefined) stacks.push({ start: range.address, bytes: memory.readUpTo(range.address, range.size) });
+    }
   }
   return stacks;
 }
 
-function readStack(
-  pointer: bigint,
-  mappings: readonly Mapping[],
-  memory: ProcessMemory,
-  limit: number,
-): Stack | undefined {
+function stackRange(pointer: bigint, mappings: readonly Mapping[], limit: number): MemoryRange | undefined {
   const mapping = mappingAt(mappings, pointer);
   if (mapping === undefined || mapping.permissions[0] !== 'r') return undefined;
   const below = (pointer & ~7n) - RED_ZONE;
-  const start = below < mapping.start ? mapping.start : below;
-  const size = Math.min(limit, Number(mapping.end - start));
-  return { start, bytes: memory.readUpTo(start, size) };
+  const address = below < mapping.start ? mapping.start : below;
+  return { address, size: Math.min(limit, Number(mapping.end - address)) };
 }
 
 function contextsOn(stack: Stack): readonly InterruptedContext[] {

@@ -31,11 +31,11 @@ export class StoppedThread {
   #bytes: Uint8Array;
   #registers: Registers | undefined;
 
-  /** @internal */
-  constructor(tid: number, event: WaitEvent) {
+  /** @internal @param room for UserRegs: of hundreds of threads each would take its time to be made */
+  constructor(tid: number, event: WaitEvent, room?: Uint8Array) {
     this.tid = tid;
     this.#event = event;
-    this.#bytes = readRegisters(tid);
+    this.#bytes = readRegisters(tid, room);
     if (event.kind !== 'trap' || !this.#mayBeInterrupted()) return;
     const registers = withoutSpuriousEintr(this.registers);
     if (registers !== this.registers) this.registers = registers;

@@ -6,7 +6,7 @@
 import { isSysError } from '../sys/errors.ts';
 import { countThreads, readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
 import { lockProcess } from '../sys/process-lock.ts';
-import { detach, interrupt, readEventMessage, resume, seize, TraceOption } from '../sys/ptrace.ts';
+import { detach, interrupt, readEventMessage, resume, seize, TraceOption, UserRegs } from '../sys/ptrace.ts';
 import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
 import { readAttachFacts } from './attach-facts.ts';
 import { ProcessError } from './errors.ts';
@@ -26,6 +26,9 @@ export class StoppedThreads implements Disposable {
   readonly #threads = new Map<number, StoppedThread | undefined>();
   /** True if a thread must be waited for that was waited for already. */
   #isReplaced = false;
+  /** For the registers of as many threads as there seem to be, and where the next one's go. */
+  #rooms = new Uint8Array(0);
+  #nextRoom = 0;
   readonly #lock: Disposable;
   readonly #watch: Disposable;
   #priority: Disposable | undefined;
@@ -51,6 +54,7 @@ export class StoppedThreads implements Disposable {
     const held = new StoppedThreads(pid);
     return held.#stop(() => {
       held.#whileMeant(isAlive, () => held.#seizeNew());
+      held.#rooms = new Uint8Array(held.#threads.size * UserRegs.size);
       held.#priority = raisePriority();
       held.#stoppedAt = performance.now();
       held.#stopRunning();
@@ -216,7 +220,7 @@ export class StoppedThreads implements Disposable {
       const event = patience.awaitEvent(tid);
       if (event === undefined) return this.#dropZombie(tid);
       if (event.kind === 'ended') this.#threads.delete(tid);
-      else this.#threads.set(tid, new StoppedThread(tid, event));
+      else this.#threads.set(tid, new StoppedThread(tid, event, this.#takeRoom()));
       if (event.kind === 'clone') this.#disown(readEventMessage(tid));
       if (event.kind === 'exec')
         throw new ProcessError('PROCESS_EXECED', `cannot stop process ${this.#pid}: it replaced its program`);
@@ -227,6 +231,12 @@ export class StoppedThreads implements Disposable {
       if (isSysError(error, 'SYS_ECHILD') && tid !== this.#pid) this.#awaitSuccessor();
     }
     return true;
+  }
+
+  #takeRoom(): Uint8Array | undefined {
+    const start = this.#nextRoom;
+    this.#nextRoom += UserRegs.size;
+    return this.#nextRoom <= this.#rooms.length ? this.#rooms.subarray(start, this.#nextRoom) : undefined;
   }
 
   /**

@@ -18,7 +18,7 @@ import { permissionError, refusalOf } from './refusal.ts';
 import { rehearse } from './rehearsal.ts';
 import { RemoteCalls } from './remote-calls.ts';
 import { type ResolvedFunction, resolveFunction } from './resolve-function.ts';
-import { mayReturnInto } from './stack-scan.ts';
+import { threadsInside } from './stack-scan.ts';
 import { isUninterruptible, type StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
 import { lockTarget, StoppedThreads } from './stopped-threads.ts';
 import { findStaleStubs, findStubPlace, isFree } from './stub-place.ts';
@@ -276,9 +276,7 @@ export class TargetProcess implements Disposable {
     const stale = findStaleStubs(mappings, this.memory);
     if (stale.length === 0) return true;
     using held = this.stopThreads();
-    const unused = stale.filter(
-      (stub) => !held.threads.some((thread) => mayReturnInto([stub], thread, mappings, this.memory)),
-    );
+    const unused = stale.filter((stub) => threadsInside([stub], held.threads, mappings, this.memory).length === 0);
     for (const { start, end } of unused) this.memory.write(start, new Uint8Array(Number(end - start)));
     return unused.length === stale.length;
   }

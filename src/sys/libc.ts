@@ -31,6 +31,7 @@ const SIGNATURES = {
   posix_spawnattr_setflags: ['int', ['void *', 'int16']],
   posix_spawnattr_setsigdefault: ['int', ['void *', 'void *']],
   pread: ['int64', ['int', 'void *', 'size_t', 'int64']],
+  process_vm_readv: ['int64', ['int', 'uint64', 'ulong', 'uint64', 'ulong', 'ulong']],
   ptrace: ['int64', ['int64', 'int', 'uint64', 'void *']],
   pwrite: ['int64', ['int', 'void *', 'size_t', 'int64']],
   recvmsg: ['int64', ['int', 'void *', 'int']],

@@ -8,6 +8,7 @@ import { constants as osConstants } from 'node:os';
 import { SysError } from './errors.ts';
 import { tryLibc } from './libc.ts';
 import { asSysError } from './proc.ts';
+import { type MemoryRange, readScattered } from './scattered-read.ts';
 
 const { EINTR, ENOMEM, EAGAIN } = osConstants.errno;
 /** What may be otherwise a moment later. */
@@ -54,6 +55,11 @@ export class ProcessMemory implements Disposable {
     const bytes = this.readUpTo(address, size);
     if (bytes.length < size) throw this.#short('read', address, size, bytes.length);
     return bytes;
+  }
+
+  /** What is at several places, each as `readUpTo` gives it; in few calls if it is not too much. @throws {SysError} as that */
+  readEach(ranges: readonly MemoryRange[]): readonly Uint8Array[] {
+    return readScattered(this.#pid, ranges) ?? ranges.map(({ address, size }) => this.readUpTo(address, size));
   }
 
   /** @throws {SysError} SYS_EIO if any of it is not mapped, or the process is gone */

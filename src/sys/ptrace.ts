@@ -93,9 +93,8 @@ export function detach(tid: number, signal: number): void {
   request('PTRACE_DETACH', tid, signal);
 }
 
-/** Reads the bytes of UserRegs. @throws {SysError} SYS_ESRCH unless the thread is stopped */
-export function readRegisters(tid: number): Uint8Array {
-  const bytes = new Uint8Array(UserRegs.size);
+/** Reads the bytes of UserRegs, into `bytes` if given. @throws {SysError} SYS_ESRCH unless the thread is stopped */
+export function readRegisters(tid: number, bytes: Uint8Array = new Uint8Array(UserRegs.size)): Uint8Array {
   request('PTRACE_GETREGS', tid, bytes);
   return bytes;
 }
@@ -115,6 +114,12 @@ export function readEventMessage(tid: number): number {
 }
 
 function request(name: keyof typeof REQUESTS, tid: number, data: number | ArrayBufferView = 0): void {
-  const result = tryLibc('ptrace', REQUESTS[name], tid, 0, typeof data === 'number' ? BigInt(data) : data);
+  const result = tryLibc(
+    'ptrace',
+    REQUESTS[name],
+    tid,
+    0,
+    data === 0 ? null : typeof data === 'number' ? BigInt(data) : data,
+  );
   if (result < 0) throw new SysError(`ptrace(${name}, ${tid})`, -result);
 }

@@ -108,9 +108,12 @@ class FileMapping implements SharedMapping {
 
   takePart(): SharedPart {
     if (this.#part === undefined || this.#fd < 0) throw new TypeError('no part was asked for, or it was taken');
-    const taken = mapPart(this.#fd, this.inode, this.#part);
-    this.#close();
-    return taken;
+    try {
+      return mapPart(this.#fd, this.inode, this.#part);
+    } finally {
+      // Even if it could not be: what takes off all again may have no descriptor but this one.
+      this.#close();
+    }
   }
 
   [Symbol.dispose](): void {
