@@ -68,63 +68,33 @@ export function mapSharedFile(path: string, { size, head, part }: SharedFilePlan
     asSysError(`ftruncate(${path})`, () => ftruncateSync(fd, size));
     libc(`fcntl(${path}, F_ADD_SEALS)`, 'fcntl', fd, F_ADD_SEALS, FIXED_SIZE);
     if (head !== undefined) asSysError(`write(${path})`, () => writeSync(fd, head));
+    const { ino: inode } = fstatSync(fd, { bigint: true });
     const whole = size + TAIL_SIZE;
     const address = libc(`mmap(${whole} bytes)`, 'mmap', 0, whole, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
     libc(`mmap(${path}, ${size} bytes)`, 'mmap', address, size, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
-    return new FileMapping(fd, address, size, part);
-  } catch (error) {
+    let buffer: ArrayBuffer | undefined;
+    // Not later: there must be room for its descriptor before the target has anything of ours.
+    let shared = part && mapPart(fd, inode, part);
+    return {
+      get buffer() {
+        buffer ??= viewOfMemory(address, size);
+        return buffer;
+      },
+      end: address + size,
+      inode,
+      takePart() {
+        if (shared === undefined) throw new TypeError('no part was asked for, or it was taken');
+        const taken = shared;
+        shared = undefined;
+        return taken;
+      },
+      [Symbol.dispose]: once(() => {
+        shared?.[Symbol.dispose]();
+        libc('munmap', 'munmap', address, whole);
+      }),
+    };
+  } finally {
     closeSync(fd);
-    throw error;
-  }
-}
-
-class FileMapping implements SharedMapping {
-  readonly inode: bigint;
-  readonly #address: number;
-  readonly #size: number;
-  readonly #part: FilePart | undefined;
-  #buffer: ArrayBuffer | undefined;
-  /** -1 once it is closed. */
-  #fd: number;
-  #isMapped = true;
-
-  constructor(fd: number, address: number, size: number, part: FilePart | undefined) {
-    this.inode = fstatSync(fd, { bigint: true }).ino;
-    this.#fd = fd;
-    this.#address = address;
-    this.#size = size;
-    this.#part = part;
-    if (part === undefined) this.#close();
-  }
-
-  get buffer(): ArrayBuffer {
-    this.#buffer ??= viewOfMemory(this.#address, this.#size);
-    return this.#buffer;
-  }
-
-  get end(): number {
-    return this.#address + this.#size;
-  }
-
-  takePart(): SharedPart {
-    if (this.#part === undefined || this.#fd < 0) throw new TypeError('no part was asked for, or it was taken');
-    try {
-      return mapPart(this.#fd, this.inode, this.#part);
-    } finally {
-      // Even if it could not be: what takes off all again may have no descriptor but this one.
-      this.#close();
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#close();
-    if (this.#isMapped) libc('munmap', 'munmap', this.#address, this.#size + TAIL_SIZE);
-    this.#isMapped = false;
-  }
-
-  #close(): void {
-    if (this.#fd >= 0) closeSync(this.#fd);
-    this.#fd = -1;
   }
 }
 
