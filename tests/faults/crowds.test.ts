@@ -65,6 +65,7 @@ describe('a thousand threads', { skip: CANNOT_TRACE }, () => {
     assert.throws(attach, { code: 'PROCESS_STOP_TIMEOUT' });
     const rounds = entered.counter('rounds');
     waitUntil('the others go on', () => entered.counter('rounds') > rounds);
+    entered.set('go', 1);
     while (entered.counter('churned') === 0n) await new Promise((resolve) => setTimeout(resolve, 20));
     for (const tid of readThreadIds(entered.pid)) assert.equal(readStatus(tid).tracer, 0);
     const link = attach();

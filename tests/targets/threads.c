@@ -9,7 +9,7 @@
  *   leaderless  as spin, but the first thread ends before the others
  *   fleeting  the first thread spins, another sleeps on memory of its own until `go`: then it ends, the memory is unmapped,
  *          and `churned` counts it
- *   mixed  as idle, but every hundredth thread spins, and one more waits in vfork as below
+ *   mixed  as idle, but every hundredth thread spins, and one more waits in vfork for a child that ends at `go`, or in a minute
  *   vfork  as spin, and one more thread waits in vfork for a child that sleeps three seconds, then counts `churned`
  */
 #define _GNU_SOURCE
@@ -130,17 +130,20 @@ static void lend_and_end(void) {
   churned++;
 }
 
-static void *wait_in_vfork(void *unused) {
+static void *wait_in_vfork(void *until_go) {
   if (vfork() == 0) {
     close(3);
-    sleep(3);
+    if (until_go)
+      for (int i = 0; i < 60000 && !go; i++) usleep(1000);
+    else
+      sleep(3);
     _exit(0);
   }
   for (;;) {
     churned++;
     usleep(1000);
   }
-  return unused;
+  return until_go;
 }
 
 static void on_signal(int signal) {
@@ -172,7 +175,7 @@ int main(int argc, char **argv) {
     setitimer(ITIMER_REAL, &(struct itimerval){{0, 1000}, {0, 1000}}, 0);
   }
   if (!strcmp(mode, "vfork") || !strcmp(mode, "mixed")) {
-    pthread_create(&thread, &attributes, wait_in_vfork, 0);
+    pthread_create(&thread, &attributes, wait_in_vfork, strcmp(mode, "vfork") ? &thread : 0);
     usleep(100000);
   }
   ready();
