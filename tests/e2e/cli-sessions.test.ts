@@ -10,7 +10,7 @@ import { type CliResult, jsonLines, RunningRemora, remora } from '../support/cli
 import { codeHashes } from '../support/code-hash.ts';
 import { CANNOT_TRACE, footprint } from '../support/entered.ts';
 import { ROOT } from '../support/root.ts';
-import { compileTarget } from '../support/targets.ts';
+import { compileTarget, stateOf, waitUntil } from '../support/targets.ts';
 
 const COUNT = join(ROOT, 'tests/objects/clang-19/count.bpf.o');
 
@@ -192,6 +192,7 @@ describe('what is attached, from another shell', { skip: CANNOT_TRACE }, () => {
       await loader.says(/"attached"/);
       // From now on it waits in a handler that goes back to our code.
       await echo();
+      waitUntil('it does', () => stateOf(target.pid!) === 'S');
       await loader.end('SIGKILL');
       const detached = await remora(['detach', '--all', '-p', pid, '--json']);
       const [outcome] = messagesOf(detached) as { restored: boolean; released: boolean }[];
