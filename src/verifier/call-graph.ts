@@ -121,5 +121,5 @@ function groupByCaller({ subprograms }: LinkedProgram, calleeAt: ReadonlyMap<num
 }
 
 function tooDeep(program: LinkedProgram, insn: number): Error {
-  return refusal(program, insn, 'VERIFIER_TOO_MANY_FRAMES', `the call stack of ${MAX_FRAMES + 1} frames is too deep !`);
+  return refusal(program, insn, 'VERIFIER_TOO_MANY_FRAMES', `the call stack of ${MAX_FRAMES} frames is too deep !`);
 }

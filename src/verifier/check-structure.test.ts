@@ -129,7 +129,7 @@ describe('checkStructure', () => {
       'VERIFIER_STACK_TOO_LARGE',
       'combined stack size of 2 calls is 544. Too large',
     ],
-    ['nine functions deep', chain(9, 8), 'VERIFIER_TOO_MANY_FRAMES', 'the call stack of 9 frames is too deep !'],
+    ['nine functions deep', chain(9, 8), 'VERIFIER_TOO_MANY_FRAMES', 'the call stack of 8 frames is too deep !'],
     ['recursion', 'f: call local f\nexit', 'VERIFIER_RECURSION', 'recursive call from insn 0 to test()'],
     [
       'recursion through another',

@@ -18,6 +18,8 @@ const NAMES: Readonly<Record<Region['kind'], string>> = {
 export function typeName(value: RegisterValue): string {
   if (value.kind === 'scalar') return 'scalar';
   const { region, orNull } = value;
+  // What a lookup gave, in the kernel's eyes, until it was tested.
+  if (region.kind === 'map' && orNull) return 'map_value_or_null';
   const prefix = region.kind === 'memory' ? memoryPrefix(region) : '';
   return `${prefix}${NAMES[region.kind]}${orNull ? '_or_null' : ''}`;
 }

@@ -2,6 +2,7 @@
  * Dynptrs: two slots of stack that only helpers read and write, and memory that lasts as long as they do.
  * Source: Linux kernel/bpf/verifier.c, process_dynptr_func, mark_stack_slots_dynptr.
  */
+import { movedReason } from './memory.ts';
 import { acquireReference, destroyDynptr } from './references.ts';
 import { constantOf } from './scalar.ts';
 import { checkStackRange, dynptrsIn, slotOf } from './stack-access.ts';
@@ -38,7 +39,7 @@ export function dynptrAt(argument: DynptrArgument): Dynptr {
   if (pointer.region.kind === 'dynptr') {
     const { offset, variable } = pointer;
     if (offset === 0 && constantOf(variable) === 0n) return pointer.region.dynptr;
-    throw bad(step, `dereference of modified dynptr_ptr ptr R${register} off=${offset} disallowed`);
+    throw bad(step, movedReason(pointer, register));
   }
   const { frame, first } = placeOf(argument, 'read');
   const part = frame.stack[slotOf(first)]?.part;

@@ -43,15 +43,18 @@ export class VerifierError extends BpfError {
   readonly insn: number;
   /** The source line that instruction belongs to, if the object tells. */
   readonly line: SourceLine | undefined;
+  /** What is wrong, without what cannot be done. */
+  readonly reason: string;
 
   constructor(
     code: VerifierErrorCode,
-    message: string,
+    { cannot, reason }: { cannot: string; reason: string },
     at: { insn: number; line: SourceLine | undefined },
     options?: BpfErrorOptions,
   ) {
-    super(message, options);
+    super(`${cannot}: ${reason}`, options);
     this.code = code;
+    this.reason = reason;
     this.insn = at.insn;
     this.line = at.line;
   }
@@ -61,7 +64,7 @@ export class VerifierError extends BpfError {
 export function refusal(program: LinkedProgram, insn: number, code: VerifierErrorCode, reason: string): VerifierError {
   const line = lineOf(program, insn);
   const where = line === undefined ? {} : { why: `${line.file}:${line.line}: ${line.text.trim()}` };
-  return new VerifierError(code, `cannot accept program ${program.name}: ${reason}`, { insn, line }, where);
+  return new VerifierError(code, { cannot: `cannot accept program ${program.name}`, reason }, { insn, line }, where);
 }
 
 /** A line covers the instructions up to the next one that begins a line. */

@@ -3,6 +3,7 @@
  * Source: Linux kernel/bpf/btf.c, btf_prepare_func_args; kernel/bpf/verifier.c, btf_check_func_arg_match.
  */
 import { typeName } from './describe-value.ts';
+import { VerifierError } from './errors.ts';
 import { type Argument, checkMemory } from './helper-arguments.ts';
 import { ANY, constantOf } from './scalar.ts';
 import type { Parameter, Signature } from './signature.ts';
@@ -22,8 +23,19 @@ export function checkGlobalArguments(step: Step, signature: Signature): void {
   if (signature.reason !== undefined) throw bad(step, signature.reason);
   for (const [place, parameter] of signature.parameters.entries()) {
     const register = place + 1;
-    CHECKS[parameter.kind](step, { register, value: read(step, register) }, parameter as never);
+    try {
+      CHECKS[parameter.kind](step, { register, value: read(step, register) }, parameter as never);
+    } catch (error) {
+      throw error instanceof VerifierError ? inCall(step, error) : error;
+    }
   }
+}
+
+/** The same error, and of which call it is. */
+function inCall(step: Step, { code, reason }: VerifierError): Error {
+  const callee = step.calleeAt(step.index);
+  const name = step.program.subprograms[callee]?.name;
+  return refuse(step, code, `${reason}: Caller passes invalid args into func#${callee} ('${name}')`);
 }
 
 const CHECKS: {

@@ -9,10 +9,10 @@ import { MapFlag } from '../maps/spec-check.ts';
 import { bytesAt } from './constant-map.ts';
 import { typeName } from './describe-value.ts';
 import { type DynptrArgument, dynptrAt, makeDynptr, releasedDynptr } from './dynptr.ts';
-import { checkRange, notMemory } from './memory.ts';
+import { checkRange, movedReason, notMemory } from './memory.ts';
 import { MAX_OFFSET } from './pointer-arithmetic.ts';
 import { constantOf } from './scalar.ts';
-import { checkStackRange, dynptrsIn, readBytes, writeBytes } from './stack-access.ts';
+import { checkStackRange, firstDynptrByte, readBytes, writeBytes } from './stack-access.ts';
 import { exactly, read, refuse, type Step } from './step.ts';
 import {
   type Dynptr,
@@ -62,7 +62,8 @@ interface Row {
 }
 
 const MEMORY: readonly Kind[] = ['stack', 'mapKey', 'mapValue', 'memory'];
-const MEMORY_NAMES = 'fp, map_key, map_value, mem, ringbuf_mem';
+/** All that the kernel takes, in its words. */
+const MEMORY_NAMES = 'fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_';
 
 const DYNPTR = { kinds: ['stack', 'dynptr'], expected: 'fp, dynptr_ptr' } as const;
 
@@ -229,11 +230,12 @@ export function checkMemory(
     return;
   }
   const { frame, first, last } = checkStackRange(access, alignment);
-  if (dynptrsIn(frame, first, last + size).length > 0) {
+  const part = firstDynptrByte(frame, first, last + size);
+  if (part !== undefined) {
     const reason =
       mode === 'read'
-        ? `invalid read from stack R${register} off ${first}+0 size ${size}`
-        : `potential write to dynptr at off=${first} disallowed`;
+        ? `invalid read from stack R${register} off ${first}+${part - first} size ${size}`
+        : `potential write to dynptr at off=${part} disallowed`;
     throw refuse(step, 'VERIFIER_STACK_ACCESS', reason);
   }
   if (mode === 'read') readBytes(frame, first, last + size);
@@ -274,7 +276,7 @@ function checkString({ step }: Call, { register, value }: Argument): void {
 function checkUnmoved({ step }: Call, { register, value }: Argument): void {
   const { offset, variable } = value as Pointer;
   if (offset === 0 && constantOf(variable) === 0n) return;
-  throw bad(step, `dereference of modified ${typeName(value)} ptr R${register} off=${offset} disallowed`);
+  throw bad(step, movedReason(value as Pointer, register));
 }
 
 function mapOf({ step, map }: Call): MapSpec {

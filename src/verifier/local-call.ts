@@ -1,8 +1,9 @@
 /** Calls between the functions of a program, and their returns. Source: Linux kernel/bpf/verifier.c, prepare_func_exit. */
 import type { Callback } from '../helpers/prototype.ts';
 import { checkGlobalArguments } from './global-function.ts';
+import { S64_MAX, S64_MIN } from './interval.ts';
 import { checkReferences } from './references.ts';
-import { ANY, describeScalar } from './scalar.ts';
+import { ANY } from './scalar.ts';
 import { scratch } from './scratch.ts';
 import { currentFrame, type Frame, newFrame, type State } from './state.ts';
 import { END, number, read, refuse, type Step } from './step.ts';
@@ -77,7 +78,8 @@ function leaveCallback(step: Step, { returns: [min, max] }: Callback): number {
   markPrecise(result);
   const { smin, smax } = result.scalar;
   if (smin < min || smax > max) {
-    const reason = `At callback return the register R0 has ${describeScalar(result.scalar)} should have been in [${min}, ${max}]`;
+    const facts = [smin > S64_MIN ? ` smin=${smin}` : '', smax < S64_MAX ? ` smax=${smax}` : ''].join('');
+    const reason = `At callback return the register R0 has${facts || ' unknown scalar value'} should have been in [${min}, ${max}]`;
     throw refuse(step, 'VERIFIER_BAD_RETURN', reason);
   }
   state.frames.pop();

@@ -2,7 +2,7 @@
 import type { Operation } from '../insn/form.ts';
 import { extendedTo64 } from './alu.ts';
 import { load, notMemory, store, type WordAccess } from './memory.ts';
-import { constantScalar, LOADED } from './scalar.ts';
+import { constantScalar, describeBits, LOADED } from './scalar.ts';
 import { mapNamed, number, operand, read, refuse, type Step, write } from './step.ts';
 import { Pointer, type RegisterValue, ScalarValue } from './value.ts';
 
@@ -63,7 +63,8 @@ function checkAtomicAlignment({ step, pointer, offset, size }: WordAccess): void
   const { value, mask } = pointer.variable.bits;
   const low = BigInt(size - 1);
   if ((mask & low) === 0n && ((value + BigInt(pointer.offset + offset)) & low) === 0n) return;
-  const reason = `misaligned value access off (0x${value.toString(16)}; 0x${mask.toString(16)})+${pointer.offset}+${offset} size ${size}`;
+  const what = pointer.region.kind === 'stack' ? 'stack' : 'value';
+  const reason = `misaligned ${what} access off ${describeBits(pointer.variable)}+${pointer.offset}+${offset} size ${size}`;
   throw refuse(step, 'VERIFIER_MISALIGNED', reason);
 }
 

@@ -8,7 +8,7 @@ import { bytesAt } from './constant-map.ts';
 import { typeName } from './describe-value.ts';
 import { S64_MIN } from './interval.ts';
 import { MAX_OFFSET } from './pointer-arithmetic.ts';
-import { constantOf, constantScalar, LOADED, type Scalar } from './scalar.ts';
+import { constantOf, constantScalar, describeBits, LOADED } from './scalar.ts';
 import { loadStack, storeStack } from './stack-access.ts';
 import { number, refuse, type Step } from './step.ts';
 import type { MemoryRegion, Pointer, Region, RegisterValue } from './value.ts';
@@ -129,10 +129,7 @@ function loadContext(access: WordAccess): RegisterValue {
 /** Contexts are read whole fields at a time, at offsets that the instruction says. */
 function checkContext({ step, register, pointer, offset, size, mode }: Access): void {
   const { context, writable } = step.options.kind;
-  if (pointer.offset !== 0) {
-    const reason = `dereference of modified ctx ptr R${register} off=${pointer.offset} disallowed`;
-    throw refuse(step, 'VERIFIER_BAD_ACCESS', reason);
-  }
+  if (pointer.offset !== 0) throw refuse(step, 'VERIFIER_BAD_ACCESS', movedReason(pointer, register));
   if (constantOf(pointer.variable) !== 0n) {
     throw refuse(
       step,
@@ -149,8 +146,10 @@ function checkContext({ step, register, pointer, offset, size, mode }: Access): 
   throw refuse(step, 'VERIFIER_BAD_ACCESS', `invalid bpf_context access off=${offset} size=${size}`);
 }
 
-function describeBits({ bits: { value, mask } }: Scalar): string {
-  return `(0x${value.toString(16)}; 0x${mask.toString(16)})`;
+/** Why a pointer that must be as it was given is refused. */
+export function movedReason(pointer: Pointer, register: number): string {
+  const what = `${typeName(pointer)} ptr R${register} off=${pointer.offset} disallowed`;
+  return pointer.offset < 0 ? `negative offset ${what}` : `dereference of modified ${what}`;
 }
 
 /** The error for a register that does not point to memory. */

@@ -268,6 +268,12 @@ export function scalarContains(scalar: Scalar, number: bigint): boolean {
   );
 }
 
+/** The bits alone, as the kernel prints them: the number, or what is known and which bits are not. */
+export function describeBits({ bits: { value, mask } }: Scalar): string {
+  const text = `0x${value.toString(16)}`;
+  return mask === 0n ? (value === 0n ? '0' : text) : `(${text}; 0x${mask.toString(16)})`;
+}
+
 /** As the kernel prints it: the number, or what is known of it. */
 export function describeScalar(scalar: Scalar): string {
   const number = constantOf(scalar);

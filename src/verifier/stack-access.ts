@@ -8,7 +8,7 @@ import type { AccessSize } from '../insn/form.ts';
 import type { Access, WordAccess } from './memory.ts';
 import { MAX_OFFSET } from './pointer-arithmetic.ts';
 import { destroyDynptr } from './references.ts';
-import { constantOf, constantScalar, describeScalar, LOADED } from './scalar.ts';
+import { constantOf, constantScalar, describeBits, LOADED } from './scalar.ts';
 import { truncated } from './scalar-alu.ts';
 import { type ByteKind, StackSlot, WHOLE } from './stack-slot.ts';
 import type { Frame } from './state.ts';
@@ -29,8 +29,9 @@ interface StackRange {
 export function loadStack(access: WordAccess): RegisterValue {
   const { frame, first, last } = checkStackRange(access);
   const { size } = access;
-  if (dynptrsIn(frame, first, last + size).length > 0) {
-    const reason = `invalid read from stack off ${first}+0 size ${size}`;
+  const part = firstDynptrByte(frame, first, last + size);
+  if (part !== undefined) {
+    const reason = `invalid read from stack off ${first}+${part - first} size ${size}`;
     throw refuse(access.step, 'VERIFIER_STACK_ACCESS', reason);
   }
   if (first !== last) {
@@ -90,6 +91,14 @@ export function dynptrsIn(frame: Frame, first: number, end: number): Dynptr[] {
     if (part !== undefined) found.add(part.dynptr);
   }
   return [...found];
+}
+
+/** The first of those bytes, as a distance below the frame pointer, that is part of a dynptr. */
+export function firstDynptrByte(frame: Frame, first: number, end: number): number | undefined {
+  for (let offset = first; offset < end; offset++) {
+    if (frame.stack[slotOf(offset)]?.part !== undefined) return offset;
+  }
+  return undefined;
 }
 
 /** Notes that the bytes from `first` to `end` (exclusive) are read. */
@@ -155,7 +164,7 @@ export function checkStackRange(access: Access, alignment: 'aligned' | 'any' = '
     throw isKnown
       ? say(`invalid ${what} stack R${register} off=${first} size=${size}`)
       : say(
-          `invalid variable-offset ${what} stack R${register} var_off=${describeScalar(pointer.variable)} off=${fixed} size=${size}`,
+          `invalid variable-offset ${what} stack R${register} var_off=${describeBits(pointer.variable)} off=${fixed} size=${size}`,
         );
   }
   const frame = step.state.frames[pointer.region.frame]!;
@@ -171,7 +180,7 @@ function checkAlignment({ step, pointer, offset, size }: Access, fixed: number):
   throw refuse(
     step,
     'VERIFIER_MISALIGNED',
-    `misaligned stack access off (0x${value.toString(16)}; 0x${mask.toString(16)})+${pointer.offset}+${offset} size ${size}`,
+    `misaligned stack access off ${describeBits(pointer.variable)}+${pointer.offset}+${offset} size ${size}`,
   );
 }
 
