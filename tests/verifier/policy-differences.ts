@@ -65,6 +65,12 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
     only: 'we refuse',
   },
   {
+    name: 'programs that may not sleep',
+    why: 'a helper that may have to wait is only for programs of the kernel that may; ours run as code of the process, which may',
+    kernel: /helper call might sleep in a non-sleepable prog/,
+    only: 'we accept',
+  },
+  {
     name: 'tail calls in functions',
     why: "the kernel asks for the function's type, since it wants to see a number returned; we take any number",
     kernel: /tail_call is not allowed in subprogs without BTF/,
