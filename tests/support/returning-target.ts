@@ -1,4 +1,4 @@
-/** tests/targets/returning.c, throwing.cc, calling.c, changing.c and chain.c: one scenario at a time, driven through a mapped file. */
+/** tests/targets/returning.c, throwing.cc, calling.c, changing.c, chain.c and allocating.c: one scenario at a time, driven through a mapped file. */
 import { ControlFile } from './control-file.ts';
 import { compileTarget, type RunningTarget, startTarget } from './targets.ts';
 
@@ -9,7 +9,7 @@ export class ReturningTarget implements Disposable {
   readonly target: RunningTarget;
   readonly #control = new ControlFile(CONTROL);
 
-  constructor(program: 'returning' | 'throwing' | 'calling' | 'changing' | 'chain', scenario: string) {
+  constructor(program: 'returning' | 'throwing' | 'calling' | 'changing' | 'chain' | 'allocating', scenario: string) {
     this.target = startTarget(compileTarget(program), [this.#control.path, scenario]);
   }
 
