@@ -20,7 +20,7 @@ export function usesSlots(
   if (callsAny(insns, (id) => helpers.get(id)?.needsSlot === true)) return true;
   for (const reference of references.values()) {
     const spec = reference.kind === 'map' ? maps.get(reference.map)?.spec : undefined;
-    if (spec !== undefined && mapTypeOf(spec).slots !== undefined) return true;
+    if ([spec, spec?.innerMap].some((map) => map !== undefined && mapTypeOf(map).slots !== undefined)) return true;
   }
   return false;
 }

@@ -14,6 +14,7 @@ import type { VerifiedProgram } from '../verifier/check-structure.ts';
 import { tailCallers } from '../verifier/tail-call.ts';
 import { boundArguments } from './argument-bounds.ts';
 import { CompileError, type CompileErrorCode } from './errors.ts';
+import { emitForEach, innerMaps } from './inner-maps.ts';
 import { usesSlots } from './program-calls.ts';
 import { calleesOf, type TailCallee, type TailCallOptions } from './tail-callees.ts';
 import { CalleeEntry, type CompiledCallee, followFunction, goOn, noteNext, withRun } from './tail-calls.ts';
@@ -388,8 +389,16 @@ class ProgramTranslator implements ProgramAround, EmitContext {
         });
       }
     }
+    const write = (given: readonly Value[]) => helper.emit(b, boundArguments(b, helper, given, this.#handles), this);
+    const template = this.#program.innerMaps.get(index);
+    const place = helper.args.indexOf('map');
     try {
-      return helper.emit(b, boundArguments(b, helper, args, this.#handles), this);
+      if (template === undefined) return write(args);
+      return emitForEach(b, args[place]!, innerMaps(this.#options.maps.values(), template), helper, (map) => {
+        const handle = b.const(map.address);
+        this.#handles.set(handle, map);
+        return write(args.with(place, handle));
+      });
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
       throw this.#error(index, 'COMPILE_BAD_HELPER_CALL', `${helper.name}: ${error.message}`, { cause: error });

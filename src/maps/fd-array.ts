@@ -1,8 +1,8 @@
 /**
- * BPF_MAP_TYPE_PROG_ARRAY: the programs that bpf_tail_call goes on in. A place holds the number of a program of the object,
- * counted from 1, and 0 while it is empty; the kernel has a pointer there, and is given a descriptor. Results as in Linux
- * kernel/bpf/arraymap.c, bpf_fd_array_map_update_elem and its neighbours. Whoever reads a number here asks whether there is such
- * a program: the target may write any.
+ * BPF_MAP_TYPE_PROG_ARRAY, the programs that bpf_tail_call goes on in, and BPF_MAP_TYPE_ARRAY_OF_MAPS. A place holds the number of
+ * a program or map of the object, counted from 1, and 0 while it is empty; the kernel has a pointer there, and is given a descriptor. Results as in Linux
+ * kernel/bpf/arraymap.c, bpf_fd_array_map_update_elem and its neighbours. Whoever reads a number here asks whether there is
+ * something with that number: the target may write any.
  *
  *     | number 0 | number 1 | ...
  *     0          4
@@ -31,6 +31,15 @@ export const progArray: MapType = {
   emitLookup: (b) => b.const(0),
   emitUpdate: (b) => b.const(-Errno.EOPNOTSUPP),
   emitDelete: (b) => b.const(-Errno.EOPNOTSUPP),
+};
+
+export const arrayOfMaps: MapType = {
+  ...progArray,
+  id: 12,
+  name: 'array_of_maps',
+  holds: 'maps',
+  // What a program gets for a map is its number: helpers that are given it look which map that is.
+  emitLookup: (b, spec, { address }, key) => emitFdArrayNumber(b, spec, address, b.load(4, key)),
 };
 
 /** Emits the reading of a place: the number there, 0 if there is none. @param index 32 bits of it count */

@@ -30,7 +30,7 @@ export interface MapSpec {
   readonly extra?: bigint;
   /** It asks to outlive its object, under its name: LIBBPF_PIN_BY_NAME. */
   readonly pinned?: true;
-  /** What the object puts into places of a map of programs; undefined where it says nothing. */
+  /** What the object puts into places of a map of programs or maps; undefined where it says nothing. */
   readonly initialSlots?: readonly InitialSlot[];
 }
 
@@ -175,7 +175,7 @@ export interface MapType {
   /** How many slots there are up to the last that holds anything; unless given, slots lie one behind the other. */
   usedSlots?(memory: MapMemory, spec: MapSpec): number;
   /** What the values stand for, of a type whose values are numbers of what the object has, counted from 1. */
-  readonly holds?: 'programs';
+  readonly holds?: 'programs' | 'maps';
   /** Of a type without keys, which has no elements for the other emitters. */
   readonly keyless?: KeylessCode;
   /** Of a type that programs may go through. */

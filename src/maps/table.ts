@@ -3,8 +3,9 @@ import { array } from './array.ts';
 import { bloomFilter } from './bloom-filter.ts';
 import { cgroupArray } from './cgroup-array.ts';
 import { MapError } from './errors.ts';
-import { progArray } from './fd-array.ts';
+import { arrayOfMaps, progArray } from './fd-array.ts';
 import { hash } from './hash.ts';
+import { hashOfMaps } from './hash-of-maps.ts';
 import { lpmTrie } from './lpm-trie.ts';
 import { lruHash } from './lru-hash.ts';
 import type { MapSpec, MapType } from './map-type.ts';
@@ -32,6 +33,8 @@ const ROWS: readonly MapType[] = [
   bloomFilter,
   taskStorage,
   progArray,
+  arrayOfMaps,
+  hashOfMaps,
 ];
 
 /** By the kernel's number. */

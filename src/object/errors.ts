@@ -9,7 +9,6 @@ export const OBJECT_ERRORS = {
   OBJECT_NO_BTF: 'map definitions are BTF, and the object has none: compile with -g',
   OBJECT_LEGACY_MAPS: 'maps in a `maps` section (struct bpf_map_def) are not read: define them in `.maps`',
   OBJECT_BAD_MAP: 'a map definition lacks a number, contradicts itself, or has a field that does not exist',
-  OBJECT_UNSUPPORTED_MAP: 'a map asks for what is not there yet: initial slots',
   OBJECT_BAD_FUNCTION:
     'a function overlaps another, leaves its section, holds what is no instruction, or has a name of 512 bytes or more',
   OBJECT_STATIC_PROGRAM: 'a program outside `.text` is static: the compiler may have changed how it is called',

@@ -16,8 +16,6 @@ export interface MapDefinition {
   readonly spec: MapSpec;
   /** Bytes from the start of `.maps` to what the object puts into its first slot; undefined if it has no `values`. */
   readonly slots: number | undefined;
-  /** Why the map cannot be made as it is defined; programs that use it can be looked at all the same. */
-  readonly obstacle: ObjectError | undefined;
 }
 
 /** What a definition has said so far. */
@@ -41,7 +39,6 @@ interface Reader {
   /** Bytes from the start of the variable. */
   slots: number | undefined;
   pinned: boolean;
-  obstacle: ObjectError | undefined;
 }
 
 /** What each member of a definition does to the draft. */
@@ -82,7 +79,6 @@ const FIELDS: Readonly<Record<string, (reader: Reader, member: Member) => void>>
     reader.slots = member.bitOffset / 8;
     const held = reader.btf.resolve(slot.type);
     if (held.kind !== 'struct') return;
-    reader.obstacle ??= unsupported(reader, 'slots that hold maps are');
     if (reader.isInner) throw badMap(reader, 'its slots hold maps of maps, wanted maps of values');
     reader.innerMap = readDefinition(reader.btf, `${reader.map}.inner`, slot.type, { isInner: true }).spec;
   },
@@ -115,7 +111,7 @@ function readDefinition(
   typeId: number,
   { isInner }: Pick<Reader, 'isInner'>,
 ): Omit<MapDefinition, 'offset'> {
-  const nothing = { innerMap: undefined, slots: undefined, extra: 0n, pinned: false, obstacle: undefined };
+  const nothing = { innerMap: undefined, slots: undefined, extra: 0n, pinned: false };
   const reader: Reader = { btf, map, isInner, draft: { ...EMPTY }, ...nothing };
   const definition = btf.resolve(typeId);
   if (definition.kind !== 'struct') throw badMap(reader, `it is a ${definition.kind}, wanted a struct`);
@@ -124,7 +120,7 @@ function readDefinition(
     FIELDS[member.name]!(reader, member);
   }
   if (reader.draft.type === 0) throw badMap(reader, 'its type is missing');
-  const { draft, innerMap, slots, extra, pinned, obstacle } = reader;
+  const { draft, innerMap, slots, extra, pinned } = reader;
   const spec = {
     name: map,
     ...draft,
@@ -132,7 +128,7 @@ function readDefinition(
     ...(extra !== 0n && { extra }),
     ...(pinned && { pinned }),
   };
-  return { spec, slots, obstacle };
+  return { spec, slots };
 }
 
 /** A size may be said twice, by `key` and `key_size`, if it is the same. */
@@ -168,10 +164,6 @@ function pointee(reader: Reader, member: Member): number {
   const pointer = reader.btf.resolve(member.type);
   if (pointer.kind !== 'ptr') throw badMap(reader, `${member.name} is a ${pointer.kind}, wanted a pointer`);
   return pointer.type;
-}
-
-function unsupported({ map }: Reader, what: string): ObjectError {
-  return new ObjectError('OBJECT_UNSUPPORTED_MAP', `cannot define map '${map}': ${what} not supported yet`);
 }
 
 function badMap({ map }: Reader, why: string): ObjectError {

@@ -1,5 +1,5 @@
 /**
- * What an object puts into maps of programs: `.values = { &one, [3] = &two }` are relocations within `.maps`. Source: Linux
+ * What an object puts into maps of programs and of maps: `.values = { &one, [3] = &two }` are relocations within `.maps`. Source: Linux
  * tools/lib/bpf/libbpf.c (bpf_object__collect_map_relos).
  */
 import { viewOf } from '../bytes/struct.ts';
@@ -67,7 +67,9 @@ function slotOf(
   // Where the symbol is that of a section, what stands there says how far on.
   const addend = Number(viewOf(bytes).getBigUint64(offset, true));
   const place = layout.at(symbol.section, Number(symbol.value) + addend);
-  if (place?.kind === 'function' && place.callee.isProgram)
+  const isOfMaps = spec.innerMap !== undefined;
+  if (isOfMaps && place?.kind === 'map') return { definition, slot: { index, name: place.map } };
+  if (!isOfMaps && place?.kind === 'function' && place.callee.isProgram)
     return { definition, slot: { index, name: place.callee.name } };
-  return bad(`slot ${index} holds '${symbol.name}', wanted a program of the object`);
+  return bad(`slot ${index} holds '${symbol.name}', wanted a ${isOfMaps ? 'map' : 'program'} of the object`);
 }

@@ -198,7 +198,6 @@ for (const compiler of COMPILERS) {
     for (const [name, code] of [
       ['unsupported-ksym', 'OBJECT_EXTERN'],
       ['unsupported-legacy-maps', 'OBJECT_LEGACY_MAPS'],
-      ['unsupported-inner-maps', 'OBJECT_UNSUPPORTED_MAP'],
       ['unsupported-data-pointer', 'OBJECT_DATA_RELOCATION'],
     ] as const) {
       it(`refuses ${name} with ${code}`, () => {
@@ -309,7 +308,8 @@ describe('readObject', () => {
       (f) => patchSection(f, '.rel.maps', 0, [0xf8]),
       'OBJECT_BAD_RELOCATION',
     ],
-    ['a slot filled with a map', 'tail-calls', nameMapInSlot, 'OBJECT_BAD_MAP'],
+    ['a program where a map is wanted', 'map-in-map', (f) => nameInSlot(f, 'on_visit'), 'OBJECT_BAD_MAP'],
+    ['a map where a program is wanted', 'tail-calls', (f) => nameInSlot(f, 'seen'), 'OBJECT_BAD_MAP'],
     ['half an instruction', 'empty', (f) => patchSymbol(f, 'on_call', { size: 12n }), 'OBJECT_BAD_FUNCTION'],
     [
       'a function that leaves its section',
@@ -332,7 +332,7 @@ describe('readObject', () => {
   });
 
   it('gives a spec or a BpfError for any mutation', { timeout: 120_000 }, () => {
-    const objects = ['calls', 'data', 'programs', 'typed', 'tail-calls'].map((name) => objectFile(name));
+    const objects = ['calls', 'data', 'programs', 'typed', 'tail-calls', 'map-in-map'].map((name) => objectFile(name));
     const edits = fc.array(EDIT, { minLength: 1, maxLength: 6 });
     const outcomes = { spec: 0, error: 0 };
     fc.assert(
@@ -373,14 +373,19 @@ describe('surveyObject', () => {
     }
   });
 
-  it('tells what the slots of a map of maps hold', () => {
-    const { maps, programs, obstacles } = surveyObject(objectFile('unsupported-inner-maps'));
-    const outer = maps.find(({ name }) => name === 'outer')!;
-    const { name, type, keySize, valueSize, maxEntries } = outer.innerMap!;
-    assert.deepEqual({ name, type, keySize, valueSize, maxEntries }, { ...INNER, name: 'outer.inner' });
-    assert.deepEqual([outer.type, outer.keySize, outer.valueSize], [12, 4, 4]);
-    assert.equal(programs.length, 1);
-    assert.ok(hasCode('OBJECT_UNSUPPORTED_MAP')(obstacles[0]));
+  it('tells what the slots of maps of maps hold, and what all of them are like', () => {
+    for (const compiler of COMPILERS) {
+      const { maps } = readObject(objectFile('map-in-map', compiler));
+      const found = ['chosen', 'named'].map((wanted) => {
+        const { type, keySize, valueSize, innerMap, initialSlots } = maps.find(({ name }) => name === wanted)!;
+        const inner = [innerMap!.name, innerMap!.type, innerMap!.keySize, innerMap!.valueSize, innerMap!.maxEntries];
+        return [type, keySize, valueSize, inner, initialSlots!.map(({ index, name }) => `${index} ${name}`)];
+      });
+      assert.deepEqual(found, [
+        [12, 4, 4, ['chosen.inner', 2, 4, 8, 4], ['0 first', '2 second']],
+        [13, 4, 4, ['named.inner', 5, 8, 8, 16], ['0 even', '1 odd']],
+      ]);
+    }
   });
 
   it('names each program that cannot be linked', () => {
@@ -389,15 +394,13 @@ describe('surveyObject', () => {
   });
 });
 
-/** Has the first slot of a map of programs hold the map `seen`. */
-function nameMapInSlot(file: Uint8Array): void {
+/** Has the first slot that is filled hold something else. */
+function nameInSlot(file: Uint8Array, name: string): void {
   const { symtab } = readElf(file);
   let symbol = 0;
-  while (symtab!.at(symbol).name !== 'seen') symbol++;
+  while (symtab!.at(symbol).name !== name) symbol++;
   patchSection(file, '.rel.maps', 12, [symbol]);
 }
-
-const INNER = { type: 2, keySize: 4, valueSize: 8, maxEntries: 1 };
 
 type Range = readonly [start: number, end: number];
 type Edit = (file: Uint8Array, ranges: readonly Range[]) => void;

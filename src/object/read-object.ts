@@ -85,12 +85,9 @@ export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL):
   );
   refuseDuplicates('maps', maps);
 
-  const obstacles = [
-    ...externs.obstacles,
-    ...definitions.map(({ obstacle }) => obstacle),
-    ...slots.obstacles,
-    ...functions.map(({ defect }) => defect),
-  ].filter((obstacle) => obstacle !== undefined);
+  const obstacles = [...externs.obstacles, ...slots.obstacles, ...functions.map(({ defect }) => defect)].filter(
+    (obstacle) => obstacle !== undefined,
+  );
   return { license: readLicense(elf), maps, btf, btfBytes, obstacles, ...linkPrograms(functions, layout) };
 }
 

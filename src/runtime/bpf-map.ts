@@ -12,7 +12,7 @@ import { EventStream, type EventStreamOptions } from './event-stream.ts';
 /** A key or value: its bytes, or a number that fills all of them, little-endian. */
 export type MapBytes = Uint8Array | number | bigint;
 
-/** What the numbers stand for that a map of programs has for values. */
+/** What the numbers stand for that a map of programs or of maps has for values. */
 export interface HeldThings {
   /** undefined for what is no number of ours: the target may write any. */
   nameOf(number: number): string | undefined;
@@ -100,13 +100,13 @@ export class BpfMap {
   }
 
   /**
-   * Of a per-CPU map the first slot gets the value, the others zeros: so it is the sum. A map of programs takes programs of its object.
+   * Of a per-CPU map the first slot gets the value, the others zeros: so it is the sum. A map of programs or of maps takes those of its object.
    *
    * @returns 0 or a negative errno, as bpf(2) gives
    * @throws {MapError} MAP_BAD_KEY, MAP_BAD_VALUE
    * @throws {RuntimeError} RUNTIME_BAD_SLOT
    */
-  update(key: MapBytes, value: MapBytes | BpfProgram, flags = 0n): number {
+  update(key: MapBytes, value: MapBytes | BpfProgram | BpfMap, flags = 0n): number {
     const { keySize, valueSize } = this.spec;
     const keyBytes = bytesOf(key, keySize);
     if (this.holds !== undefined) return this.#put(keyBytes, value, flags);
@@ -119,7 +119,7 @@ export class BpfMap {
   }
 
   /** What is no thing is what a number is to the kernel that is no descriptor. */
-  #put(key: Uint8Array, thing: MapBytes | BpfProgram, flags: bigint): number {
+  #put(key: Uint8Array, thing: MapBytes | BpfProgram | BpfMap, flags: bigint): number {
     const number = isBytes(thing) || this.#held === undefined ? -Errno.EBADF : this.#held.numberOf(thing);
     return number < 0 ? number : this.#host.update(key, bytesOf(number, this.spec.valueSize), flags);
   }
@@ -208,7 +208,11 @@ export class BpfMap {
       return { key: viewOf(key).getUint32(0, true), value: addressesOf(first).map(this.#addressName) };
     if (this.holds !== undefined) {
       const number = viewOf(first).getUint32(0, true);
-      return { key: viewOf(key).getUint32(0, true), value: this.#held?.nameOf(number) ?? number };
+      const isTyped = keyTypeId !== 0 || key.length !== 4;
+      return {
+        key: isTyped ? decodeValue(this.#btf, keyTypeId, key) : viewOf(key).getUint32(0, true),
+        value: this.#held?.nameOf(number) ?? number,
+      };
     }
     const entry = {
       key: this.isDataSection ? 0 : decodeValue(this.#btf, keyTypeId, key),
@@ -313,7 +317,7 @@ function sumOf(values: readonly JsonValue[], size: number): JsonValue {
   return Number.isSafeInteger(Number(wrapped)) ? Number(wrapped) : wrapped.toString();
 }
 
-function isBytes(value: MapBytes | BpfProgram): value is MapBytes {
+function isBytes(value: MapBytes | BpfProgram | BpfMap): value is MapBytes {
   return typeof value !== 'object' || value instanceof Uint8Array;
 }
 

@@ -24,6 +24,7 @@ import { attachRequest, BpfProgram } from './bpf-program.ts';
 import { RuntimeError } from './errors.ts';
 import type { RingHome } from './event-source.ts';
 import { type FollowEvents, Follower } from './follower.ts';
+import { holdMaps } from './held-maps.ts';
 import { Loads } from './loads.ts';
 import { Pins } from './pins.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
@@ -100,6 +101,7 @@ export class BpfObject implements Disposable {
       (program) => new BpfProgram(program, (target, request) => this.attach(target, [request]).links[0]!),
     );
     this.maps = this.#spec.maps.map((map) => new BpfMap(map, this.btf));
+    holdMaps(this.maps);
     this.#tailPrograms = new TailPrograms(this.programs, this.maps);
     if (options.pinDirectory !== undefined) this.#pins = new Pins(options.pinDirectory, this.maps);
   }

@@ -9,7 +9,8 @@ export const RUNTIME_ERRORS = {
   RUNTIME_NOT_LOADED:
     'the program was left out when the object was loaded: the kernel alone runs it, or nobody asked for it',
   RUNTIME_NO_SECTION_TARGET: "the program's section names no place, and none was given",
-  RUNTIME_BAD_SLOT: 'a map of programs is to hold what could not go on from there',
+  RUNTIME_BAD_SLOT:
+    'a map of programs is to hold what could not go on from there, or a map of maps what is of another shape',
   RUNTIME_CLOSED: 'the object or session was closed',
   RUNTIME_BAD_MAP_PLACE: 'bytecode is said to load a map where it loads nothing',
   RUNTIME_PIN_IN_USE: 'the file of a pinned map is in use by another object',

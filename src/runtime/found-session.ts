@@ -68,9 +68,13 @@ export class FoundSession {
     }
     const bytes = readClient(this.journal, handler.offset, handler.size);
     const map = BpfMap.copyOf(handler, this.#btf(), bytes);
-    const programs = [...this.#handlers.values()].filter(({ kind }) => kind === 'program') as readonly ProgHandler[];
+    const held = map.holds === 'maps' ? 'map' : 'program';
+    const things = [...this.#handlers.values()].filter(({ kind }) => kind === held) as readonly (
+      | ProgHandler
+      | MapHandler
+    )[];
     // In their order in the object.
-    map.hold({ nameOf: (number) => programs[number - 1]?.name, numberOf: () => -Errno.EBADF });
+    map.hold({ nameOf: (number) => things[number - 1]?.name, numberOf: () => -Errno.EBADF });
     return map;
   }
 

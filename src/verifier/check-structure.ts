@@ -5,6 +5,7 @@
  */
 import type { Helper } from '../helpers/helper.ts';
 import { controlFlow, type SubprogramFlow } from '../insn/control-flow.ts';
+import type { MapSpec } from '../maps/map-type.ts';
 import type { LinkedProgram } from '../object/spec.ts';
 import { callGraph, checkStack } from './call-graph.ts';
 import { refusal } from './errors.ts';
@@ -24,6 +25,8 @@ export interface VerifiedProgram extends LinkedProgram {
   readonly stackSize: number;
   /** How many bytes of its context, from the beginning, it may touch, as far as that was followed. */
   readonly contextSize: number;
+  /** Index of a call -> what all maps are like that it is given, where only the running program knows which it is. */
+  readonly innerMaps: ReadonlyMap<number, MapSpec>;
 }
 
 /** What surrounds the program. */
@@ -65,5 +68,12 @@ export function checkStructure(program: LinkedProgram, options: StructureOptions
   const frameSizes = summaries.map(({ frameSize }) => frameSize);
   const namedSizes = summaries.map(({ namedSize }) => namedSize);
   const stackSize = checkStack(program, graph, namedSizes);
-  return { ...program, flow, frameSizes, stackSize, contextSize: 0 } as unknown as VerifiedProgram;
+  return {
+    ...program,
+    flow,
+    frameSizes,
+    stackSize,
+    contextSize: 0,
+    innerMaps: new Map(),
+  } as unknown as VerifiedProgram;
 }

@@ -44,6 +44,7 @@ export function stepHelper(step: Step): number {
   checkAllowed(step, prototype);
   const call = checkArguments(step, prototype);
   checkMapCompatibility(step, prototype, call.map);
+  if (call.map !== undefined) step.useMap(call.map);
   if (prototype.leaves) leaveByTailCall(step);
   if (prototype.callback !== undefined) enterCallback(call, prototype.callback);
   if (call.released !== 0) releaseReference(step.state, call.released);
@@ -75,10 +76,11 @@ function checkAllowed(step: Step, { name, requires }: Prototype): void {
   }
 }
 
-/** A map of maps gives a map. A value of an array is there if its index is known to be small enough. */
+/** A map of maps gives a map. A value of an array of the object is there if its index is known to be small enough. */
 function lookedUp({ step, map, key }: Call): RegisterValue {
   const { innerMap, maxEntries } = map!;
   if (innerMap !== undefined) return new Pointer({ kind: 'map', map: innerMap }, true);
-  const index = key && constantMapKey(step, map!, key);
+  const isOfObject = step.options.maps.get(map!.name) === map;
+  const index = isOfObject && key ? constantMapKey(step, map!, key) : undefined;
   return new Pointer({ kind: 'mapValue', map: map! }, !(index !== undefined && index < maxEntries));
 }

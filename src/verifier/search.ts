@@ -5,6 +5,7 @@
 import { type Operation, operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
 import { SlotMap } from '../insn/layout.ts';
+import type { MapSpec } from '../maps/map-type.ts';
 import type { LinkedProgram } from '../object/spec.ts';
 import { stepAlu, stepEndian, stepNegate, stepSignExtend } from './alu.ts';
 import { stepBranch } from './branch.ts';
@@ -84,6 +85,8 @@ export class Search implements Step {
   readonly stackUse: number[];
   /** The same, without slots around calls that need none. */
   readonly countedStack: number[];
+  /** Index of a call -> what all maps are like that it is given, where only the running program knows which it is. */
+  readonly innerMaps = new Map<number, MapSpec>();
   /** Bytes of the context, from its beginning, that are used. */
   contextUse = 0;
   state!: State;
@@ -92,6 +95,8 @@ export class Search implements Step {
   index = 0;
   insnsProcessed = 0;
   readonly #calleeAt: ReadonlyMap<number, number>;
+  readonly #mapAt = new Map<number, MapSpec>();
+  readonly #objectMaps: ReadonlySet<MapSpec>;
   readonly #operations: readonly Operation[];
   readonly #targets: Int32Array;
   readonly #places: Places;
@@ -106,6 +111,7 @@ export class Search implements Step {
     this.globals = globals;
     this.#calleeAt = calleeAt;
     this.#places = places;
+    this.#objectMaps = new Set(options.maps.values());
     this.#stored = new StoredStates(places);
     this.reached = new Uint8Array(program.insns.length);
     this.stackUse = program.subprograms.map(() => 0);
@@ -161,6 +167,18 @@ export class Search implements Step {
 
   useContext(end: number): void {
     this.contextUse = Math.max(this.contextUse, end);
+  }
+
+  useMap(map: MapSpec): void {
+    const known = this.#mapAt.get(this.index);
+    if (known === map) return;
+    const isInner = !this.#objectMaps.has(map);
+    if (known === undefined) {
+      this.#mapAt.set(this.index, map);
+      if (isInner) this.innerMaps.set(this.index, map);
+    } else if (isInner || this.innerMaps.has(this.index)) {
+      throw refuse(this, 'VERIFIER_UNSUPPORTED', 'the same insn cannot be given maps of different maps of maps');
+    }
   }
 
   useStack(subprogram: number, bytes: number): void {

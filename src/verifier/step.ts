@@ -47,6 +47,8 @@ export interface Step {
   accesses(what: 'context' | 'memory'): boolean;
   /** Notes that the program touches this many bytes of its context. */
   useContext(end: number): void;
+  /** Notes that the instruction is given a map. @throws {VerifierError} VERIFIER_UNSUPPORTED if it is not always of one shape */
+  useMap(map: MapSpec): void;
   /** Notes how many bytes below its frame pointer a subprogram uses. */
   useStack(subprogram: number, bytes: number): void;
 }

@@ -84,5 +84,6 @@ function prove(
     frameSizes,
     stackSize,
     contextSize: search.contextUse,
+    innerMaps: search.innerMaps,
   } as unknown as VerifiedProgram;
 }

@@ -72,6 +72,8 @@ export class InterpreterWorld implements HelperWorld {
   };
   readonly #byName = new Map<string, LiveMap>();
   readonly #byHandle = new Map<bigint, LiveMap>();
+  /** In order: maps of maps have their numbers, counted from 1. */
+  readonly #maps: LiveMap[] = [];
   readonly #cells = new Map<string, Cell>();
   #nextCell = FIRST_CELL;
   #tailCall: number | undefined;
@@ -124,6 +126,7 @@ export class InterpreterWorld implements HelperWorld {
     const map = this.#live(handle);
     const value = map.host.lookup(key, slot);
     if (value === undefined) return 0n;
+    if (mapTypeOf(map.spec).holds === 'maps') return this.#maps[viewOf(value).getUint32(0, true) - 1]?.address ?? 0n;
     const found = map.host.matching?.(key) ?? key;
     const name = `${handle} ${slot} ${toHex(found)}`;
     const cell = this.#cells.get(name) ?? this.#newCell(map, found.slice(), slot, value);
@@ -187,6 +190,7 @@ export class InterpreterWorld implements HelperWorld {
     const map = { spec, address, host: type.host(memory, spec) };
     this.#byName.set(spec.name, map);
     this.#byHandle.set(address, map);
+    this.#maps.push(map);
   }
 
   #named(name: string): LiveMap {

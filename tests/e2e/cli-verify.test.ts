@@ -76,7 +76,7 @@ describe('remora verify', () => {
   });
 
   it('names programs that cannot be linked, and exits with 6', async () => {
-    const { code, stdout } = await remora(['verify', object('unsupported-inner-maps'), '--json']);
+    const { code, stdout } = await remora(['verify', object('map-in-map'), '--json']);
     assert.equal(jsonLines(stdout).length, 1);
     assert.equal(code, 0);
     const spoiled = await remora(['verify', object('count'), 'nobody']);
