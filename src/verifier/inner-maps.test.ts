@@ -49,7 +49,11 @@ describe('maps out of maps', () => {
   });
 
   for (const [what, text, message] of [
-    ['without a look whether there is one', `${lookup(1)}${INSIDE}${END}`, 'R1 type=map_value_or_null expected=map_ptr'],
+    [
+      'without a look whether there is one',
+      `${lookup(1)}${INSIDE}${END}`,
+      'R1 type=map_value_or_null expected=map_ptr',
+    ],
     [
       'without a look whether there is a value, though its index is known',
       `${lookup(1)}${IF_NULL}${INSIDE}ldxdw r1, [r0]\nout: ${END}`,
