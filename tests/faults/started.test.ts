@@ -54,6 +54,7 @@ interface Run {
   readonly pid: number;
   /** How the children of the reaper ended. */
   readonly ends: readonly string[];
+  readonly stderr: string;
 }
 
 describe('F1: a controller killed while it starts a program', { skip: CANNOT_TRACE }, () => {
@@ -99,6 +100,7 @@ describe('F1: a controller killed while it starts a program', { skip: CANNOT_TRA
       calls: Number(/^\d+$/m.exec(said.stdout)?.[0] ?? 0),
       pid,
       ends: [...ends].map(([, how]) => how!),
+      stderr: said.stderr,
     };
   }
 
@@ -116,7 +118,7 @@ describe('F1: a controller killed while it starts a program', { skip: CANNOT_TRA
       let begun = 0;
       for (let point = 0; point < wanted; point++) {
         const at = 1 + Math.floor((point * calls) / wanted);
-        const { pid, ends } = await run(remora, at, (began, killed) => {
+        const { pid, ends, stderr } = await run(remora, at, (began, killed) => {
           endController(killed);
           waitUntil(`it waits, killed at ${at}`, () => stateOf(began) === 'S');
           assert.equal(readStatus(began).tracer, 0);
@@ -126,7 +128,7 @@ describe('F1: a controller killed while it starts a program', { skip: CANNOT_TRA
         if (pid !== 0) begun++;
         // The controller, its watchdog, which ends by itself if it comes too late, and what had not become the program yet.
         const others = ends.filter((how) => how !== 'signal 9' && how !== 'exit 0');
-        assert.deepEqual(others, pid === 0 ? [] : ['exit 7'], `killed at ${at}`);
+        assert.deepEqual(others, pid === 0 ? [] : ['exit 7'], `killed at ${at}: ${stderr}`);
       }
       t.diagnostic(`killed at ${wanted} of ${calls} calls; ${begun} programs had begun`);
       assert.ok(begun > 0);
