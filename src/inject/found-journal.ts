@@ -3,6 +3,7 @@
  * the process may have written there what it likes.
  */
 import { NEAR_JUMP_SIZE } from '../arch/x64/near-jump.ts';
+import { viewOf } from '../bytes/struct.ts';
 import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import { readPidNamespace, readStartTime } from '../sys/proc.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
@@ -37,6 +38,13 @@ import type { Region } from './regions.ts';
 const MEMORY_FILE = '/memfd:remora';
 /** More is never mapped at once. */
 const LARGEST = 2n ** 40n;
+
+/** A region as a journal has it. */
+export interface FoundRegion extends Region {
+  readonly kind: number;
+  /** What it begins with: the session's own signature, or that of the session that made it. */
+  readonly signature: bigint;
+}
 
 /** A site that a session has, or had. */
 export interface FoundSite {
@@ -142,22 +150,27 @@ export class FoundJournal {
   }
 
   /** Further regions, as they are noted. */
-  get regions(): readonly (Region & { readonly kind: number })[] {
+  get regions(): readonly FoundRegion[] {
     const { regionCount } = this.#header;
     const bytes = this.memory.read(this.address + BigInt(REGIONS_OFFSET), regionCount * JournalRegion.size);
     return Array.from({ length: regionCount }, (_, n) => JournalRegion.read(bytes, n * JournalRegion.size))
       .filter(({ kind, size }) => kind !== RegionKind.NONE && size > 0n && size < LARGEST)
-      .map(({ address, size, kind }) => ({ address, size: Number(size), kind }));
+      .map(({ address, size, kind, signature }) => ({
+        address,
+        size: Number(size),
+        kind,
+        signature: signature === 0n ? this.#header.idLow : signature,
+      }));
   }
 
   /** True if a region is there still: it begins with the session's own signature, or with nothing written yet. */
-  holds({ address, size, kind }: Region & { readonly kind: number }, mappings: readonly Mapping[]): boolean {
+  holds({ address, size, kind, signature }: FoundRegion, mappings: readonly Mapping[]): boolean {
     const permissions = kind === RegionKind.CODE ? 'r-xp' : 'rw-p';
     const mapping = mappingAt(mappings, address);
     const end = address + BigInt(size);
     if (mapping?.permissions !== permissions || mapping.inode !== 0n || mapping.end < end) return false;
     const first = this.memory.read(address, SIGNATURE_SIZE);
-    if (Buffer.compare(first, this.#signature) === 0) return true;
+    if (viewOf(first).getBigUint64(0, true) === signature) return true;
     const isExact = mapping.start === address && mapping.end === end;
     return isExact && first.every((byte) => byte === 0);
   }
@@ -232,11 +245,6 @@ export class FoundJournal {
 
   get #leaseAddress(): bigint {
     return this.address + this.#header.sharedSize - BigInt(ROBUST_WORD_FROM_END);
-  }
-
-  get #signature(): Uint8Array {
-    const { idLow, idHigh } = this.#header;
-    return new Uint8Array(BigUint64Array.of(idLow, idHigh).buffer);
   }
 
   /** Where code may be mapped that is not ours. */

@@ -4,6 +4,7 @@
  */
 import { alignUp } from '../bytes/align.ts';
 import { isProcessError } from '../process/errors.ts';
+import type { AddressRange } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import type { SampleThread } from '../process/thread-pointer.ts';
 import { wakeWord } from '../sys/futex.ts';
@@ -14,6 +15,7 @@ import { ArmedSites } from './armed-sites.ts';
 import type { Chain, SeenSite } from './chain.ts';
 import { Claims } from './claims.ts';
 import { CODE_REGION_SIZE, CodeRegions, type Emitted } from './code-regions.ts';
+import { otherSharers, withoutShared } from './common-region.ts';
 import { PAGE_SIZE } from './gaps.ts';
 import {
   JOURNAL_SIZE,
@@ -50,6 +52,14 @@ export interface PrivateCells {
 /** What programs do once their controller has died: until the hooks are taken off they stay, and cost some instructions. */
 export type Inheritance = 'go quiet' | 'run on';
 
+/**
+ * Takes out of common memory what leads to code that is to go.
+ *
+ * @param stackPointers of threads that are at work in code of other sessions
+ * @returns false if one of them stands in the way; nothing is changed then
+ */
+type LetGo = (code: readonly AddressRange[], stackPointers: readonly bigint[]) => boolean;
+
 /** Changes that are made together. */
 interface Batch {
   /** By address. */
@@ -68,7 +78,7 @@ export class Injection implements Disposable {
   readonly #code: CodeRegions;
   readonly #inherited: Region[] = [];
   /** Undo what would bring threads back to our code that are elsewhere. */
-  readonly #letGo: (() => void)[] = [];
+  readonly #letGo: LetGo[] = [];
   readonly #whenWeDie: Inheritance;
   #session: SessionMemory | undefined;
   #meeting: Meeting | undefined;
@@ -190,16 +200,33 @@ export class Injection implements Disposable {
   /**
    * Maps zeroed memory that only the target sees; each child it forks gets a copy.
    *
-   * @param letGo called before it is unmapped, with all threads stopped and none in our code: undoes what would bring one back
    * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
    */
-  mapInherited(size: number, letGo: () => void): bigint {
-    const note = this.#noteOf(RegionKind.RETURNS);
-    const region = mapInherited(this.process, this.#center(), PAGE_SIZE + size, note);
+  mapInherited(size: number, kind: RegionKindNumber = RegionKind.HOOKS): bigint {
+    const region = mapInherited(this.process, this.#center(), PAGE_SIZE + size, this.#noteOf(kind));
     this.#inherited.push(region);
     this.#sign(region);
-    this.#letGo.push(letGo);
     return region.address + BigInt(PAGE_SIZE);
+  }
+
+  /**
+   * As `mapInherited`: memory that all sessions of the process have together. It is there already if another one came first.
+   *
+   * @param letGo called before we go, with all threads stopped and none in our code
+   * @throws {InjectError} INJECT_NO_GAP, INJECT_BAD_ANSWER
+   */
+  shareInherited(size: number, letGo: LetGo): bigint {
+    using _lock = this.process.lock();
+    const known = this.#sharers().find(({ region, isSigned }) => isSigned && region.size === PAGE_SIZE + size)?.region;
+    let address: bigint;
+    if (known === undefined) address = this.mapInherited(size, RegionKind.RETURNS);
+    else {
+      this.#journal?.willMap(known.address, known.size, RegionKind.RETURNS, known.signature);
+      this.#inherited.push(known);
+      address = known.address + BigInt(PAGE_SIZE);
+    }
+    this.#letGo.push(letGo);
+    return address;
   }
 
   /**
@@ -336,9 +363,18 @@ export class Injection implements Disposable {
 
   #isLeft(): boolean {
     if (this.#code.isEmpty) return true;
-    return leaveTogether(this.process, this.#code.ranges, () => {
-      for (const letGo of this.#letGo) letGo();
+    const { ranges } = this.#code;
+    const beside = this.#letGo.length === 0 ? [] : this.#sharers().flatMap(({ code }) => code);
+    return leaveTogether(this.process, {
+      ranges,
+      beside,
+      letGo: (stackPointers) => this.#letGo.every((letGo) => letGo(ranges, stackPointers)),
     });
+  }
+
+  /** Other sessions that have memory together with us, or could. */
+  #sharers() {
+    return otherSharers(this.process, this.#session?.whole.address ?? 0n);
   }
 
   /** False if the target may make no system calls for us any more: it has confined itself, or is frozen. */
@@ -348,8 +384,9 @@ export class Injection implements Disposable {
     const regions = [...this.#inherited, ...codeRegions, this.#session?.whole ?? first];
     const mapped = regions.filter((region) => region !== undefined);
     if (mapped.length === 0 || !this.#isMapped()) return true;
+    const others = this.#inherited.length === 0 ? [] : this.#sharers();
     try {
-      unmap(this.process, mapped);
+      unmap(this.process, withoutShared(mapped, others));
       return true;
     } catch (error) {
       if (!isProcessError(error, 'PROCESS_SECCOMP', 'PROCESS_FROZEN', 'PROCESS_CALL_FAILED')) throw error;

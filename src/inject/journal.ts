@@ -14,7 +14,7 @@ import { InjectError } from './errors.ts';
 /** 'remora' and two bytes that no text has. */
 export const JOURNAL_MAGIC = 0x0200_6172_6f6d_6572n;
 /** Grows with every change of what lies in the memory, whoever's it is: table, counters and maps too. */
-export const JOURNAL_VERSION = 4;
+export const JOURNAL_VERSION = 5;
 
 export const JournalHeader = struct('remora_journal', 112, {
   magic: 'u64',
@@ -56,7 +56,8 @@ export const JournalRegion = struct('remora_region', 32, {
   size: 'u64',
   kind: 'u32',
   padding: 'u32',
-  reserved: 'u64',
+  /** What it begins with if another session made it, else 0. */
+  signature: 'u64',
 });
 
 /** What a region is. */
@@ -64,8 +65,10 @@ export const RegionKind = {
   /** It was never mapped. */
   NONE: 0,
   CODE: 1,
-  /** Where return addresses are kept. */
+  /** Where return addresses are kept: all sessions of the process use one together. */
   RETURNS: 2,
+  /** What each function's use of them is. */
+  HOOKS: 3,
 } as const;
 export type RegionKindNumber = (typeof RegionKind)[keyof typeof RegionKind];
 
@@ -197,17 +200,18 @@ export class Journal {
   }
 
   /**
-   * Notes a region that is about to be mapped.
+   * Notes a region that is about to be mapped, or used.
    *
+   * @param signature what it begins with if another session made it
    * @returns what takes the note back if it could not be mapped
    * @throws {InjectError} INJECT_JOURNAL_FULL
    */
-  willMap(address: bigint, size: number, kind: RegionKindNumber): () => void {
+  willMap(address: bigint, size: number, kind: RegionKindNumber, signature = 0n): () => void {
     const { regionCount } = JournalHeader.offsetOf;
     const index = this.#view.getUint32(regionCount, true);
     if (index >= MAX_REGIONS) throw journalFull(`${MAX_REGIONS} regions`);
     const at = REGIONS_OFFSET + index * JournalRegion.size;
-    JournalRegion.write(this.#bytes, at, { address, size: BigInt(size), kind, padding: 0, reserved: 0n });
+    JournalRegion.write(this.#bytes, at, { address, size: BigInt(size), kind, padding: 0, signature });
     this.#view.setUint32(regionCount, index + 1, true);
     return () => this.#view.setUint32(at + JournalRegion.offsetOf.kind, RegionKind.NONE, true);
   }

@@ -5,18 +5,30 @@
  */
 
 import { NEAR_JUMP_SIZE, nearJumpTarget } from '../arch/x64/near-jump.ts';
+import type { RemoteCalls } from '../process/remote-calls.ts';
 import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { Chain } from './chain.ts';
+import { otherSharers, withoutShared } from './common-region.ts';
 import type { FoundJournal, FoundSite } from './found-journal.ts';
 import { PAGE_SIZE } from './gaps.ts';
 import { RegionKind } from './journal.ts';
-import { leaveTogether } from './leaving.ts';
+import { type Leaving, leaveTogether } from './leaving.ts';
 import { applyPatches, type Patch } from './patch.ts';
 import type { Region } from './regions.ts';
 
-/** Puts back what the region of a return stack holds; called with all threads stopped. */
-export type ReleaseReturns = (process: TargetProcess, address: bigint) => void;
+/**
+ * Puts back what code in `ranges` has put onto the return stack at `address`; called with all threads stopped.
+ *
+ * @param stackPointers of threads that may be at work with it
+ * @returns false if one of them is; nothing is changed then
+ */
+export type ReleaseReturns = (
+  process: TargetProcess,
+  address: bigint,
+  ranges: readonly AddressRange[],
+  stackPointers: readonly bigint[],
+) => boolean;
 
 /** What taking a session off has done. */
 export interface TakenOff {
@@ -42,24 +54,29 @@ export function takeOff(process: TargetProcess, journal: FoundJournal, releaseRe
   let restored = sites.restore(({ isGuard }) => !isGuard);
   journal.close();
   if (isLed) return { restored, foreign: sites.foreign(), memory: 'its controller’s' };
-  const letGo = (): void => {
-    // Its signature has a page of its own.
-    const stacks = regions.filter(({ kind }) => kind === RegionKind.RETURNS);
-    for (const { address } of stacks) releaseReturns(process, address + BigInt(PAGE_SIZE));
+  // A signature has a page of its own.
+  const stacks = regions
+    .filter(({ kind }) => kind === RegionKind.RETURNS)
+    .map(({ address }) => address + BigInt(PAGE_SIZE));
+  const sharers = otherSharers(process, journal.address);
+  const leaving: Leaving = {
+    ranges: code,
+    beside: sharers.flatMap((sharer) => sharer.code),
+    letGo: (stackPointers) => stacks.every((address) => releaseReturns(process, address, code, stackPointers)),
   };
   const stay = (): TakenOff => ({ restored, foreign: sites.foreign(), memory: 'in use' });
   // While a thread is on its way back through our code, unwinders must find their guards.
-  if (sites.hasGuards && !leaveTogether(process, code, letGo)) return stay();
+  if (sites.hasGuards && !leaveTogether(process, leaving)) return stay();
   restored += sites.restore(() => true);
   if (sites.foreign().length > 0 || sites.isLedTo()) return stay();
   // Last what says what all the others are.
-  const mapped: readonly Region[] = [...regions, journal.whole];
-  const isGone = leaveTogether(process, code, (calls) => {
-    letGo();
+  const mapped: readonly Region[] = [...withoutShared(regions, sharers), journal.whole];
+  const finish = (calls: () => RemoteCalls): void => {
     // Two may take off one session at the same time; now only we are here.
     if (!isStillThere(process, journal)) return;
     calls().run(mapped.map(({ address, size }) => ({ name: 'munmap', args: [address, size] })));
-  });
+  };
+  const isGone = leaveTogether(process, { ...leaving, finish });
   return isGone ? { restored, foreign: [], memory: 'released' } : stay();
 }
 

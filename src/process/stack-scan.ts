@@ -61,6 +61,35 @@ export function threadsInside(
   return inside;
 }
 
+/** What emitted code calls in the midst of its work. */
+const CALLS_OF_EMITTED_CODE: ReadonlySet<bigint> = new Set([39n, 186n, 310n]); // getpid, gettid, process_vm_readv
+
+/** Those of the threads that may be at work in `ranges`, or a handler of which interrupted that: not who waits for a call of its own. */
+export function threadsAtWork(
+  ranges: readonly AddressRange[],
+  threads: readonly StoppedThread[],
+  mappings: readonly Mapping[],
+  memory: ProcessMemory,
+): readonly StoppedThread[] {
+  if (ranges.length === 0) return [];
+  return threadsInside(ranges, threads, mappings, memory).filter((thread) => {
+    const { origRax } = thread.registers;
+    if (BigInt.asIntN(64, origRax) < 0n || CALLS_OF_EMITTED_CODE.has(origRax)) return true;
+    const contexts = [...interruptedContexts([thread], mappings, memory, SCAN_LIMIT)];
+    return contexts.some(({ rip }) => isInside(ranges, rip));
+  });
+}
+
+/** Of the threads, and of what their signal handlers interrupted. */
+export function stackPointersOf(
+  threads: readonly StoppedThread[],
+  mappings: readonly Mapping[],
+  memory: ProcessMemory,
+): readonly bigint[] {
+  const contexts = [...interruptedContexts(threads, mappings, memory, SCAN_LIMIT)];
+  return [...threads, ...contexts].map(({ rsp }) => rsp);
+}
+
 /** The contexts that signal handlers of the threads interrupted, in the topmost `limit` bytes of their stacks. */
 export function* interruptedContexts(
   threads: readonly StoppedThread[],

@@ -71,6 +71,7 @@ const SUBJECTS: Readonly<Record<string, () => Subject>> = {
     const links = ['work', 'work_keyed'].map((name) =>
       object.program('on_call').attachUprobe(process, `calls:${name}`),
     );
+    links.push(object.program('on_call').attachUretprobe(process, 'calls:work'));
     for (const call of ['enter_clock_nanosleep', 'exit_clock_nanosleep']) {
       object.program('on_call').attachTo(process, `tp:syscalls/sys_${call}`);
     }
@@ -80,7 +81,7 @@ const SUBJECTS: Readonly<Record<string, () => Subject>> = {
       places: [
         'uprobe:calls:work',
         'tp:syscalls/sys_enter_clock_nanosleep',
-        'uprobe:calls:work_keyed',
+        'uretprobe:calls:work',
         'tp:syscalls/sys_exit_clock_nanosleep',
       ],
       check() {

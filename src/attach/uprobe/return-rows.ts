@@ -116,7 +116,8 @@ function isGoneCode(idOffset: number | undefined): IrFunction {
 
 /**
  * (pid, row) -> 1 if nothing in it is pending, and its entries are as new. What does not stand as we left it on a stack was
- * left behind; another thread that is putting a return address back right now has either that there, or is done.
+ * left behind, unless another entry of the row stands in front of it there; another thread that is putting a return address back right
+ * now has either that there, or is done.
  */
 function sweepCode(): IrFunction {
   return Builder.function('sweep', 2, (b, [pid, row]) => {
@@ -139,10 +140,11 @@ function sweepCode(): IrFunction {
         },
         () => 0,
       );
-      b.when(b.compare('eq', isPending, 0), () => b.store(8, entry, Entry.slot, 0));
       b.store(8, pending, 0, b.or(b.load(8, pending), isPending));
     });
-    b.return(b.compare('eq', b.load(8, pending), 0));
+    b.when(b.compare('ne', b.load(8, pending), 0), () => b.return(0));
+    forEachEntry(b, row!, (entry) => b.store(8, entry, Entry.slot, 0));
+    b.return(1);
   });
 }
 

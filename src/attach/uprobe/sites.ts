@@ -50,10 +50,9 @@ export class UprobeSites {
   /**
    * Finds out how a place can be probed; nothing is changed.
    *
-   * @param company whether another session may be there
    * @throws {AttachError} ATTACH_SITE_*
    */
-  locate(wanted: ProbePlace, company: 'others' | 'nobody' = 'others'): LocatedProbe {
+  locate(wanted: ProbePlace): LocatedProbe {
     const { target } = wanted;
     const plan = planProbe(wanted);
     const { at, where, window } = plan;
@@ -77,7 +76,7 @@ export class UprobeSites {
         },
       );
     }
-    this.#requireUntouched(target, site.place, company);
+    this.#requireUntouched(target, site.place);
     return { site, absorbed, at, where };
   }
 
@@ -89,6 +88,8 @@ export class UprobeSites {
    */
   prepareReturns(target: ResolvedFunction): void {
     const unwinders = this.#returns.unwindersFor(target);
+    // What sessions that ended had to leave would be there for ever.
+    if (this.#guarded.size === 0) takeOffLeft(this.#injection.process);
     const stack = this.#returns.stackFor(target);
     for (const unwinder of unwinders) {
       if (!this.#guarded.has(unwinder.address)) this.#guard(unwinder, stack.restoring(unwinder.address));
@@ -106,7 +107,7 @@ export class UprobeSites {
   }
 
   #guard(unwinder: ResolvedFunction, program: LoweredProgram): void {
-    const located = this.locate({ target: unwinder, offset: 0 }, 'nobody');
+    const located = this.locate({ target: unwinder, offset: 0 });
     const probe = { at: located.at, where: located.where, program, isGuard: true };
     this.#join(located, probe);
     this.#guarded.set(unwinder.address, probe);
@@ -145,13 +146,13 @@ export class UprobeSites {
     if (!home.isPatched) this.#disown(home);
   }
 
-  /** A session that ended with a thread in its code may have left the guard of an unwinder there. */
-  #requireUntouched(target: ResolvedFunction, place: SitePlace, company: 'others' | 'nobody'): void {
+  /** A session that ended with a thread in its code may have left something there that cannot be shared. */
+  #requireUntouched(target: ResolvedFunction, place: SitePlace): void {
     const { process } = this.#injection;
     const check = (): void =>
-      requireUntouched(process, target, place, (address, original, found) => {
-        return company === 'others' && this.#injection.isOthers({ address, original }, found);
-      });
+      requireUntouched(process, target, place, (address, original, found) =>
+        this.#injection.isOthers({ address, original }, found),
+      );
     try {
       check();
     } catch (error) {
