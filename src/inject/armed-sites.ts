@@ -75,6 +75,8 @@ export class ArmedSites {
   /** All sessions of the process, if there are others than this one. */
   findChain(): Chain | undefined {
     if (this.#known === undefined || this.#process.isGone()) return undefined;
+    // Others unmap what is read here, under the lock too.
+    using _lock = this.#process.lock();
     return Chain.of(this.#process, this.#known.address);
   }
 

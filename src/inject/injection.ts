@@ -374,6 +374,7 @@ export class Injection implements Disposable {
 
   /** Other sessions that have memory together with us, or could. */
   #sharers() {
+    using _lock = this.process.lock();
     return otherSharers(this.process, this.#session?.whole.address ?? 0n);
   }
 

@@ -6,6 +6,7 @@ import { releaseReturns } from './return-stack.ts';
 
 /** True if any code was put back by that. @throws {ProcessError | InjectError} as `takeOff` */
 export function takeOffLeft(process: TargetProcess): boolean {
+  using _lock = process.lock();
   const left = findJournals(process.mappings(), process.memory).filter((found) => found instanceof FoundJournal);
   return left
     .filter(({ isClosed }) => isClosed)
