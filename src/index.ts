@@ -28,8 +28,8 @@ export interface OpenObjectOptions {
   /** What programs may do that is refused by default: `override` changes what functions of the target get and return. */
   readonly allow?: readonly Permission[];
   /**
-   * Programs that are to be loaded, or not, by name. Without that all are but those whose section begins with `?` and those that run
-   * in the kernel only: what is not loaded is in `leftOut`.
+   * Programs that are to be loaded, or not, by name. Without that all are but those whose section begins with `?` and those of types
+   * that only the kernel has; what `attachAll` passes over is in `leftOut`.
    */
   readonly autoload?: Autoload;
   /** What programs do once this process has died; they go quiet if not given. */

@@ -59,9 +59,9 @@ export function autoloadOf({ attach, skip = [] }: SessionOptions): Autoload {
   return Object.fromEntries([...wanted, ...skip.map((name) => [name, false] as const)]);
 }
 
-/** Says which programs of the file do not run. */
+/** Says which programs of the file are not attached. */
 export function noteLeftOut({ leftOut }: BpfObject, report: LoadReport): void {
-  for (const { name, section, why } of leftOut) report.note(printable(`not loaded: ${name} (${section}): ${why}`));
+  for (const { name, section, why } of leftOut) report.note(printable(`left out: ${name} (${section}): ${why}`));
 }
 
 /** The report that the options ask for; `write` takes a line for stderr, `outlook` says what comes next if not Ctrl-C. */

@@ -1,6 +1,7 @@
 /**
- * Which programs of an object are loaded. As in libbpf all are but those whose section begins with `?`; and those are not that only
- * the kernel can run: tools that look into programs often look into the kernel as well, by programs of the same object.
+ * Which programs of an object are loaded and attached by themselves. As in libbpf all are but those whose section begins with `?`; and
+ * those are not that only the kernel can run: tools that look into programs often look into the kernel as well, by programs of the same
+ * object. Those for functions of the kernel are loaded all the same: tools attach them to functions of programs.
  * Source: Linux tools/lib/bpf/libbpf.c (section_defs).
  */
 import { ObjectError } from './errors.ts';
@@ -9,7 +10,7 @@ import type { LinkedProgram, ObjectSpec, ObjectSurvey } from './spec.ts';
 /** Programs, by name, for which it is to be otherwise. */
 export type Autoload = Readonly<Record<string, boolean>>;
 
-/** A program that is not loaded. */
+/** A program that is not attached, or not even loaded, unless it is asked for. */
 export interface LeftOutProgram {
   readonly name: string;
   readonly section: string;
@@ -21,9 +22,17 @@ export interface LoadableObject extends ObjectSpec {
   readonly leftOut: readonly LeftOutProgram[];
 }
 
-/** What stands before the first slash, where that says that a program runs in the kernel. */
+/** What stands before the first slash, of programs for functions of the kernel: of the same type as those for functions of programs. */
+const KPROBES: ReadonlySet<string> = new Set([
+  'kprobe',
+  'kretprobe',
+  'kprobe.multi',
+  'kretprobe.multi',
+  'kprobe.session',
+]);
+
+/** The same, of programs of types that only the kernel has. */
 const KERNEL_PREFIXES: ReadonlySet<string> = new Set([
-  ...['kprobe', 'kretprobe', 'kprobe.multi', 'kretprobe.multi', 'kprobe.session'],
   ...[
     'fentry',
     'fexit',
@@ -53,7 +62,7 @@ const TRACEPOINTS: Readonly<Record<string, RegExp>> = {
 /** Whether nothing here can run the programs of a section where it says. */
 export function runsInKernelOnly(section: string): boolean {
   const [prefix, place] = section.split(/\/(.*)/s, 2) as [string, string?];
-  if (KERNEL_PREFIXES.has(prefix)) return true;
+  if (KERNEL_PREFIXES.has(prefix) || KPROBES.has(prefix)) return true;
   return place !== undefined && TRACEPOINTS[prefix]?.test(place) === false;
 }
 
@@ -77,10 +86,12 @@ export function selectPrograms(survey: ObjectSurvey, autoload: Autoload): Loadab
     const { name } = program;
     const asked = Object.hasOwn(autoload, name) ? autoload[name] : undefined;
     const why = whyNot(program, asked ?? (inSlots.has(name) || undefined));
-    if (why !== undefined) leftOut.push({ name: program.name, section: program.section, why });
+    if (why !== undefined) leftOut.push({ name, section: program.section, why });
     return why === undefined;
   };
-  const programs = spec.programs.filter(isLoaded);
+  const programs = spec.programs.filter(
+    (program) => isLoaded(program) || (autoload[program.name] === undefined && isKprobe(program)),
+  );
   const broken = unlinked.filter(isLoaded).map(({ error }) => error);
   for (const error of [...obstacles, ...broken]) throw error;
   const used = mapsOf(programs);
@@ -93,6 +104,10 @@ function whyNot({ section, isOptional }: Pick<LinkedProgram, 'section' | 'isOpti
   if (wanted !== undefined) return wanted ? undefined : 'it is not wanted';
   if (isOptional) return 'its section begins with `?`: it is loaded if it is asked for';
   return runsInKernelOnly(section) ? 'it runs in the kernel only' : undefined;
+}
+
+function isKprobe({ section, isOptional }: LinkedProgram): boolean {
+  return !isOptional && KPROBES.has(section.split('/', 1)[0]!);
 }
 
 function mapsOf(programs: readonly LinkedProgram[]): Set<string> {

@@ -59,7 +59,7 @@ export class BpfObject implements Disposable {
   /** In the order of the file. */
   readonly programs: readonly BpfProgram[];
   readonly maps: readonly BpfMap[];
-  /** Programs of the file that are not loaded: the kernel's own, and those that nobody asked for. */
+  /** Programs of the file that `attachAll` passes over unless they are given a place: the kernel's own, and those that nobody asked for. */
   readonly leftOut: readonly LeftOutProgram[];
   readonly #spec: ObjectSpec;
   readonly #verified: readonly VerifiedProgram[];
@@ -94,7 +94,15 @@ export class BpfObject implements Disposable {
     this.#spec = options.maxEntries === undefined ? spec : resized(spec, options.maxEntries);
     this.leftOut = leftOut;
     this.#options = options;
-    this.#verified = this.#spec.programs.map((program) => verified(program, this.#spec));
+    this.#verified = this.#spec.programs.flatMap((program) => {
+      try {
+        return [verified(program, this.#spec)];
+      } catch (error) {
+        // What nobody asked for need not be fit for a process.
+        if (error instanceof BpfError && this.#isLeftOut(program.name)) return [];
+        throw error;
+      }
+    });
     this.license = this.#spec.license;
     this.btf = this.#spec.btf;
     this.programs = this.#verified.map(
@@ -111,7 +119,7 @@ export class BpfObject implements Disposable {
     const found = this.programs.find((program) => program.name === name);
     if (found !== undefined) return found;
     const left = this.leftOut.find((program) => program.name === name);
-    if (left !== undefined) throw notLoaded(left);
+    if (left !== undefined) throw leftOutError(left);
     throw new RuntimeError(
       'RUNTIME_NO_PROGRAM',
       `cannot find program ${name}: the object has ${nameList(this.programs)}`,
@@ -135,11 +143,12 @@ export class BpfObject implements Disposable {
    */
   attachAll(target: TargetProcess, places: ReadonlyMap<string, string> = new Map()): AttachReport {
     for (const name of places.keys()) this.program(name);
+    const attachable = this.#attachable(places);
     const [left] = this.leftOut;
-    if (left !== undefined && this.programs.length === 0) throw notLoaded(left);
+    if (left !== undefined && attachable.length === 0) throw leftOutError(left);
     return this.attach(
       target,
-      this.#attachable(places).map((program) => attachRequest(program, places.get(program.name))),
+      attachable.map((program) => attachRequest(program, places.get(program.name))),
     );
   }
 
@@ -277,7 +286,13 @@ export class BpfObject implements Disposable {
   }
 
   #attachable(places: ReadonlyMap<string, string>): readonly BpfProgram[] {
-    return this.programs.filter(({ name, verified }) => places.has(name) || !onlyFollows(verified, this.#spec.maps));
+    return this.programs.filter(
+      ({ name, verified }) => places.has(name) || !(this.#isLeftOut(name) || onlyFollows(verified, this.#spec.maps)),
+    );
+  }
+
+  #isLeftOut(name: string): boolean {
+    return this.leftOut.some((program) => program.name === name);
   }
 
   #sessionIn(target: TargetProcess): Session {
@@ -347,8 +362,8 @@ interface Residence {
   readonly links: BpfLink[];
 }
 
-function notLoaded({ name, section, why }: LeftOutProgram): RuntimeError {
-  return new RuntimeError('RUNTIME_NOT_LOADED', `cannot attach program ${name} (${section}): it is not loaded`, {
+function leftOutError({ name, section, why }: LeftOutProgram): RuntimeError {
+  return new RuntimeError('RUNTIME_LEFT_OUT', `cannot attach program ${name} (${section}): it was left out`, {
     why,
     fix: `say where it is to run: --attach ${name}=uprobe:BINARY:FUNCTION, or load it: openObject(file, { autoload: { ${name}: true } })`,
   });

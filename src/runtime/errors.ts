@@ -6,8 +6,8 @@ export const RUNTIME_ERRORS = {
   RUNTIME_BAD_TABLE: 'the memory does not hold a handler table of this version, or a record in it is damaged',
   RUNTIME_NO_MAP: 'the object has no map of this name',
   RUNTIME_NO_PROGRAM: 'the object has no program of this name',
-  RUNTIME_NOT_LOADED:
-    'the program was left out when the object was loaded: the kernel alone runs it, or nobody asked for it',
+  RUNTIME_LEFT_OUT:
+    'nothing of the object is attached by itself, or the program was not loaded: the kernel alone runs it, or nobody asked for it',
   RUNTIME_NO_SECTION_TARGET: "the program's section names no place, and none was given",
   RUNTIME_BAD_SLOT:
     'a map of programs is to hold what could not go on from there, or a map of maps what is of another shape',

@@ -192,10 +192,10 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
     const { code, stdout, stderr } = await run();
     assert.equal(code, 0);
     assert.match(stdout, /^on_work +calls:work +0 +0$/m);
-    assert.deepEqual(stderr.match(/(?<=^note: )not loaded: .*$/gm)?.sort(), [
-      'not loaded: on_exit (kprobe/do_exit): it runs in the kernel only',
-      'not loaded: on_exit_code (fentry/do_exit): it runs in the kernel only',
-      'not loaded: on_push (uprobe/calls:work_push): its section begins with `?`: it is loaded if it is asked for',
+    assert.deepEqual(stderr.match(/(?<=^note: )left out: .*$/gm)?.sort(), [
+      'left out: on_exit (kprobe/do_exit): it runs in the kernel only',
+      'left out: on_exit_code (fentry/do_exit): it runs in the kernel only',
+      'left out: on_push (uprobe/calls:work_push): its section begins with `?`: it is loaded if it is asked for',
     ]);
     const other = await run('--skip', 'on_work', '--attach', 'on_exit=uprobe:calls:twice', '-q');
     assert.match(other.stdout, /^on_exit +calls:twice +0 +0$/m);

@@ -101,7 +101,7 @@ const SUBJECTS: Readonly<Record<string, () => Subject>> = {
     const entered = new EnteredTarget('sleeper', ['nanosleep']);
     return {
       process: entered.process,
-      places: ['uretprobe:libc:clock_clock_nanosleep', 'uprobe:libc:clock_clock_nanosleep'],
+      places: ['uretprobe:libc:clock_nanosleep', 'uprobe:libc:clock_nanosleep'],
       check() {
         const before = entered.counter('waits');
         waitUntil('it wakes', () => entered.counter('waits') > before || !entered.target.isRunning());
