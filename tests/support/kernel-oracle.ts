@@ -157,8 +157,9 @@ export class KernelOracle implements Disposable {
   }
 
   #mapOf(spec: MapSpec): number {
-    const { name: _, initialValue, innerMap, ...numbers } = spec;
-    const key = JSON.stringify([numbers, initialValue && Buffer.from(initialValue).toString('hex'), innerMap]);
+    const { name: _, initialValue, innerMap, extra, ...numbers } = spec;
+    const hex = initialValue && Buffer.from(initialValue).toString('hex');
+    const key = JSON.stringify([numbers, `${extra}`, hex, innerMap]);
     const known = this.#maps.get(key);
     if (known !== undefined) return known;
     const made = createMap(spec, innerMap === undefined ? 0 : this.#mapOf(innerMap));
