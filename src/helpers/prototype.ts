@@ -23,6 +23,9 @@ export type ArgType =
   | 'wordWrite'
   /** A string that ends in a zero byte, in a map that nobody may write. */
   | 'constantString'
+  /** A constant string that says what is to be made of numbers, and the size of these, which goes with it. */
+  | 'format'
+  | 'formatted'
   /** How much memory to reserve: a number that is known. */
   | 'allocationSize'
   /** What bpf_ringbuf_reserve gave; it is given back. */

@@ -27,7 +27,7 @@ const Output = { to: 0, size: 8, length: 16, bytes: 24 } as const;
 export const snprintf: Helper = {
   id: 165,
   name: 'bpf_snprintf',
-  args: ['memWrite', 'memSizeOrZero', 'constantString', 'memReadOrNull', 'memSizeOrZero'],
+  args: ['memWrite', 'memSizeOrZero', 'format', 'memReadOrNull', 'formatted'],
   returns: 'scalar',
   requires: ['syscall'],
   run({ memory }, [to, size, format, data, dataSize]) {

@@ -2,6 +2,7 @@
  * What a helper's prototype asks of each argument: a row a kind of argument.
  * Source: Linux kernel/bpf/verifier.c, check_func_arg, check_mem_size_reg.
  */
+import { parseFormat } from '../helpers/printk-format.ts';
 import type { ArgType, Prototype } from '../helpers/prototype.ts';
 import { BLOOM_FILTER } from '../maps/bloom-filter.ts';
 import type { MapSpec } from '../maps/map-type.ts';
@@ -41,6 +42,8 @@ export interface Call {
   /** What memory is taken from. */
   dynptr: Dynptr | undefined;
   callee: number;
+  /** What the arguments that follow are to be made into. */
+  format: string;
 }
 
 /** An argument: its register, and what it holds. */
@@ -123,7 +126,26 @@ const ROWS: Readonly<Record<ArgType, Row>> = {
       checkMemory(call.step, argument, WORD_SIZE, 'write', 'aligned');
     },
   },
-  constantString: { kinds: ['mapValue'], expected: 'map_value', check: checkString },
+  constantString: {
+    kinds: ['mapValue'],
+    expected: 'map_value',
+    check: (call, string) => void checkString(call, string),
+  },
+  format: {
+    kinds: ['mapValue'],
+    expected: 'map_value',
+    check(call, string) {
+      call.format = checkString(call, string);
+    },
+  },
+  formatted: {
+    kinds: ['scalar'],
+    expected: 'scalar',
+    check(call, size) {
+      checkSize(call, size, 'may be empty');
+      checkFormat(call, size);
+    },
+  },
   allocationSize: {
     kinds: ['scalar'],
     expected: 'scalar',
@@ -196,6 +218,7 @@ export function checkArguments(step: Step, prototype: Prototype): Call {
     allocation: 0,
     released: 0,
     dynptr: undefined,
+    format: '',
     callee: -1,
   };
   for (const [place, type] of prototype.args.entries()) {
@@ -262,15 +285,31 @@ function checkSize(call: Call, { register, value }: Argument, zero: 'no empty ra
   checkMemory(step, memory, Number(umax), type === 'memWrite' || type === 'dynptrMemory' ? 'write' : 'read');
 }
 
-function checkString({ step }: Call, { register, value }: Argument): void {
+/** @returns the string */
+function checkString({ step }: Call, { register, value }: Argument): string {
   const { region, offset, variable } = value as Pointer;
   const { map } = region as Extract<Region, { kind: 'mapValue' }>;
   const at = constantOf(variable);
   if ((map.flags & MapFlag.RDONLY_PROG) === 0) throw bad(step, `R${register} does not point to a readonly map'`);
   if (at === undefined) throw bad(step, `R${register} is not a constant address'`);
   checkMemory(step, { register, value }, 1, 'read');
-  for (let byte = offset + Number(at); byte < map.valueSize; byte++) if (bytesAt(map, byte, 1) === 0n) return;
+  let text = '';
+  for (let place = offset + Number(at); place < map.valueSize; place++) {
+    const byte = bytesAt(map, place, 1);
+    if (byte === 0n) return text;
+    if (byte === undefined) break;
+    text += String.fromCharCode(Number(byte));
+  }
   throw bad(step, 'string is not zero-terminated');
+}
+
+/** A format that the helper would refuse, or with which so many arguments do not go. */
+function checkFormat({ step, format }: Call, { value }: Argument): void {
+  const size = exactly(value);
+  const conversions = parseFormat(format)?.filter(({ is }) => is !== 'text').length;
+  if (size === undefined || conversions === undefined || size % 8n !== 0n || conversions > size / 8n) {
+    throw bad(step, 'Invalid format string');
+  }
 }
 
 function checkUnmoved({ step }: Call, { register, value }: Argument): void {

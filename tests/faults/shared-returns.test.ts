@@ -7,6 +7,7 @@ import { type BpfLink, detachSessions, openObject, openProcess } from '../../src
 import { AskedController } from '../support/asked.ts';
 import { CallsTarget } from '../support/calls-target.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
+import { leavingNoTrace } from '../support/leaving-no-trace.ts';
 import { repetitions } from '../support/long-form.ts';
 import { objectFile } from '../support/objects.ts';
 import { ReturningTarget } from '../support/returning-target.ts';
@@ -25,10 +26,7 @@ describe('sessions that probe returns', { skip: CANNOT_TRACE }, () => {
     ['that came first goes first', 0],
   ] as const) {
     it(`K2: share a function: the one ${order}`, () => {
-      using calls = new CallsTarget(2);
-      using target = openProcess(calls.pid);
-      const before = footprint(target);
-      {
+      leavingNoTrace(2, (calls, target) => {
         using one = count();
         using other = count();
         const objects = [one, other];
@@ -40,9 +38,7 @@ describe('sessions that probe returns', { skip: CANNOT_TRACE }, () => {
         calls.call(50);
         const rest = links[1 - first]!;
         assert.deepEqual([rest.hits, rest.missed], [200n, 0n]);
-      }
-      assert.deepEqual(footprint(target), before);
-      assert.equal(calls.wrong, 0n);
+      });
     });
 
     it(`K2: a thread sleeps in the function when the one ${order}`, () => {
@@ -71,10 +67,7 @@ describe('sessions that probe returns', { skip: CANNOT_TRACE }, () => {
   }
 
   it('K2: one goes while the other has a program at the entry, and comes back', () => {
-    using calls = new CallsTarget(2);
-    using target = openProcess(calls.pid);
-    const before = footprint(target);
-    {
+    leavingNoTrace(2, (calls, target) => {
       using one = count();
       using other = count();
       const first = one.program('on_call').attachUretprobe(target, 'calls:work');
@@ -86,9 +79,7 @@ describe('sessions that probe returns', { skip: CANNOT_TRACE }, () => {
       const again = one.program('on_call').attachUretprobe(target, 'calls:work_keyed');
       calls.call(50);
       assert.deepEqual([first, entry, second, again].map(seen), [100n, 300n, 300n, 100n]);
-    }
-    assert.deepEqual(footprint(target), before);
-    assert.equal(calls.wrong, 0n);
+    });
   });
 });
 
@@ -194,10 +185,7 @@ describe('controllers that probe returns', { skip: CANNOT_TRACE }, () => {
   });
 
   it('K2: come and go while the function is called: who stays counts every return', () => {
-    using calls = new CallsTarget(2);
-    using target = openProcess(calls.pid);
-    const before = footprint(target);
-    {
+    leavingNoTrace(2, (calls, target) => {
       using resident = count();
       const link = resident.program('on_call').attachUretprobe(target, 'calls:work');
       for (let round = 0; round < repetitions(6, 500); round++) {
@@ -208,8 +196,6 @@ describe('controllers that probe returns', { skip: CANNOT_TRACE }, () => {
         calls.stop();
         assert.deepEqual([link.hits, link.missed], [calls.total, 0n]);
       }
-    }
-    assert.deepEqual(footprint(target), before);
-    assert.equal(calls.wrong, 0n);
+    });
   });
 });

@@ -15,6 +15,7 @@ import {
 } from '../../src/index.ts';
 import { CallsTarget } from '../support/calls-target.ts';
 import { CANNOT_TRACE, footprint } from '../support/entered.ts';
+import { leavingNoTrace } from '../support/leaving-no-trace.ts';
 import { repetitions } from '../support/long-form.ts';
 import { objectFile } from '../support/objects.ts';
 
@@ -34,10 +35,7 @@ describe('sessions at one function', { skip: CANNOT_TRACE }, () => {
     ['the one that came first goes first', 0],
   ] as const) {
     it(`K2: share a function: ${order}`, () => {
-      using calls = new CallsTarget(2);
-      using target = openProcess(calls.pid);
-      const before = footprint(target);
-      {
+      leavingNoTrace(2, (calls, target) => {
         using one = count();
         using other = count();
         const links = [one, other].map((object) => object.program('on_call').attachUprobe(target, 'calls:work'));
@@ -50,17 +48,12 @@ describe('sessions at one function', { skip: CANNOT_TRACE }, () => {
           links.map(({ hits }) => hits),
           first === 0 ? [100n, 200n] : [200n, 100n],
         );
-      }
-      assert.deepEqual(footprint(target), before);
-      assert.equal(calls.wrong, 0n);
+      });
     });
   }
 
   it('K2: one of them probes the return, one has two programs', () => {
-    using calls = new CallsTarget(2);
-    using target = openProcess(calls.pid);
-    const before = footprint(target);
-    {
+    leavingNoTrace(2, (calls, target) => {
       using one = count();
       using returns = count();
       using other = count();
@@ -80,16 +73,11 @@ describe('sessions at one function', { skip: CANNOT_TRACE }, () => {
       links[0]!.detach();
       calls.call(50);
       assert.deepEqual([links[0]!.hits, links[2]!.hits, links[3]!.hits], [200n, 300n, 300n]);
-    }
-    assert.deepEqual(footprint(target), before);
-    assert.equal(calls.wrong, 0n);
+    });
   });
 
   it('K2: a probe in the midst of what gave way to another is refused', () => {
-    using calls = new CallsTarget(1);
-    using target = openProcess(calls.pid);
-    const before = footprint(target);
-    {
+    leavingNoTrace(1, (calls, target) => {
       using one = count();
       using other = count();
       const link = one.program('on_call').attachUprobe(target, 'calls:work_nops');
@@ -101,16 +89,11 @@ describe('sessions at one function', { skip: CANNOT_TRACE }, () => {
       );
       calls.call(50);
       assert.deepEqual([link.hits, above.hits], [50n, 50n]);
-    }
-    assert.deepEqual(footprint(target), before);
-    assert.equal(calls.wrong, 0n);
+    });
   });
 
   it('K2: killed ones below, between and above the living are taken off one by one', () => {
-    using calls = new CallsTarget(2);
-    using target = openProcess(calls.pid);
-    const before = footprint(target);
-    {
+    leavingNoTrace(2, (calls, target) => {
       using one = count();
       using other = count();
       dieAttached(calls.pid, 'uprobe:calls:work');
@@ -124,9 +107,7 @@ describe('sessions at one function', { skip: CANNOT_TRACE }, () => {
       assert.equal(detachSessions(calls.pid, ({ state }) => state === 'quiet').size, 3);
       calls.call(50);
       assert.deepEqual([below.hits, above.hits], [100n, 300n]);
-    }
-    assert.deepEqual(footprint(target), before);
-    assert.equal(calls.wrong, 0n);
+    });
   });
 });
 

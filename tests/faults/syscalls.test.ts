@@ -9,8 +9,8 @@ import { objectFile } from '../support/objects.ts';
 import { ReturningTarget } from '../support/returning-target.ts';
 import { counting, GETPPID, numbers, tracing } from '../support/tracing-calls.ts';
 
-/** How often E4 comes and goes. */
-const STOPS = repetitions(5, 10_000);
+/** How many times E4 stops its target to attach a program: as often to detach it, and to come and go. */
+const STOPS = repetitions(10, 10_000);
 const BOTH = ['on_enter', 'on_exit'];
 
 describe('faults of system calls', { skip: CANNOT_TRACE }, () => {
@@ -36,7 +36,7 @@ describe('faults of system calls', { skip: CANNOT_TRACE }, () => {
     using target = new ReturningTarget('calling', 'timeouts');
     using process = openProcess(target.pid);
     target.start();
-    for (let stop = 0; stop < STOPS; stop++) {
+    for (let stop = 0; stop < STOPS; stop += BOTH.length) {
       using object = openObject(objectFile('syscalls'));
       for (const program of BOTH) object.program(program).attach(process);
       if (target.isDone) target.start();

@@ -121,12 +121,6 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
     only: 'we accept',
   },
   {
-    name: 'formats',
-    why: 'what bpf_snprintf is to make is looked at when the program is compiled, and refused then, before anything of it is attached',
-    kernel: /^Invalid format string/m,
-    only: 'we accept',
-  },
-  {
     name: 'how many processors there are',
     why: 'the kernel knows how many its machine may have; we take any number that Linux can have',
     insn: (insn) => {
