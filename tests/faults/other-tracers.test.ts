@@ -62,9 +62,17 @@ describe('a process that others trace', { skip: CANNOT_TRACE }, () => {
       calls.start();
       const from = link.hits;
       const commands = ['info threads', 'thread apply all backtrace', 'detach'].flatMap((line) => ['-ex', line]);
-      const gdb = spawnSync('gdb', ['-nx', '-batch', '-p', `${calls.pid}`, ...commands], { encoding: 'utf8' });
-      assert.equal(gdb.status, 0, gdb.stderr);
-      assert.match(gdb.stdout, /caller/);
+      // It cannot look through code that no file tells of: it comes until it meets a thread elsewhere.
+      const look = (): string => {
+        const gdb = spawnSync('gdb', ['-nx', '-batch', '-p', `${calls.pid}`, ...commands], { encoding: 'utf8' });
+        assert.equal(gdb.status, 0, gdb.stderr);
+        return gdb.stdout;
+      };
+      const looks = 30;
+      assert.ok(
+        Array.from({ length: looks }).some(() => look().includes('caller')),
+        `not in ${looks} looks`,
+      );
       waitUntil('it is counted on', () => link.hits > from + 1000n);
       calls.stop();
       assert.equal(link.hits, calls.total);
