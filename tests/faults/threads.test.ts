@@ -10,9 +10,13 @@ import { objectFile } from '../support/objects.ts';
 
 const object = () => openObject(objectFile('count'));
 
-/** KiB of memory that a process has in use. */
+/** KiB of memory that a process has in use. Pages of files that nobody wrote to come and go with what the kernel reads ahead. */
 function residentKiB(pid: number): number {
-  return Number(/^Rss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]);
+  const mappings = readFileSync(`/proc/${pid}/smaps`, 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+  const field = (mapping: string, name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(mapping)![1]);
+  const isOfFile = (mapping: string): boolean => /^\S+ \S+ \S+ \S+ [1-9]\d* +\/(?!memfd:)/.test(mapping);
+  return mappings.reduce((sum, mapping) => sum + field(mapping, isOfFile(mapping) ? 'Anonymous' : 'Rss'), 0);
 }
 
 /** What a process holds that could leak, and what we do. */
