@@ -45,6 +45,12 @@ describe('programs of sections', () => {
   for (const section of kernels) it(`${section}: are the kernel's`, () => assert.ok(!isWanted(section)));
 });
 
+it('a name that every object of JavaScript has is nothing that was asked for', () => {
+  const program = { ...survey.programs[0]!, name: 'constructor', section: 'kprobe/do_exit' };
+  const { programs, leftOut } = selectPrograms({ ...survey, programs: [program] }, {});
+  assert.deepEqual([programs.length, leftOut.length], [1, 1]);
+});
+
 for (const compiler of COMPILERS) {
   describe(`programs of an object of ${compiler}, by what is asked for`, () => {
     const select = (autoload: Autoload) => {

@@ -73,40 +73,44 @@ export function runsInKernelOnly(section: string): boolean {
  */
 export function selectPrograms(survey: ObjectSurvey, autoload: Autoload): LoadableObject {
   const { unlinked, obstacles, ...spec } = survey;
-  const named = new Set([...spec.programs, ...unlinked].map(({ name }) => name));
-  for (const name of Object.keys(autoload)) {
-    if (named.has(name)) continue;
-    const reason = `the object has ${[...named].join(', ') || 'none'}`;
+  const all = [...spec.programs, ...unlinked];
+  const wishes = new Map(Object.entries(autoload));
+  for (const name of wishes.keys()) {
+    if (all.some((program) => program.name === name)) continue;
+    const reason = `the object has ${all.map((program) => program.name).join(', ') || 'none'}`;
     throw new ObjectError('OBJECT_NO_PROGRAM', `cannot load program ${name}: ${reason}`);
   }
-  const leftOut: LeftOutProgram[] = [];
   // Those that others go on with come along.
   const inSlots = new Set(spec.maps.flatMap(({ initialSlots = [] }) => initialSlots.map(({ name }) => name)));
-  const isLoaded = (program: Pick<LinkedProgram, 'name' | 'section' | 'isOptional'>): boolean => {
-    const { name } = program;
-    const asked = Object.hasOwn(autoload, name) ? autoload[name] : undefined;
-    const why = whyNot(program, asked ?? (inSlots.has(name) || undefined));
-    if (why !== undefined) leftOut.push({ name, section: program.section, why });
-    return why === undefined;
-  };
-  const programs = spec.programs.filter(
-    (program) => isLoaded(program) || (autoload[program.name] === undefined && isKprobe(program)),
+  const isWanted = ({ name }: Surveyed): boolean | undefined => wishes.get(name) ?? (inSlots.has(name) || undefined);
+  const reasons = new Map<Surveyed, string | undefined>(
+    all.map((program) => [program, whyNot(program, isWanted(program))]),
   );
-  const broken = unlinked.filter(isLoaded).map(({ error }) => error);
+  const isAttached = (program: Surveyed): boolean => reasons.get(program) === undefined;
+  const isKeptForLater = (program: Surveyed): boolean => !wishes.has(program.name) && isKprobe(program);
+  const programs = spec.programs.filter((program) => isAttached(program) || isKeptForLater(program));
+  const broken = unlinked.filter(isAttached).map(({ error }) => error);
   for (const error of [...obstacles, ...broken]) throw error;
   const used = mapsOf(programs);
   const leftUnused = mapsOf(spec.programs.filter((program) => !programs.includes(program)));
   const maps = spec.maps.filter(({ name }) => used.has(name) || inSlots.has(name) || !leftUnused.has(name));
+  const leftOut = [...reasons].flatMap(([{ name, section }, why]) =>
+    why === undefined ? [] : [{ name, section, why }],
+  );
   return { ...spec, programs, maps, leftOut };
 }
 
-function whyNot({ section, isOptional }: Pick<LinkedProgram, 'section' | 'isOptional'>, wanted?: boolean) {
+/** What is known of every program of an object, also of one that cannot be loaded. */
+type Surveyed = Pick<LinkedProgram, 'name' | 'section' | 'isOptional'>;
+
+/** Why a program is not attached; undefined if it is. */
+function whyNot({ section, isOptional }: Surveyed, wanted: boolean | undefined): string | undefined {
   if (wanted !== undefined) return wanted ? undefined : 'it is not wanted';
   if (isOptional) return 'its section begins with `?`: it is loaded if it is asked for';
   return runsInKernelOnly(section) ? 'it runs in the kernel only' : undefined;
 }
 
-function isKprobe({ section, isOptional }: LinkedProgram): boolean {
+function isKprobe({ section, isOptional }: Surveyed): boolean {
   return !isOptional && KPROBES.has(section.split('/', 1)[0]!);
 }
 
