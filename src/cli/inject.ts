@@ -6,15 +6,13 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { AttachReport, BpfObject, TargetProcess } from '../index.ts';
 import { CliError } from './errors.ts';
 import type { PlannedFault } from './fault-rule.ts';
-import { Following } from './following.ts';
 import { injectReport, jsonStats, textStats } from './inject-report.ts';
-import { endOfSession } from './load.ts';
 import type { LoadReport } from './load-report.ts';
 import { shared } from './options.ts';
 import { Output } from './output.ts';
+import { watchRunning, writeLine } from './running-processes.ts';
 import { openReport, type SessionOptions } from './session-options.ts';
 import { runProgram, wordsBehindDashes, writeNote } from './started-program.ts';
-import { watch } from './watch.ts';
 
 interface InjectOptions extends SessionOptions {
   readonly pid?: readonly number[];
@@ -67,24 +65,11 @@ async function inject(words: readonly string[], options: InjectOptions, self: Co
     await runProgram({ words: command, output, options, open: (target) => open([target]) });
     return;
   }
-  const { Targets } = await import('./targets.ts');
-  // Whatever fails, the object leaves the targets before they are closed.
-  using targets = new Targets(pids);
-  const output = Output.to(options.o);
-  const write = (line: string): void => {
-    process.stderr.write(`${line}\n`);
-  };
-  const open = await faultOpener(planned, seed, options, output, openReport(output, options, { write }));
-  const { object: opened, report, attach } = open(targets.all);
-  using object = opened;
-  const ended = endOfSession(output);
-  const attached = targets.all.map((target) => ({ target, ...attach(target) }));
-  using loads = object.awaitLoads();
-  if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
-  const following = options.follow && new Following(object, attached, report, undefined);
-  for (const { target, links, pauseUs } of attached) report.attached(target.pid, links, pauseUs);
-  const lasts = (): boolean => targets.all.some((target) => !target.isGone() && !object.isDetachedByOthers(target));
-  await watch({ object, attached, loads, report, output, following, lasts }, ended.signal);
+  await watchRunning(pids, options, async (targets) => {
+    const output = Output.to(options.o);
+    const open = await faultOpener(planned, seed, options, output, openReport(output, options, { write: writeLine }));
+    return { output, ...open(targets) };
+  });
 }
 
 /** @throws {CliError} CLI_BAD_USAGE */

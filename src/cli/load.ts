@@ -1,10 +1,10 @@
 /** `remora load`: attaches an object's programs to running processes, until something ends it, and tells what they saw. */
 import { Command, Option } from 'commander';
 import { Exit } from './exit-codes.ts';
-import { Following } from './following.ts';
 import { readFile } from './input.ts';
 import { shared } from './options.ts';
 import { Output } from './output.ts';
+import { watchRunning, writeLine } from './running-processes.ts';
 import {
   addSessionOptions,
   autoloadOf,
@@ -13,7 +13,6 @@ import {
   openReport,
   type SessionOptions,
 } from './session-options.ts';
-import { watch } from './watch.ts';
 
 interface LoadOptions extends SessionOptions {
   readonly pid: readonly number[];
@@ -41,44 +40,19 @@ export function loadCommand(): Command {
 }
 
 async function load(file: string, options: LoadOptions): Promise<void> {
-  const [{ openObject }, { Targets }] = await Promise.all([import('../index.ts'), import('./targets.ts')]);
-  // Whatever fails, the object leaves the targets before they are closed.
-  using targets = new Targets(options.pid);
-  using object = openObject(readFile(file), {
-    allow: options.allow ?? [],
-    autoload: autoloadOf(options),
-    whenWeDie: options.pin ? 'run on' : 'go quiet',
-    ...mapOptions(options),
+  const { openObject } = await import('../index.ts');
+  await watchRunning(options.pid, options, () => {
+    const object = openObject(readFile(file), {
+      allow: options.allow ?? [],
+      autoload: autoloadOf(options),
+      whenWeDie: options.pin ? 'run on' : 'go quiet',
+      ...mapOptions(options),
+    });
+    const output = Output.to(options.o);
+    const report = openReport(output, options, { write: writeLine });
+    noteLeftOut(object, report);
+    // A terminal that goes takes us along, and nothing else.
+    if (options.pin) process.on('SIGHUP', () => process.exit(Exit.OK));
+    return { object, output, report, attach: (target) => object.attachAll(target, options.attach) };
   });
-  const output = Output.to(options.o);
-  const write = (line: string): void => {
-    process.stderr.write(`${line}\n`);
-  };
-  const report = openReport(output, options, { write });
-
-  const ended = endOfSession(output);
-  // A terminal that goes takes us along, and nothing else.
-  if (options.pin) process.on('SIGHUP', () => process.exit(Exit.OK));
-  // All or none: what is attached before one of them refuses goes with the object.
-  const attached = targets.all.map((target) => ({ target, ...object.attachAll(target, options.attach) }));
-  noteLeftOut(object, report);
-  using loads = object.awaitLoads();
-  if (options.duration !== undefined) setTimeout(() => ended.abort(), options.duration).unref();
-  const following = options.follow && new Following(object, attached, report, options.attach);
-  for (const { target, links, pauseUs } of attached) report.attached(target.pid, links, pauseUs);
-  // One that ends does not end the others.
-  const lasts = (): boolean => targets.all.some((target) => !target.isGone() && !object.isDetachedByOthers(target));
-  await watch({ object, attached, loads, report, output, following, lasts }, ended.signal);
-}
-
-/**
- * Aborts when the session is to end by a signal, or because nobody reads the output. The signals stay caught from then
- * on, so that a second Ctrl-C cannot come between us and the detaching.
- */
-export function endOfSession(output: Output): AbortController {
-  const end = new AbortController();
-  const abort = (): void => end.abort();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, abort);
-  output.gone.then(abort);
-  return end;
 }
