@@ -3,7 +3,7 @@
  * Written through /proc/PID/mem. Where we are killed half-way some sites are changed and the others not, each of them whole.
  */
 import { toHex } from '../bytes/hex.ts';
-import { type CodeOrigin, isSameOrigin, originAt } from '../process/code-origin.ts';
+import { isSameOrigin, originAt } from '../process/code-origin.ts';
 import { resumePoint } from '../process/resume-point.ts';
 import { interruptedContexts } from '../process/stack-scan.ts';
 import type { StoppedThread } from '../process/stopped-thread.ts';
@@ -11,6 +11,7 @@ import type { TargetProcess } from '../process/target-process.ts';
 import { readStatus } from '../sys/proc.ts';
 import { type Mapping, mappingAt } from '../sys/proc-maps.ts';
 import { InjectError } from './errors.ts';
+import type { PatchedPlace } from './site-patch.ts';
 
 /** How deep stacks are searched for interrupted contexts, in bytes: more than a signal handler has in use. */
 const CONTEXT_LIMIT = 1024 * 1024;
@@ -22,20 +23,13 @@ const SYSCALL_SIZE = 2n;
 export const LONGEST_PATCH = 16;
 
 /** New bytes for one place. */
-export interface Patch {
-  readonly address: bigint;
+export interface Patch extends PatchedPlace {
   /** What must stand there now. */
   readonly expected: Uint8Array;
   /** As long as `expected`. */
   readonly replacement: Uint8Array;
-  /** Instructions that begin inside the bytes: where threads that are about to run them go on instead. */
-  readonly moves: ReadonlyMap<bigint, bigint>;
-  /** System calls of our own code that threads may wait in for long: where they go to make the same call again. */
-  readonly leaving?: ReadonlyMap<bigint, bigint>;
   /** The replacement is what stood there before us. */
   readonly isUndo?: boolean;
-  /** What must be mapped there, where that may change while we are at work: of libraries that may be unloaded. */
-  readonly origin?: CodeOrigin | undefined;
 }
 
 /** How a change went. */

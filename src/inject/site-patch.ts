@@ -1,17 +1,23 @@
 /** How the bytes of a site are to be. */
 import type { CodeOrigin } from '../process/code-origin.ts';
 
-/** What is wanted of one site. */
-export interface SitePatch {
+/** A place whose instructions run elsewhere: what threads that are there need. */
+export interface PatchedPlace {
   readonly address: bigint;
+  /** Instructions that begin inside its bytes: where threads that are about to run them go on instead. */
+  readonly moves: ReadonlyMap<bigint, bigint>;
+  /** System calls of our own code that threads may wait in for long: where they go to make the same call again. */
+  readonly leaving?: ReadonlyMap<bigint, bigint>;
+  /** What must be mapped there, where that may change while we are at work: of libraries that may be unloaded. */
+  readonly origin?: CodeOrigin | undefined;
+}
+
+/** What is wanted of one site. */
+export interface SitePatch extends PatchedPlace {
   /** What stood there before we came. */
   readonly original: Uint8Array;
   /** What is to stand there; `original` to undo. As long as `original`. */
   readonly wanted: Uint8Array;
-  /** Instructions that begin inside the original bytes: the same ones in the trampoline. */
-  readonly moves: ReadonlyMap<bigint, bigint>;
-  /** System calls of our own code that threads may wait in for long: where they go to make the same call again. */
-  readonly leaving?: ReadonlyMap<bigint, bigint>;
   /** It keeps threads safe that are still on their way through the other sites: undone when they have left. */
   readonly isGuard?: boolean;
   /** Where the trampoline that `wanted` leads to can be made to lead on to another session's; see chain.ts. */
@@ -20,8 +26,6 @@ export interface SitePatch {
   readonly extent?: number;
   /** Bytes of displaced instructions that its trampolines begin with: other sessions lead on behind them. */
   readonly leadIn?: number;
-  /** What is mapped there, of a library that may be unloaded. */
-  readonly origin?: CodeOrigin | undefined;
 }
 
 /** True if the place is to be as it was. */

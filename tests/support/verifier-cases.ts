@@ -39,6 +39,7 @@ export interface VerifierCase {
 }
 
 const NO_BTF = { keyTypeId: 0, valueTypeId: 0 };
+const FROZEN = { type: 2, keySize: 4, valueSize: 16, maxEntries: 1, flags: 0x80, ...NO_BTF };
 const INNER: MapSpec = { name: 'inner', type: 2, keySize: 4, valueSize: 48, maxEntries: 4, flags: 0, ...NO_BTF };
 
 /** The maps that cases name. */
@@ -51,25 +52,11 @@ export const CASE_MAPS: readonly MapSpec[] = [
   { name: 'readonly', type: 2, keySize: 4, valueSize: 24, maxEntries: 2, flags: 0x80, ...NO_BTF },
   { name: 'writeonly', type: 2, keySize: 4, valueSize: 24, maxEntries: 2, flags: 0x100, ...NO_BTF },
   {
+    ...FROZEN,
     name: 'constants',
-    type: 2,
-    keySize: 4,
-    valueSize: 16,
-    maxEntries: 1,
-    flags: 0x80,
-    ...NO_BTF,
     initialValue: Uint8Array.of(7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 40, 0, 0, 0, 0, 0, 0, 0x80),
   },
-  {
-    name: 'formats',
-    type: 2,
-    keySize: 4,
-    valueSize: 16,
-    maxEntries: 1,
-    flags: 0x80,
-    ...NO_BTF,
-    initialValue: Buffer.from('%d %lu\0\0%q\0\0  %d', 'latin1'),
-  },
+  { ...FROZEN, name: 'formats', initialValue: Buffer.from('%d %lu\0\0%q\0\0  %d', 'latin1') },
   { name: 'ring', type: 27, keySize: 0, valueSize: 0, maxEntries: 4096, flags: 0, ...NO_BTF },
   { name: 'user', type: 31, keySize: 0, valueSize: 0, maxEntries: 4096, flags: 0, ...NO_BTF },
   { name: 'programs', type: 3, keySize: 4, valueSize: 4, maxEntries: 4, flags: 0, ...NO_BTF },
