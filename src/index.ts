@@ -134,6 +134,7 @@ export { type SyscallPlace, syscallPlaces } from './attach/syscall/module-calls.
 export { syscallName, syscallSet } from './attach/syscall/name-sets.ts';
 export { explainUprobe, type UprobeExplanation } from './attach/uprobe/explain.ts';
 export { type ListedUprobe, listUprobes, listUprobesOf } from './attach/uprobe/list.ts';
+export { type ListedUsdt, listUsdt, listUsdtOf, parseUsdtPattern } from './attach/uprobe/list-usdt.ts';
 export { parseUprobePattern } from './attach/uprobe/private-data.ts';
 export type { JsonValue } from './btf/decode-value.ts';
 export type { ContextModel } from './compile/context-model.ts';

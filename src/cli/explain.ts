@@ -1,9 +1,10 @@
-/** `remora explain`: how a place would be probed, or why it would not. The process is only read, never stopped. */
+/** `remora explain`: how a place would be probed, or why it would not. Processes are only read, never stopped. */
 import { Command } from 'commander';
-import type { UprobeExplanation } from '../index.ts';
-import { Exit, exitCodeOf } from './exit-codes.ts';
+import type { TargetProcess, UprobeExplanation } from '../index.ts';
+import { forEachProcess } from './each-process.ts';
+import { Exit, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import { describeFailure } from './failure.ts';
-import { onlyPid, shared } from './options.ts';
+import { shared } from './options.ts';
 import { Output } from './output.ts';
 import { uprobePlace } from './place.ts';
 import { explainCall, syscallPattern } from './syscall-probes.ts';
@@ -28,24 +29,35 @@ export function explainCommand(): Command {
 }
 
 async function explain(site: string, options: ExplainOptions): Promise<void> {
-  const { explainUprobe, openProcess } = await import('../index.ts');
-  const pid = onlyPid(options.pid, 'explain');
-  const call = syscallPattern(site);
-  if (call !== undefined) return explainSystemCall(call, pid, options);
-  using target = openProcess(pid);
-  const explanation = explainUprobe(target, uprobePlace(site));
-  const output = Output.to(options.o);
-  if (options.json) output.line(JSON.stringify(asJson(explanation)));
-  else for (const line of asText(explanation, paletteFor(output, options))) output.line(line);
-  await output.flush();
-  process.exitCode = explanation.refusal === undefined ? Exit.OK : exitCodeOf(explanation.refusal);
-}
-
-async function explainSystemCall(name: string, pid: number, options: ExplainOptions): Promise<void> {
+  const { openProcess } = await import('../index.ts');
   const output = Output.to(options.o);
   const palette = paletteFor(output, options);
-  process.exitCode = await explainCall(name, pid, output, { json: options.json === true, palette });
-  await output.flush();
+  const isOne = new Set(options.pid).size === 1;
+  const call = syscallPattern(site);
+  const place = call === undefined ? uprobePlace(site) : undefined;
+  const explained: ExitCode[] = [];
+  const explainIn = async (pid: number): Promise<void> => {
+    using target = openProcess(pid);
+    if (!isOne && !options.json) output.line(`${explained.length > 0 ? '\n' : ''}${palette.bold(`process ${pid}`)}`);
+    const json = options.json === true;
+    if (call !== undefined) explained.push(await explainCall(call, target, output, { json, palette }));
+    else explained.push(await explainFunction(place!, target, output, { json, palette }));
+  };
+  await forEachProcess(options.pid, explainIn, { ...options, output });
+  process.exitCode = explained.find((code) => code !== Exit.OK) ?? Exit.OK;
+}
+
+async function explainFunction(
+  place: string,
+  target: TargetProcess,
+  output: Output,
+  { json, palette }: { readonly json: boolean; readonly palette: Palette },
+): Promise<ExitCode> {
+  const { explainUprobe } = await import('../index.ts');
+  const explanation = explainUprobe(target, place);
+  if (json) output.line(JSON.stringify(asJson(explanation, target.pid)));
+  else for (const line of asText(explanation, palette)) output.line(line);
+  return explanation.refusal === undefined ? Exit.OK : exitCodeOf(explanation.refusal);
 }
 
 function* asText(explanation: UprobeExplanation, palette: Palette): Generator<string> {
@@ -70,10 +82,12 @@ function way({ at, island }: NonNullable<UprobeExplanation['plan']>): string {
   return `2 bytes at ${hex(at)} become a jump to padding at ${hex(island.at)}, 5 bytes of it one to the program`;
 }
 
-function asJson({ target, path, address, offset, functionSize, code, plan, refusal }: UprobeExplanation): object {
+function asJson(explanation: UprobeExplanation, pid: number): object {
+  const { target, path, address, offset, functionSize, code, plan, refusal } = explanation;
   return {
     type: 'site',
     kind: 'uprobe',
+    pid,
     target,
     binary: path,
     address: hex(address),

@@ -1,7 +1,6 @@
 /** Options that mean the same in every command, and how their arguments are read. */
 import { InvalidArgumentError, Option } from 'commander';
 import type { Permission } from '../index.ts';
-import { CliError } from './errors.ts';
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 /** The longest delay a timer takes, in milliseconds: almost 25 days. */
@@ -22,17 +21,6 @@ export function parsePid(text: string): number {
   const pid = Number(text);
   if (!/^\d+$/.test(text) || pid < 1 || pid >= 2 ** 31) throw new InvalidArgumentError('Wanted a process id.');
   return pid;
-}
-
-/** The process of a command that takes one. @throws {CliError} CLI_NOT_YET */
-export function onlyPid(pids: readonly number[], command: string): number {
-  const [pid, ...others] = pids;
-  if (others.length > 0) {
-    throw new CliError('CLI_NOT_YET', `cannot ${command} for ${pids.length} processes at once: not in this version`, {
-      fix: `run one remora ${command} for each`,
-    });
-  }
-  return pid!;
 }
 
 const PERMISSIONS: readonly Permission[] = ['override', 'write-user', 'signal'];

@@ -1,7 +1,7 @@
 /** `remora list` and `remora explain` of system calls: which there are, and from which places of a process they are seen. */
-import type { ListedSyscall, SyscallCoverage, SyscallPlace } from '../index.ts';
+import type { ListedSyscall, SyscallCoverage, SyscallPlace, TargetProcess } from '../index.ts';
 import { CliError } from './errors.ts';
-import { Exit } from './exit-codes.ts';
+import { Exit, type ExitCode } from './exit-codes.ts';
 import type { Output } from './output.ts';
 import { count, type Palette, printable } from './text.ts';
 
@@ -10,21 +10,17 @@ export function syscallPattern(text: string): string | undefined {
   return /^syscall:(.*)$/s.exec(text)?.[1];
 }
 
-/** Writes a line for each call that matches; of a process also from how many of its places it is seen. */
-export async function listCalls(pattern: string, pid: number | undefined, output: Output, json = false): Promise<void> {
-  const { listSyscalls, openProcess, syscallCoverage, syscallPlaces } = await import('../index.ts');
+/** Each call that matches, as text and as data; of a process also from how many of its places it is seen. */
+export async function listCalls(pattern: string, target: TargetProcess | undefined) {
+  const { listSyscalls, syscallCoverage, syscallPlaces } = await import('../index.ts');
   const calls = listSyscalls(pattern);
-  if (pid === undefined) {
-    for (const call of calls) output.line(json ? JSON.stringify(asJson(call)) : `syscall:${call.name}`);
-    return;
-  }
-  using target = openProcess(pid);
+  if (target === undefined) return calls.map((call) => ({ text: `syscall:${call.name}`, data: asJson(call) }));
   const places = syscallPlaces(target);
-  for (const call of calls) {
+  return calls.map((call) => {
     const coverage = syscallCoverage(places, call.number);
-    if (json) output.line(JSON.stringify({ ...asJson(call), ...coverageJson(coverage) }));
-    else output.line(`${`syscall:${call.name}`.padEnd(NAME_WIDTH)}  ${coverageText(coverage)}`);
-  }
+    const text = `${`syscall:${call.name}`.padEnd(NAME_WIDTH)}  ${coverageText(coverage)}`;
+    return { text, data: { ...asJson(call), ...coverageJson(coverage) } };
+  });
 }
 
 const NAME_WIDTH = 36;
@@ -32,25 +28,26 @@ const NAME_WIDTH = 36;
 /** Writes from where a call is seen, place by place. @returns the exit code */
 export async function explainCall(
   name: string,
-  pid: number,
+  target: TargetProcess,
   output: Output,
   { json, palette }: { readonly json: boolean; readonly palette: Palette },
-): Promise<number> {
-  const { listSyscalls, openProcess, syscallCoverage, syscallPlaces } = await import('../index.ts');
+): Promise<ExitCode> {
+  const { listSyscalls, syscallCoverage, syscallPlaces } = await import('../index.ts');
   const [call, ...others] = listSyscalls(name);
   if (others.length > 0) {
     throw new CliError('CLI_BAD_USAGE', `cannot explain 'syscall:${name}': it is ${others.length + 1} system calls`, {
-      fix: `list them: remora list 'syscall:${name}' -p ${pid}`,
+      fix: `list them: remora list 'syscall:${name}' -p ${target.pid}`,
     });
   }
-  using target = openProcess(pid);
   const coverage = syscallCoverage(syscallPlaces(target), call!.number);
   const places = [...coverage.own, ...coverage.any];
   const isSeen = coverage.unreached.length < places.length;
   if (json) {
     const method = isSeen ? 'jump' : null;
     const sites = places.map(placeJson);
-    output.line(JSON.stringify({ ...asJson(call!), type: 'site', method, ...coverageJson(coverage), places: sites }));
+    const { pid } = target;
+    const data = { ...asJson(call!), type: 'site', method, ...coverageJson(coverage), pid, places: sites };
+    output.line(JSON.stringify(data));
   } else {
     output.line(palette.bold(`syscall:${call!.name}`));
     output.line(`number ${call!.number}, ${coverageText(coverage)}`);

@@ -34,6 +34,28 @@ describe('remora list', () => {
     });
   });
 
+  it('lists static probes, with where their arguments are', async () => {
+    const zoo = compileTarget('usdt');
+    const { code, stdout } = await remora(['list', 'usdt:*', zoo]);
+    assert.equal(code, 0);
+    const names = stdout.split('\n').slice(0, -1);
+    assert.ok(names.includes(`usdt:${zoo}:zoo:fed`), stdout);
+    assert.ok(names.every((line) => line.startsWith(`usdt:${zoo}:zoo:`)));
+    for (const pattern of [`usdt:${zoo}:zoo:fe?`, `usdt:${zoo}:fe?`]) {
+      const probes = jsonLines((await remora(['list', pattern, '--json'])).stdout) as { address: string }[];
+      assert.ok(probes.length > 0);
+      for (const probe of probes) {
+        assert.match(probe.address, /^0x[0-9a-f]+$/);
+        const known = { type: 'probe', kind: 'usdt', binary: zoo, provider: 'zoo', name: 'fed' };
+        assert.deepEqual({ ...probe, ...known }, probe);
+        assert.match((probe as unknown as { arguments: string }).arguments, /@/);
+      }
+    }
+    const wrong = await remora(['list', `usdt:${zoo}:zoo:fedd`]);
+    assert.equal(wrong.code, 4);
+    assert.match(wrong.stderr, /did you mean 'zoo:fed'/);
+  });
+
   it('finds a library by its name alone', async () => {
     const { code, stdout } = await remora(['list', 'uprobe:libc:malloc']);
     assert.equal(code, 0);
@@ -45,7 +67,9 @@ describe('remora list', () => {
     ['a library that is not there', ['uprobe:libnothing:f'], 4, /cannot find 'libnothing'/],
     ['a place that is not said', ['uprobe:*:f'], 2, /-p PID/],
     ['a file that is none', ['f', '/nothing'], 2, /cannot read \/nothing: ENOENT/],
-    ['a kind of a later version', ['usdt:libc:*'], 5, /this version/],
+    ['a kind of a later version', ['uretprobe:libc:*'], 5, /this version/],
+    ['both a file and a process', ['tiny_a', file, '-p', '1'], 2, /give one of them/],
+    ['static probes of a file that has none', [`usdt:${file}:*`], 4, /there are no static probes/],
   ] as const) {
     it(`says what is wrong with ${why}`, async () => {
       const result = await remora(['list', ...args]);
@@ -105,6 +129,30 @@ describe('remora list and explain with a process', { skip: CANNOT_TRACE }, () =>
     assert.equal(code, 0);
     assert.match(stdout, /byte 4 of a function of 7 bytes/);
     assert.match(stdout, /^ .*lea rax.*moves to the trampoline$/m);
+  });
+
+  it('looks at several processes, past one that is not there', async () => {
+    using other = new EnteredTarget('tiny');
+    const pids = ['-p', `${target.pid}`, '-p', '999999999', '-p', `${other.pid}`];
+    const listed = await remora(['list', 'uprobe:tiny:tiny_a', ...pids]);
+    assert.equal(listed.code, 4);
+    assert.match(listed.stderr, /999999999/);
+    const lines = listed.stdout.split('\n').slice(0, -1);
+    assert.deepEqual(
+      lines.map((line) => line.replace(/:\S+:/, ':')),
+      [target, other].map(({ pid }) => `${pid}  uprobe:tiny_a`),
+    );
+    const pidOf = (line: unknown) => (line as { pid: number }).pid;
+    for (const args of [
+      ['list', 'syscall:getpid'],
+      ['explain', 'syscall:openat'],
+    ]) {
+      const { stdout } = await remora([...args, '--json', ...pids]);
+      assert.deepEqual(jsonLines(stdout).map(pidOf), [target.pid, other.pid], args.join(' '));
+    }
+    const { code, stdout } = await remora(['explain', 'tiny:tiny_b', '-p', `${target.pid}`, '-p', `${other.pid}`]);
+    assert.equal(code, 5);
+    assert.deepEqual(stdout.match(/^process \d+$/gm), [`process ${target.pid}`, `process ${other.pid}`]);
   });
 
   it('says that a function is not there, with exit code 4', async () => {
