@@ -51,6 +51,8 @@ export class UprobeSite {
   readonly #needs: SiteNeeds;
   /** In the order they were attached, guards first. */
   #probes: readonly SiteProbe[] = [];
+  /** Those that the jump leads to, when the batch has ended. */
+  #settled = this.#probes;
   /** The trampoline made last, and for which probes: one that goes and comes back needs no second. */
   #made: LaidTrampoline | undefined;
 
@@ -87,19 +89,24 @@ export class UprobeSite {
     return island === undefined ? [own] : [own, { at: island.at, size: JUMP_SIZE }];
   }
 
-  /** @throws {AttachError} ATTACH_SITE_INSTRUCTION */
+  /** @throws {AttachError} ATTACH_SITE_INSTRUCTION; nothing is changed then */
   add(probe: SiteProbe): void {
-    this.#set(probe.isGuard ? [probe, ...this.#probes] : [...this.#probes, probe]);
+    const before = this.#probes;
+    // Whether there can be a program is shown by the first at its instruction; all that come after it are laid together.
+    const isShown = before.some(({ at, where }) => at === probe.at && where === probe.where);
+    this.#change(probe.isGuard ? [probe, ...before] : [...before, probe], isShown ? 'at end of batch' : 'now');
   }
 
   remove(probe: SiteProbe): void {
-    this.#set(this.#probes.filter((known) => known !== probe));
+    const left = this.#probes.filter((known) => known !== probe);
+    // Another site may come to its bytes in the same batch.
+    this.#change(left, left.length === 0 ? 'now' : 'at end of batch');
   }
 
   /** Puts the original bytes back; the result is what ran here. */
   clear(): readonly SiteProbe[] {
     const probes = this.#probes;
-    this.#set([]);
+    this.#change([], 'now');
     return probes;
   }
 
@@ -107,24 +114,46 @@ export class UprobeSite {
   forget(): readonly SiteProbe[] {
     const probes = this.#probes;
     this.#probes = [];
+    this.#settled = this.#probes;
     return probes;
   }
 
-  #set(probes: readonly SiteProbe[]): void {
+  #change(probes: readonly SiteProbe[], settle: 'now' | 'at end of batch'): void {
+    const before = this.#probes;
+    this.#injection.batch(() => {
+      this.#probes = probes;
+      this.#injection.onFailure(() => {
+        this.#probes = before;
+      });
+      if (settle === 'at end of batch') {
+        this.#injection.atEndOfBatch(this.#settle);
+        return;
+      }
+      try {
+        this.#settle();
+      } catch (error) {
+        this.#probes = before;
+        throw error;
+      }
+    });
+  }
+
+  /** Has the jump lead to a trampoline for the programs that are here now, or takes it away. */
+  readonly #settle = (): void => {
+    const probes = this.#probes;
+    const before = this.#settled;
+    if (probes === before) return;
     const trampoline = probes.length === 0 ? undefined : this.#trampolineFor(probes);
     const isGuard = probes.some((probe) => probe.isGuard);
     const patches = this.#patches(trampoline);
     // The way is built from its end, and taken down from its beginning.
     if (trampoline === undefined) patches.reverse();
-    const before = this.#probes;
-    this.#injection.batch(() => {
-      for (const patch of patches) this.#injection.patch({ ...patch, isGuard });
-      this.#probes = probes;
-      this.#injection.onFailure(() => {
-        this.#probes = before;
-      });
+    for (const patch of patches) this.#injection.patch({ ...patch, isGuard });
+    this.#settled = probes;
+    this.#injection.onFailure(() => {
+      this.#settled = before;
     });
-  }
+  };
 
   /** What leads to `origin`, or nowhere; the last link of the chain first. */
   #patches(trampoline: LaidTrampoline | undefined): SitePatch[] {
