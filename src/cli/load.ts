@@ -9,7 +9,7 @@ import {
   addSessionOptions,
   autoloadOf,
   mapOptions,
-  noteLeftOut,
+  noteDecisions,
   openReport,
   type SessionOptions,
 } from './session-options.ts';
@@ -50,7 +50,7 @@ async function load(file: string, options: LoadOptions): Promise<void> {
     });
     const output = Output.to(options.o);
     const report = openReport(output, options, { write: writeLine });
-    noteLeftOut(object, report);
+    noteDecisions(object, options, report);
     // A terminal that goes takes us along, and nothing else.
     if (options.pin) process.on('SIGHUP', () => process.exit(Exit.OK));
     return { object, output, report, attach: (target) => object.attachAll(target, options.attach) };

@@ -7,7 +7,7 @@ import {
   addSessionOptions,
   autoloadOf,
   mapOptions,
-  noteLeftOut,
+  noteDecisions,
   openReport,
   type SessionOptions,
 } from './session-options.ts';
@@ -35,7 +35,7 @@ async function run(file: string, words: readonly string[], options: SessionOptio
   });
   const output = Output.to(options.o);
   const report = openReport(output, options, { write: writeNote, outlook: `${words[0]} begins` });
-  noteLeftOut(object, report);
+  noteDecisions(object, options, report);
   const attach = (target: Parameters<typeof object.attachAll>[0]) => object.attachAll(target, options.attach);
   await runProgram({ words, output, options, open: () => ({ object, report, attach }) });
 }

@@ -59,9 +59,14 @@ export function autoloadOf({ attach, skip = [] }: SessionOptions): Autoload {
   return Object.fromEntries([...wanted, ...skip.map((name) => [name, false] as const)]);
 }
 
-/** Says which programs of the file are not attached. */
-export function noteLeftOut({ leftOut }: BpfObject, report: LoadReport): void {
-  for (const { name, section, why } of leftOut) report.note(printable(`left out: ${name} (${section}): ${why}`));
+/** Says which programs of the file are not attached, and what was decided for it. */
+export function noteDecisions(object: BpfObject, { attach }: SessionOptions, report: LoadReport): void {
+  for (const { name, section, why } of [...object.leftOut, ...object.withoutPlace(attach)]) {
+    report.note(printable(`left out: ${name} (${section}): ${why}`));
+  }
+  for (const { map, field, size } of object.usualSizes) {
+    report.note(printable(`map ${map} says no ${field}: it is ${size}, as is usual`));
+  }
 }
 
 /** The report that the options ask for; `write` takes a line for stderr, `outlook` says what comes next if not Ctrl-C. */

@@ -174,6 +174,8 @@ export interface MapType {
   readonly slots?: number;
   /** How many slots there are up to the last that holds anything; unless given, slots lie one behind the other. */
   usedSlots?(memory: MapMemory, spec: MapSpec): number;
+  /** Sizes of a map whose definition leaves them to whoever loads it: those that change only how much it can tell. */
+  readonly usual?: Partial<Pick<MapSpec, 'valueSize' | 'maxEntries'>>;
   /** What the values stand for, of a type whose values are numbers of what the object has, counted from 1. */
   readonly holds?: 'programs' | 'maps';
   /** Of a type without keys, which has no elements for the other emitters. */

@@ -13,16 +13,19 @@ import { PERF_EVENT_ARRAY, RINGBUF, RingHeader, ringLayout } from './ringbuf-lay
 import { badSpec, checkNumbers, checkSize } from './spec-check.ts';
 
 /** Records reserved, filled and submitted by programs. */
-export const ringbuf: MapType = ofRecords(RINGBUF, 'ringbuf', (spec) => {
-  checkNumbers({ ...spec, keySize: 1, valueSize: 1 }, 0);
-  // A type may stand there to say what records are; it does not count.
-  for (const [what, size, type] of [
-    ['key_size', spec.keySize, spec.keyTypeId],
-    ['value_size', spec.valueSize, spec.valueTypeId],
-  ] as const) {
-    if (size !== 0 && type === 0) throw badSpec(spec, `${what} is ${size}, a ringbuf wants 0`);
-  }
-});
+export const ringbuf: MapType = {
+  ...ofRecords(RINGBUF, 'ringbuf', (spec) => {
+    checkNumbers({ ...spec, keySize: 1, valueSize: 1 }, 0);
+    // A type may stand there to say what records are; it does not count.
+    for (const [what, size, type] of [
+      ['key_size', spec.keySize, spec.keyTypeId],
+      ['value_size', spec.valueSize, spec.valueTypeId],
+    ] as const) {
+      if (size !== 0 && type === 0) throw badSpec(spec, `${what} is ${size}, a ringbuf wants 0`);
+    }
+  }),
+  usual: { maxEntries: 256 * 1024 },
+};
 
 /** Records that programs copy into it: bpf_perf_event_output. */
 export const perfEventArray: MapType = ofRecords(PERF_EVENT_ARRAY, 'perf_event_array', (spec) => {

@@ -22,6 +22,7 @@ export const MAX_STACK_DEPTH = 127;
 export const stackTrace: MapType = {
   id: 7,
   name: 'stack_trace',
+  usual: { valueSize: 8 * MAX_STACK_DEPTH, maxEntries: 16384 },
 
   check(spec) {
     checkNumbers(spec, 0);

@@ -20,12 +20,13 @@ import { kindOfSection } from '../verifier/program-kind.ts';
 import { verify } from '../verifier/verify.ts';
 import { BpfLink } from './bpf-link.ts';
 import { BpfMap } from './bpf-map.ts';
-import { attachRequest, BpfProgram } from './bpf-program.ts';
+import { attachRequest, BpfProgram, namesNoPlace } from './bpf-program.ts';
 import { RuntimeError } from './errors.ts';
 import type { RingHome } from './event-source.ts';
 import { type FollowEvents, Follower } from './follower.ts';
 import { holdMaps } from './held-maps.ts';
 import { Loads } from './loads.ts';
+import { sizeMaps, type UsualSize } from './map-sizes.ts';
 import { Pins } from './pins.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
 import { onlyFollows, TailPrograms } from './tail-programs.ts';
@@ -61,6 +62,8 @@ export class BpfObject implements Disposable {
   readonly maps: readonly BpfMap[];
   /** Programs of the file that `attachAll` passes over unless they are given a place: the kernel's own, and those that nobody asked for. */
   readonly leftOut: readonly LeftOutProgram[];
+  /** Sizes of maps that neither the file nor the options say. */
+  readonly usualSizes: readonly UsualSize[];
   readonly #spec: ObjectSpec;
   readonly #verified: readonly VerifiedProgram[];
   readonly #options: ObjectOptions;
@@ -91,8 +94,10 @@ export class BpfObject implements Disposable {
       source instanceof Uint8Array
         ? readLoadable(source, readKernel(), options.autoload ?? {})
         : { ...source, leftOut: [] };
-    this.#spec = options.maxEntries === undefined ? spec : resized(spec, options.maxEntries);
+    const { maps, usual } = sizeMaps(spec.maps, options.maxEntries);
+    this.#spec = { ...spec, maps };
     this.leftOut = leftOut;
+    this.usualSizes = usual;
     this.#options = options;
     this.#verified = this.#spec.programs.flatMap((program) => {
       try {
@@ -135,7 +140,8 @@ export class BpfObject implements Disposable {
 
   /**
    * Attaches every program that is loaded, all or none: to where its section says, or to the place given for it by name
-   * (`uprobe:libc.so.6:malloc`). Programs that are only there to go on from a map of programs are not attached, unless a place is given.
+   * (`uprobe:libc.so.6:malloc`). Programs that are only there to go on from a map of programs are not attached, unless a place is given,
+   * nor, beside others, those of `withoutPlace`.
    * In all processes that an object is attached to it has the same maps.
    *
    * @throws {RuntimeError} RUNTIME_NO_SECTION_TARGET, RUNTIME_NO_PROGRAM
@@ -146,10 +152,28 @@ export class BpfObject implements Disposable {
     const attachable = this.#attachable(places);
     const [left] = this.leftOut;
     if (left !== undefined && attachable.length === 0) throw leftOutError(left);
+    const unplaced = new Set(this.withoutPlace(places).map(({ name }) => name));
     return this.attach(
       target,
-      attachable.map((program) => attachRequest(program, places.get(program.name))),
+      attachable
+        .filter(({ name }) => !unplaced.has(name))
+        .map((program) => attachRequest(program, places.get(program.name))),
     );
+  }
+
+  /**
+   * Programs that `attachAll` passes over, as libbpf does, since neither their sections nor `places` say where they are to run; none if
+   * there are no others.
+   */
+  withoutPlace(places: ReadonlyMap<string, string> = new Map()): readonly LeftOutProgram[] {
+    const attachable = this.#attachable(places);
+    const unplaced = attachable.filter(({ name, section }) => !places.has(name) && namesNoPlace(section));
+    if (unplaced.length === attachable.length) return [];
+    return unplaced.map(({ name, section }) => ({
+      name,
+      section,
+      why: 'neither its section nor an option says where',
+    }));
   }
 
   /** Attaches programs of this object, all or none. @internal */
@@ -342,17 +366,6 @@ export class BpfObject implements Disposable {
       throw error;
     }
   }
-}
-
-/** The object with maps of other sizes. @throws {RuntimeError} RUNTIME_NO_MAP */
-function resized(spec: ObjectSpec, maxEntries: ReadonlyMap<string, number>): ObjectSpec {
-  for (const name of maxEntries.keys()) {
-    if (spec.maps.some((map) => map.name === name)) continue;
-    const reason = `cannot set max_entries of map ${name}: the object has ${nameList(spec.maps)}`;
-    throw new RuntimeError('RUNTIME_NO_MAP', reason);
-  }
-  const maps = spec.maps.map((map) => ({ ...map, maxEntries: maxEntries.get(map.name) ?? map.maxEntries }));
-  return { ...spec, maps };
 }
 
 /** An object in one process, and what it has to leave when that is closed. */

@@ -61,6 +61,11 @@ export class BpfProgram {
   }
 }
 
+/** Whether a section has only a kind, or a kind and a word that is no BINARY:FUNCTION: where such a program runs its tool decides. */
+export function namesNoPlace(section: string): boolean {
+  return /^[^/:]+$|^u(?:ret)?probe(?:\.s)?\/[^:]*$/.test(section);
+}
+
 /** Divides `uprobe/BINARY:FUNCTION` or `uprobe:BINARY:FUNCTION` behind its first word. */
 export function attachRequest(
   { name, section }: Pick<LinkedProgram, 'name' | 'section'>,

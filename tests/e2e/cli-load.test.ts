@@ -202,6 +202,26 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
     assert.deepEqual([other.code, other.stderr], [0, '']);
   });
 
+  it('attaches what has a place, beside what tools give one, and says which sizes of maps are not from the object', async () => {
+    const run = (...options: string[]) =>
+      remora(['load', object('left-to-tools'), '-p', pid, '--duration', '1ms', ...options]);
+    const { code, stdout, stderr } = await run();
+    assert.equal(code, 0);
+    assert.match(stdout, /^on_work +calls:work +0 +0$/m);
+    assert.deepEqual(stderr.match(/(?<=^note: )(?:left out|map).*$/gm), [
+      'left out: on_anything (uprobe): neither its section nor an option says where',
+      'left out: on_return (uretprobe/work_returns): neither its section nor an option says where',
+      'map stacks says no value_size: it is 1016, as is usual',
+      'map stacks says no max_entries: it is 16384, as is usual',
+      'map events says no max_entries: it is 262144, as is usual',
+    ]);
+    const places = ['--attach', 'on_anything=uprobe:calls:twice', '--attach', 'on_return=uretprobe:calls:work'];
+    const sizes = ['--max-entries', 'stacks=64', '--max-entries', 'events=4096'];
+    const other = await run(...places, ...sizes);
+    assert.match(other.stdout, /^on_return +calls:work +0 +0$/m);
+    assert.doesNotMatch(other.stderr, /left out|max_entries/);
+  });
+
   for (const [why, args, code, message] of [
     ['an object of which nothing is loaded', [object('mixed'), '--skip', 'on_work'], 5, /^why: .*it is not wanted$/m],
     ['to skip a program that is not there', [object('mixed'), '--skip', 'nope'], 4, /program nope/],
