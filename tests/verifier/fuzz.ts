@@ -1,17 +1,34 @@
 /**
  * Our verifier against the kernel's, on generated programs:
  *
- *     npm run fuzz:verifier -- --count N --seed S [--objects DIR] [--show K] [--json FILE]
+ *     npm run fuzz:verifier -- --count N --seed S [--objects DIR] [--show K] [--json FILE] [--differences FILE]
+ *     npm run fuzz:verifier -- --again --differences FILE [--json FILE]
  *
  * Each disagreement is made as small as possible and printed. `--objects` takes programs to mutate from an outside set
- * as `verify:selftests` does. Exits with 1 if anything is left that no difference in policy explains.
+ * as `verify:selftests` does. `--json` adds to the record of a run that ended where this one begins, `--differences`
+ * keeps every pair of verdicts that differs; `--again` judges these again and corrects the record. Exits with 1 if
+ * anything is left that no difference in policy explains.
  */
-import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { disassemble } from '../../src/insn/disassemble.ts';
 import type { LinkedProgram } from '../../src/object/spec.ts';
+import {
+  appendDifferences,
+  continuedRecord,
+  count,
+  type Difference,
+  type FuzzRecord,
+  isDifference,
+  NO_PROGRAM,
+  newRecord,
+  outcomeInWords,
+  readDifferences,
+  readRecord,
+  writeDifferences,
+  writeRecord,
+} from '../support/fuzz-record.ts';
 import { KernelOracle, whyNoOracle } from '../support/kernel-oracle.ts';
-import { type Comparison, kindOf, reduce, SubjectSource, tryCompare } from '../support/verifier-comparison.ts';
+import { type Comparison, compare, kindOf, reduce, SubjectSource, tryCompare } from '../support/verifier-comparison.ts';
 
 const { values } = parseArgs({
   options: {
@@ -20,6 +37,8 @@ const { values } = parseArgs({
     objects: { type: 'string' },
     show: { type: 'string', default: '10' },
     json: { type: 'string' },
+    differences: { type: 'string' },
+    again: { type: 'boolean', default: false },
   },
 });
 const why = whyNoOracle();
@@ -28,47 +47,73 @@ if (why !== undefined) {
   process.exit(1);
 }
 
-const count = Number(values.count);
-const first = Number(values.seed);
-const tally = new Map<string, number>();
-const found: Comparison[] = [];
+const unexplained: Comparison[] = [];
 using oracle = new KernelOracle();
-const source = new SubjectSource(values.objects ?? process.env.VERIFIER_SELFTESTS);
 const started = performance.now();
-for (let seed = first; seed < first + count; seed++) {
-  const subject = source.make(seed);
-  const comparison = subject && tryCompare(seed, subject, oracle);
-  if (comparison === undefined) {
-    add('no program');
-    continue;
-  }
-  const { outcome } = comparison;
-  add(typeof outcome === 'string' ? outcome : `policy: ${outcome.policy}`);
-  if (outcome === 'unsafe' || outcome === 'strict' || outcome === 'bug') found.push(comparison);
-  if ((seed - first) % 50_000 === 49_999) process.stderr.write(`${seed - first + 1}: ${summary()}\n`);
-}
+const record = values.again ? judgeAgain() : judge(Number(values.seed), Number(values.count));
+if (values.json !== undefined) writeRecord(values.json, record);
 show();
 const seconds = (performance.now() - started) / 1000;
-process.stdout.write(`${count} programs from seed ${first} in ${seconds.toFixed(0)} s: ${summary()}\n`);
-if (values.json !== undefined)
-  writeFileSync(values.json, `${JSON.stringify({ count, seed: first, ...Object.fromEntries(tally) })}\n`);
-process.exitCode = found.length === 0 ? 0 : 1;
+process.stdout.write(
+  `${record.count} programs from seed ${record.seed}, ${seconds.toFixed(0)} s: ${summary(record)}\n`,
+);
+process.exitCode = unexplained.length === 0 ? 0 : 1;
 
-function add(key: string): void {
-  tally.set(key, (tally.get(key) ?? 0) + 1);
+function judge(first: number, number: number): FuzzRecord {
+  const into = values.json === undefined ? newRecord(first) : continuedRecord(values.json, first);
+  const source = new SubjectSource(values.objects ?? process.env.VERIFIER_SELFTESTS);
+  const found: Difference[] = [];
+  for (let seed = first; seed < first + number; seed++) {
+    const subject = source.make(seed);
+    const comparison = subject && tryCompare(seed, subject, oracle);
+    count(into, comparison === undefined ? NO_PROGRAM : outcomeInWords(comparison));
+    into.count++;
+    if (comparison !== undefined && isDifference(comparison)) found.push(differenceOf(comparison));
+    if (into.count % 50_000 === 0) process.stderr.write(`${into.count}: ${summary(into)}\n`);
+  }
+  if (values.differences !== undefined) appendDifferences(values.differences, found);
+  return into;
 }
 
-function summary(): string {
-  return [...tally]
+function judgeAgain(): FuzzRecord {
+  if (values.differences === undefined) throw new Error('--again needs --differences');
+  const before = readDifferences(values.differences);
+  const into = values.json === undefined ? newRecord(before[0]?.seed ?? 0) : readRecord(values.json);
+  const after = before.map(({ seed, subject, outcome }) => {
+    const comparison = compare(seed, subject, oracle);
+    if (values.json !== undefined) count(into, outcome, -1);
+    else into.count++;
+    count(into, outcomeInWords(comparison));
+    return differenceOf(comparison);
+  });
+  writeDifferences(values.differences, after);
+  return into;
+}
+
+function differenceOf(comparison: Comparison): Difference {
+  const { seed, subject, ours, kernel, outcome } = comparison;
+  if (outcome === 'unsafe' || outcome === 'strict' || outcome === 'bug') unexplained.push(comparison);
+  return {
+    seed,
+    outcome: outcomeInWords(comparison),
+    ours: ours.message,
+    kernel: kernel.message,
+    listing: listing(subject.program),
+    subject,
+  };
+}
+
+function summary({ outcomes }: FuzzRecord): string {
+  return Object.entries(outcomes)
     .sort()
-    .map(([key, number]) => `${key} ${number}`)
+    .map(([outcome, number]) => `${outcome} ${number}`)
     .join(', ');
 }
 
 /** The disagreements by reason, an example of each, the most frequent first. */
 function show(): void {
   const groups = new Map<string, Comparison[]>();
-  for (const comparison of found) {
+  for (const comparison of unexplained) {
     const key = kindOf(comparison);
     groups.set(key, [...(groups.get(key) ?? []), comparison]);
   }
