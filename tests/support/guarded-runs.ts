@@ -31,6 +31,8 @@ const AREA_SIZE = 1 << 28;
 /** One place begins that far behind the other. */
 const DISTANCE = 1 << 24;
 const STACK_SIZE = 16 * PAGE;
+/** As much as a context of any kind has. */
+const CONTEXT_ROOM = 2 * PAGE;
 const CODE_SIZE = 1 << 20;
 
 const PROT_NONE = 0;
@@ -65,9 +67,8 @@ export class GuardedMemory {
   readonly #memory = openSync('/proc/self/mem', 'r+');
   readonly #cells: bigint;
   readonly #stackTop: bigint;
-  #places = 0;
-  /** Places of contexts and maps, by size: they are used again. */
-  readonly #known = new Map<string, bigint>();
+  /** The ends of places that were made: each is used again for whatever has its name and fits. */
+  readonly #made = new Map<string, { readonly end: bigint; readonly room: number }>();
 
   constructor() {
     libc('mmap(guards)', 'mmap', AREA, AREA_SIZE, PROT_NONE, MAP_PRIVATE_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -113,7 +114,7 @@ export class GuardedMemory {
     new DataView(random.buffer).setBigUint64(0, BigInt(seed) + 1n, true);
     this.#write(facts.randomState, random);
     const a = new Assembler(this.#code.address);
-    emitRounds(a, this.#place(`context ${contextSize}`, contextSize), contextSize / 8, this.#stackTop);
+    emitRounds(a, this.#place('context', contextSize, CONTEXT_ROOM), contextSize / 8, this.#stackTop);
     emitSysVFunction(
       a,
       compileFunction(program, { maps: new Map(placed), helpers: HELPERS, facts, attachCookie: 0n, forbid: FORBIDDEN }),
@@ -121,17 +122,26 @@ export class GuardedMemory {
     return a.finish();
   }
 
-  /** The address of so many bytes that end where a page without access begins; there is another in front of their first page. */
-  #place(what: string, size: number): bigint {
-    const known = this.#known.get(what);
-    if (known !== undefined) return known;
-    const pages = alignUp(Math.max(size, 1), PAGE);
-    const first = AREA + BigInt(this.#places++ * DISTANCE + PAGE);
-    if (first + BigInt(pages) >= AREA + BigInt(AREA_SIZE)) throw new RangeError(`no place left for ${what}`);
-    libc('mmap(place)', 'mmap', first, pages, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS | MAP_FIXED, -1, 0);
-    const address = first + BigInt(pages - size);
-    this.#known.set(what, address);
-    return address;
+  /**
+   * The address of so many bytes that end where a page without access begins; there is another in front of their first page.
+   *
+   * @param room as many as may ever be asked for under this name
+   */
+  #place(what: string, size: number, room = size): bigint {
+    const made = this.#made.get(what) ?? this.#makePlace(what, alignUp(Math.max(room, 1), PAGE));
+    if (size > made.room) throw new RangeError(`no room for ${size} bytes of ${what}: there are ${made.room}`);
+    return made.end - BigInt(size);
+  }
+
+  #makePlace(what: string, room: number): { readonly end: bigint; readonly room: number } {
+    const first = AREA + BigInt(this.#made.size * DISTANCE + PAGE);
+    const end = first + BigInt(room);
+    if (room + 2 * PAGE > DISTANCE || end >= AREA + BigInt(AREA_SIZE))
+      throw new RangeError(`no place left for ${what}`);
+    libc('mmap(place)', 'mmap', first, room, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS | MAP_FIXED, -1, 0);
+    const made = { end, room };
+    this.#made.set(what, made);
+    return made;
   }
 
   #write(address: bigint, bytes: Uint8Array): void {
