@@ -59,10 +59,10 @@ function subprogramFlow(insns: readonly Insn[], slots: SlotMap, start: number, e
   const starts: number[] = [];
   for (let at = 0; at < leads.length; at++) if (leads[at] === 1) blockAt[at] = starts.push(start + at) - 1;
 
-  const blocks = starts.map((leader, block) => {
+  const blocks: BasicBlock[] = [];
+  for (let block = 0; block < starts.length; block++) {
     const blockEnd = starts[block + 1] ?? end;
-    const last = insns[blockEnd - 1];
-    const successors = (last && successorsOf(last, blockEnd - 1, slots)) ?? [blockEnd];
+    const successors = successorsOf(insns[blockEnd - 1], blockEnd - 1, slots);
     for (let way = 0; way < successors.length; way++) {
       const next = successors[way]!;
       if (next < start || next >= end) {
@@ -73,8 +73,8 @@ function subprogramFlow(insns: readonly Insn[], slots: SlotMap, start: number, e
       }
       successors[way] = blockAt[next - start]!;
     }
-    return { start: leader, end: blockEnd, successors };
-  });
+    blocks.push({ start: starts[block]!, end: blockEnd, successors });
+  }
   return { start, end, blocks };
 }
 
@@ -82,18 +82,18 @@ function isJump(kind: Operation['kind']): boolean {
   return kind === 'jump' || kind === 'branch' || kind === 'mayGoto';
 }
 
-/** Where an instruction that ends a block goes; undefined for one that just goes on. */
-function successorsOf(insn: Insn, index: number, slots: SlotMap): number[] | undefined {
-  switch (operationOf(insn).kind) {
+/** Where a block goes whose last instruction this is; there is none in a function of no instructions. */
+function successorsOf(last: Insn | undefined, index: number, slots: SlotMap): number[] {
+  switch (last && operationOf(last).kind) {
     case 'exit':
       return [];
     case 'jump':
-      return [slots.target(insn)!];
+      return [slots.target(last!)!];
     case 'branch':
     case 'mayGoto':
-      return [index + 1, slots.target(insn)!];
+      return [index + 1, slots.target(last!)!];
     default:
-      return undefined;
+      return [index + 1];
   }
 }
 

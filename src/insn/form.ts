@@ -88,6 +88,8 @@ export interface Form {
   /** Fields that are no operand, and the value each must have. */
   readonly fixed: Readonly<Partial<Record<Field, number>>>;
   readonly operation: Operation;
+  /** Where it says how many slots it jumps, or where what it calls is; undefined if it says neither. */
+  readonly distance: 'offset' | 'imm' | undefined;
 }
 
 /** The fields each operand fills. */
@@ -334,5 +336,6 @@ function form(
   const filled = operands.flatMap((operand) => FIELDS_OF[operand]);
   const fixed: Partial<Record<Field, number>> = {};
   for (const field of FIELDS) if (!filled.includes(field)) fixed[field] = selectors[field] ?? 0;
-  return { mnemonic, opcode, operands, fixed, operation };
+  const distance = operands.includes('jump offset') ? 'offset' : operands.includes('jump imm') ? 'imm' : undefined;
+  return { mnemonic, opcode, operands, fixed, operation, distance };
 }

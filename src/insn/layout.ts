@@ -20,10 +20,8 @@ export function layOut(insns: readonly Insn[]): Insn[] {
 
 /** The slot a jump, branch or local call goes to; undefined for every other instruction. It may lie anywhere. */
 export function targetSlot(insn: Insn): number | undefined {
-  const { operands } = formOf(insn);
-  if (operands.includes('jump offset')) return insn.slot + 1 + insn.offset;
-  if (operands.includes('jump imm')) return insn.slot + 1 + insn.imm;
-  return undefined;
+  const { distance } = formOf(insn);
+  return distance && insn.slot + 1 + insn[distance];
 }
 
 const NOWHERE = -1;
@@ -36,9 +34,7 @@ export class SlotMap {
   constructor(insns: readonly Insn[]) {
     const last = insns.at(-1);
     this.#index = new Int32Array(last === undefined ? 0 : last.slot + slotCount(last)).fill(NOWHERE);
-    insns.forEach((insn, index) => {
-      this.#index[insn.slot] = index;
-    });
+    for (let index = 0; index < insns.length; index++) this.#index[insns[index]!.slot] = index;
   }
 
   /** The index of the instruction that begins at `slot`; undefined behind the ends and inside a lddw. */

@@ -32,22 +32,39 @@ export function findPlaces(
     }
   }
   const live = liveRegisters(insns, flows, (helper) => helpers.get(helper)?.args.length ?? 5);
-  return { meeting, converging, unsettled: findUnsettled(program, flows, graph, converging), live };
+  const loops = flows.map(loopsOf);
+  return {
+    meeting,
+    converging,
+    unsettled: findUnsettled(program, flows, loops, graph, converging),
+    recurring: findRecurring(program, loops, converging),
+    live,
+  };
+}
+
+/** Functions are called from more than one place, if not more than once from one. */
+function findRecurring(
+  { insns, subprograms }: LinkedProgram,
+  loops: readonly (readonly Loop[])[],
+  converging: Uint8Array,
+): Uint8Array {
+  const recurring = converging.slice();
+  for (const { start, end } of loops[0]!.flat()) recurring.fill(1, start, end);
+  return recurring.fill(1, subprograms[1]?.start ?? insns.length);
 }
 
 /** Instructions of loops with a converging one inside, and of all functions that those call or give away. */
 function findUnsettled(
   program: LinkedProgram,
   flows: readonly SubprogramFlow[],
+  loops: readonly (readonly Loop[])[],
   graph: CallGraph,
   converging: Uint8Array,
 ): Uint8Array {
   const unsettled = new Uint8Array(program.insns.length);
-  for (const flow of flows) {
-    for (const loop of loopsOf(flow)) {
-      if (!loop.some(({ start, end }) => converging.subarray(start, end).includes(1))) continue;
-      for (const { start, end } of loop) unsettled.fill(1, start, end);
-    }
+  for (const loop of loops.flat()) {
+    if (!loop.some(({ start, end }) => converging.subarray(start, end).includes(1))) continue;
+    for (const { start, end } of loop) unsettled.fill(1, start, end);
   }
   for (let index = 0; index < unsettled.length; index++) unsettled[index]! |= converging[index]!;
   spreadToCallees(program, flows, graph, unsettled);
@@ -69,10 +86,11 @@ function spreadToCallees(
   }
 }
 
-type Block = SubprogramFlow['blocks'][number];
+/** The blocks of a loop. */
+type Loop = readonly SubprogramFlow['blocks'][number][];
 
 /** The strongly connected components of a function's blocks that are loops. Tarjan's algorithm, without recursion. */
-function loopsOf({ blocks }: SubprogramFlow): Block[][] {
+function loopsOf({ blocks }: SubprogramFlow): Loop[] {
   const order = new Int32Array(blocks.length).fill(-1);
   const low = new Int32Array(blocks.length);
   const onStack = new Uint8Array(blocks.length);
@@ -80,7 +98,7 @@ function loopsOf({ blocks }: SubprogramFlow): Block[][] {
   const stack = new Int32Array(blocks.length);
   const path = new Int32Array(blocks.length);
   const nextSuccessor = new Int32Array(blocks.length);
-  const loops: Block[][] = [];
+  const loops: Loop[] = [];
   let next = 0;
   let height = 0;
   let depth = 0;

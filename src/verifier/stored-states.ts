@@ -27,6 +27,8 @@ export interface Places {
   readonly converging: Uint8Array;
   /** 1 inside such loops, and in what they call: nothing there is followed to its end before the loop is. */
   readonly unsettled: Uint8Array;
+  /** 1 where one path may come more than once: in loops, in functions that are called, where helpers call back. */
+  readonly recurring: Uint8Array;
   /** By instruction, a bit a register. */
   readonly live: Uint16Array;
 }
@@ -73,7 +75,9 @@ export class StoredStates {
 
   /** Looks whether a state is covered, and stores it if not. */
   meet(state: State, pending: number): Met {
-    const { converging, unsettled } = this.#places;
+    const { converging, unsettled, recurring } = this.#places;
+    // Nobody comes here again.
+    if (pending === 0 && recurring[state.insn] === 0 && this.#byInsn[state.insn] === undefined) return 'new';
     const isForced = converging[state.insn] === 1;
     let isKept = isForced || (this.#jumpsSince >= 2 && this.#insnsSince >= 8);
     const stored = this.#byInsn[state.insn] ?? [];

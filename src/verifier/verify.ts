@@ -2,9 +2,9 @@
  * The verifier: proves that a program ends, reads and writes only what it may, and calls helpers by their contracts; or
  * says where it does not.
  */
-import { controlFlow } from '../insn/control-flow.ts';
+import { controlFlow, type SubprogramFlow } from '../insn/control-flow.ts';
 import type { LinkedProgram } from '../object/spec.ts';
-import { callGraph, checkStack } from './call-graph.ts';
+import { type CallGraph, callGraph, checkStack } from './call-graph.ts';
 import type { VerifiedProgram } from './check-structure.ts';
 import { withoutDeadBranches } from './dead-branches.ts';
 import { refusal, VerifierError } from './errors.ts';
@@ -16,6 +16,7 @@ import type { VerifyOptions } from './options.ts';
 import { checkReachable } from './paths.ts';
 import { findPlaces } from './places.ts';
 import { Search } from './search.ts';
+import type { Places } from './stored-states.ts';
 import { checkTailCallStack } from './tail-call.ts';
 
 const MAX_INSNS = 1_000_000;
@@ -54,36 +55,57 @@ function prove(
     throw refusal(program, 0, 'VERIFIER_TOO_LARGE', `it has ${count} instructions, wanted 1 to ${MAX_INSNS}`);
   }
   checkLayout(program);
-  const starts = program.subprograms.map(({ start }) => start);
-  const flows = controlFlow(program.insns, starts);
-  for (const flow of flows) checkReachable(program, flow);
-  const graph = callGraph(program);
-  checkMaps(program, options);
-
-  const globals = new GlobalSignatures(program, options);
-  const places = findPlaces(program, flows, graph, options.helpers);
-  const search = new Search({ program, options, places, globals, calleeAt: graph.calleeAt });
-  try {
-    search.run(initialState(0, 0, [{ kind: 'context' }]));
-    for (const { subprogram, parameters } of globals.called()) {
-      search.run(initialState(subprogram, starts[subprogram]!, parameters));
-    }
-  } finally {
-    effort.insnsProcessed = search.insnsProcessed;
-    effort.peakStates = search.peakStates;
-  }
+  const { search, graph } = follow(program, options, effort);
   const frameSizes = search.stackUse.map((bytes) => Math.ceil(bytes / 8) * 8);
   const stackSize = checkStack(program, graph, search.countedStack);
   checkTailCallStack(program, graph, search.countedStack, options.helpers);
   const insns = withoutDeadBranches(program.insns, search.reached);
-  const flow = insns === program.insns ? flows : controlFlow(insns, starts);
+  let flow: SubprogramFlow[] | undefined;
   return {
     ...program,
     insns,
-    flow,
+    // Only who compiles it asks.
+    get flow() {
+      flow ??= controlFlow(insns, startsOf(program));
+      return flow;
+    },
     frameSizes,
     stackSize,
     contextSize: search.contextUse,
     innerMaps: search.innerMaps,
   } as unknown as VerifiedProgram;
+}
+
+/** Follows all paths. */
+function follow(
+  program: LinkedProgram,
+  options: VerifyOptions,
+  effort: { -readonly [K in keyof Effort]: Effort[K] },
+): { search: Search; graph: CallGraph } {
+  const { graph, places } = survey(program, options);
+  const globals = new GlobalSignatures(program, options);
+  const search = new Search({ program, options, places, globals, calleeAt: graph.calleeAt });
+  try {
+    search.run(initialState(0, 0, [{ kind: 'context' }]));
+    for (const { subprogram, parameters } of globals.called()) {
+      search.run(initialState(subprogram, program.subprograms[subprogram]!.start, parameters));
+    }
+  } finally {
+    effort.insnsProcessed = search.insnsProcessed;
+    effort.peakStates = search.peakStates;
+  }
+  return { search, graph };
+}
+
+/** Looks at the whole before any path is followed. The blocks of a large program are much: nothing here keeps them. */
+function survey(program: LinkedProgram, options: VerifyOptions): { graph: CallGraph; places: Places } {
+  const flows = controlFlow(program.insns, startsOf(program));
+  for (const flow of flows) checkReachable(program, flow);
+  const graph = callGraph(program);
+  checkMaps(program, options);
+  return { graph, places: findPlaces(program, flows, graph, options.helpers) };
+}
+
+function startsOf({ subprograms }: LinkedProgram): number[] {
+  return subprograms.map(({ start }) => start);
 }
