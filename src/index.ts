@@ -177,6 +177,7 @@ export {
   type SessionState,
 } from './runtime/process-sessions.ts';
 export type { AttachSetup } from './runtime/session.ts';
+export type { UserRingBuffer, UserRingOptions, UserSample } from './runtime/user-ring-buffer.ts';
 export {
   type BareMap,
   type ProgramVerdict,

@@ -43,6 +43,8 @@ export interface HelperWorld {
   tailCall(map: bigint, index: number): void;
   /** Gets what bpf_trace_printk printed, formatted. */
   print(text: string): void;
+  /** Has these bytes at an address while `body` runs. */
+  withBytes<T>(bytes: Uint8Array, body: (address: bigint) => T): T;
   /** Runs a function of the program, given by what lddw loaded. @returns its r0 */
   callBack(fn: bigint, args: readonly bigint[]): bigint;
 }

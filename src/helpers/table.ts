@@ -40,6 +40,7 @@ import {
 import { taskPtRegs } from './task-registers.ts';
 import { taskStorageDelete, taskStorageGet } from './task-storage.ts';
 import { jiffies64, ktimeGetBootNs, ktimeGetCoarseNs, ktimeGetNs, ktimeGetTaiNs } from './time.ts';
+import { userRingbufDrain } from './user-ringbuf.ts';
 import { probeWriteUser } from './write-user.ts';
 
 const ROWS: readonly Helper[] = [
@@ -114,6 +115,7 @@ const ROWS: readonly Helper[] = [
   dynptrRead,
   dynptrWrite,
   dynptrData,
+  userRingbufDrain,
 ];
 
 /** By the kernel's number. */

@@ -6,6 +6,7 @@
 import type { Builder } from '../ir/builder.ts';
 import type { IrFunction, Value } from '../ir/value.ts';
 import type { EventRing } from './event-ring.ts';
+import type { UserRingProducer } from './user-ring.ts';
 
 /** The numbers of a map definition: `struct { __uint(type, ...); __type(key, ...); ... } SEC(".maps")`. */
 export interface MapSpec {
@@ -93,6 +94,8 @@ export interface HostMap {
   readonly owners?: ThreadOwners;
   /** Of a map that is no table but a ring of records. */
   readonly ring?: EventRing;
+  /** Of a ring that programs drain. */
+  readonly samples?: UserRingProducer;
   /**
    * Every entry once, copied, with what slot 0 holds; entries that come or go meanwhile may or may not be seen. Bounded by maxEntries whatever
    * the target wrote.

@@ -132,13 +132,18 @@ function emitFinish(
   b.store(4, head, RingHead.length, b.xor(word, how === 'submit' ? BUSY : BUSY | DISCARDED));
   if (!wakes) return;
   // Without a fence the record may come later than this look: so a consumer that sleeps looks by itself now and then.
+  emitWake(b, ring, RingHeader.waiting, () => b.compare('ntest', flags, RingFlag.NO_WAKEUP));
+}
+
+/** Emits the waking of whoever waits on the word there, if anybody does and `wanted` is not 0. */
+export function emitWake(b: Builder, ring: Value, word: number, wanted: () => Value): void {
   b.when(
-    b.compare('ne', b.load(4, ring, RingHeader.waiting), 0),
+    b.compare('ne', b.load(4, ring, word), 0),
     () => {
-      b.when(b.compare('ntest', flags, RingFlag.NO_WAKEUP), () => {
-        const waiting = b.atomic('xchg', 4, ring, RingHeader.waiting, 0);
+      b.when(wanted(), () => {
+        const waiting = b.atomic('xchg', 4, ring, word, 0);
         b.when(b.compare('ne', waiting, 0), () => {
-          b.syscall(SYS_FUTEX, [b.add(ring, RingHeader.waiting), FUTEX_WAKE, ALL]);
+          b.syscall(SYS_FUTEX, [b.add(ring, word), FUTEX_WAKE, ALL]);
         });
       });
     },

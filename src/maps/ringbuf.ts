@@ -14,16 +14,7 @@ import { badSpec, checkNumbers, checkSize } from './spec-check.ts';
 
 /** Records reserved, filled and submitted by programs. */
 export const ringbuf: MapType = {
-  ...ofRecords(RINGBUF, 'ringbuf', (spec) => {
-    checkNumbers({ ...spec, keySize: 1, valueSize: 1 }, 0);
-    // A type may stand there to say what records are; it does not count.
-    for (const [what, size, type] of [
-      ['key_size', spec.keySize, spec.keyTypeId],
-      ['value_size', spec.valueSize, spec.valueTypeId],
-    ] as const) {
-      if (size !== 0 && type === 0) throw badSpec(spec, `${what} is ${size}, a ringbuf wants 0`);
-    }
-  }),
+  ...ofRecords(RINGBUF, 'ringbuf', (spec) => checkRing(spec, 'ringbuf')),
   usual: { maxEntries: 256 * 1024 },
 };
 
@@ -36,6 +27,18 @@ export const perfEventArray: MapType = ofRecords(PERF_EVENT_ARRAY, 'perf_event_a
     throw badSpec(spec, `value_size is ${spec.valueSize}, a perf_event_array wants 4`);
   }
 });
+
+/** The numbers of a ring. @throws {MapError} MAP_BAD_SPEC */
+export function checkRing(spec: MapSpec, name: string): void {
+  checkNumbers({ ...spec, keySize: 1, valueSize: 1 }, 0);
+  // A type may stand there to say what records are; it does not count.
+  for (const [what, size, type] of [
+    ['key_size', spec.keySize, spec.keyTypeId],
+    ['value_size', spec.valueSize, spec.valueTypeId],
+  ] as const) {
+    if (size !== 0 && type === 0) throw badSpec(spec, `${what} is ${size}, a ${name} wants 0`);
+  }
+}
 
 function ofRecords(id: number, name: string, check: (spec: MapSpec) => void): MapType {
   const type: MapType = {

@@ -15,6 +15,7 @@ import { queue, stack } from './queue.ts';
 import { perfEventArray, ringbuf } from './ringbuf.ts';
 import { stackTrace } from './stack-trace.ts';
 import { taskStorage } from './task-storage.ts';
+import { userRingbuf } from './user-ringbuf.ts';
 
 const ROWS: readonly MapType[] = [
   hash,
@@ -35,6 +36,7 @@ const ROWS: readonly MapType[] = [
   progArray,
   arrayOfMaps,
   hashOfMaps,
+  userRingbuf,
 ];
 
 /** By the kernel's number. */

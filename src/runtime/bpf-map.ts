@@ -8,6 +8,7 @@ import { mapTypeOf } from '../maps/table.ts';
 import type { BpfProgram } from './bpf-program.ts';
 import { EventSource, type RingHome } from './event-source.ts';
 import { EventStream, type EventStreamOptions } from './event-stream.ts';
+import { UserRingBuffer } from './user-ring-buffer.ts';
 
 /** A key or value: its bytes, or a number that fills all of them, little-endian. */
 export type MapBytes = Uint8Array | number | bigint;
@@ -40,6 +41,7 @@ export class BpfMap {
   /** Says what lies at an address of the target. */
   #addressName: (address: bigint) => string = hexAddress;
   readonly #events: EventSource | undefined;
+  readonly #samples: UserRingBuffer | undefined;
   #held: HeldThings | undefined;
 
   /** @throws {MapError} MAP_UNKNOWN_TYPE, MAP_BAD_SPEC, MAP_TOO_LARGE */
@@ -52,6 +54,7 @@ export class BpfMap {
     this.#type.init(mapMemory(this.#bytes), spec);
     this.#host = this.#type.host(mapMemory(this.#bytes), spec);
     this.#events = this.#host.ring && new EventSource(spec, btf, this.#host.ring);
+    this.#samples = this.#host.samples && new UserRingBuffer(spec.name, this.#host.samples);
   }
 
   /** A map that holds what `bytes` do. @internal */
@@ -168,6 +171,12 @@ export class BpfMap {
     return this.#stream('perf_event_array', options);
   }
 
+  /** The other way: what programs drain that call bpf_user_ringbuf_drain. @throws TypeError if this map is no user ring buffer */
+  userRingBuffer(): UserRingBuffer {
+    if (this.#samples !== undefined) return this.#samples;
+    throw new TypeError(`cannot send to map ${this.name}: it is a ${this.typeName}, wanted a user_ringbuf`);
+  }
+
   /** Of a ring buffer or perf event array, what programs send; undefined of other maps. */
   get events(): EventStream | undefined {
     return this.#events && new EventStream(this.#events, undefined);
@@ -256,6 +265,7 @@ export class BpfMap {
     this.#bytes = bytes;
     this.#host = this.#type.host(mapMemory(bytes), this.spec);
     if (this.#host.ring !== undefined) this.#events?.moveTo(this.#host.ring, home);
+    if (this.#host.samples !== undefined) this.#samples?.moveTo(this.#host.samples, home);
   }
 
   /** Has the numbers that are its values stand for things. @internal */

@@ -2,13 +2,13 @@
  * What programs send through one map, as it comes: each record is taken out of the ring once, by whoever asks first. A record
  * that a thread began and did not live to finish is passed over, and counts as lost.
  */
-import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Btf } from '../btf/btf.ts';
 import { decodeValue, type JsonValue } from '../btf/decode-value.ts';
 import type { EventRing, RecordVisitor } from '../maps/event-ring.ts';
 import type { MapSpec } from '../maps/map-type.ts';
-import { waitOnWord } from '../sys/libc.ts';
 import { recordTypes } from './record-types.ts';
+import { sleepOn, sleepShortly } from './waiting.ts';
 
 /** Where a ring lives: with a target, or, once that was left, as a copy that nobody adds to. */
 export interface RingHome {
@@ -21,15 +21,8 @@ export interface RingHome {
 const BATCH = 256;
 /** Before it sleeps a reader looks again so many times, with other work in between. */
 const TURNS = 16;
-/** How long it sleeps at most, in milliseconds: a wake-up may be missed. */
-const LONGEST_SLEEP = 50;
-/** Readers that sleep on a word keep a thread of libuv's few each; others look again after a while. */
-const MOST_SLEEPERS = 2;
-const SHORT_SLEEP = 5;
 /** How long a record may be unfinished before somebody asks for its thread. */
 const PATIENCE = 50;
-
-let sleepers = 0;
 
 export class EventSource {
   readonly #btf: Btf | undefined;
@@ -123,30 +116,10 @@ export class EventSource {
 
   /** Until a record may have come. */
   async #sleep(signal: AbortSignal | undefined): Promise<void> {
-    if (sleepers >= MOST_SLEEPERS || this.#home === undefined || this.#ring.heldUpBy !== undefined) {
-      await sleep(SHORT_SLEEP, undefined, signal && { signal }).catch(() => {});
-      return;
-    }
     const ring = this.#ring;
-    const word = ring.waitingWord;
-    Atomics.store(word, 0, 1);
-    if (!ring.hasRecord) await this.#wait(word, signal);
+    if (this.#home === undefined || ring.heldUpBy !== undefined) return sleepShortly(signal);
     // Memory that was left may be gone.
-    if (ring === this.#ring) Atomics.store(word, 0, 0);
-  }
-
-  #wait(word: Int32Array, signal: AbortSignal | undefined): Promise<void> {
-    sleepers++;
-    return new Promise((resolve) => {
-      const stop = (): void => {
-        signal?.removeEventListener('abort', stop);
-        resolve();
-      };
-      signal?.addEventListener('abort', stop);
-      waitOnWord(word, 1, LONGEST_SLEEP).then(() => {
-        sleepers--;
-        stop();
-      });
-    });
+    const isThere = (): boolean => ring === this.#ring;
+    await sleepOn({ word: ring.waitingWord, isWorthIt: () => !ring.hasRecord, isThere }, signal);
   }
 }

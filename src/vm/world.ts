@@ -140,14 +140,20 @@ export class InterpreterWorld implements HelperWorld {
     for (const [key] of [...this.#live(handle).host.entries()]) {
       const value = this.mapLookup(handle, key);
       if (value === 0n) continue;
-      const region = this.memory.map(this.#nextCell, key);
-      this.#nextCell += DISTANCE;
       count++;
-      const verdict = visit(region.address, value);
-      this.memory.unmap(region);
-      if (verdict === 'stop') break;
+      if (this.withBytes(key, (address) => visit(address, value)) === 'stop') break;
     }
     return count;
+  }
+
+  withBytes<T>(bytes: Uint8Array, body: (address: bigint) => T): T {
+    const region = this.memory.map(this.#nextCell, bytes);
+    this.#nextCell += DISTANCE;
+    try {
+      return body(region.address);
+    } finally {
+      this.memory.unmap(region);
+    }
   }
 
   mapUpdate(handle: bigint, key: Uint8Array, value: Uint8Array, flags: bigint): number {

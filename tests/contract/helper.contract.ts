@@ -101,6 +101,7 @@ export function interpreterWorld(data: Uint8Array, print: (text: string) => void
     mapEach: () => 0,
     callBack: () => assert.fail('no function here'),
     mapHost: () => assert.fail('no map here'),
+    withBytes: () => assert.fail('no memory for more here'),
     tailCall: () => assert.fail('no map here'),
     print,
   };

@@ -19,6 +19,8 @@ import { lruPercpuHash, percpuHash } from '../../src/maps/percpu-hash.ts';
 import { queue, stack } from '../../src/maps/queue.ts';
 import { ringbuf } from '../../src/maps/ringbuf.ts';
 import { ringLayout } from '../../src/maps/ringbuf-layout.ts';
+import { userRingbuf } from '../../src/maps/user-ringbuf.ts';
+import { UserRing } from '../../src/maps/user-ringbuf-layout.ts';
 import { freshMap, mapSpec } from '../contract/map-operations.ts';
 import { CallsTarget } from '../support/calls-target.ts';
 import { CANNOT_TRACE } from '../support/entered.ts';
@@ -32,6 +34,7 @@ const MUTATIONS = repetitions(400_000, 100_000_000);
 const AT_ONCE = 32;
 
 const RING = mapSpec(ringbuf, { keySize: 0, valueSize: 0, maxEntries: 4096 });
+const RING_OF_SAMPLES = { ...RING, type: userRingbuf.id };
 const TABLES: readonly (readonly [MapType, MapSpec])[] = [
   ...[array, percpuArray, hash, lruHash, percpuHash, lruPercpuHash].map(
     (type) => [type, mapSpec(type, { maxEntries: 8 })] as const,
@@ -97,6 +100,25 @@ describe('memory that a hostile target writes to', () => {
           if (n % 4 === 0) useTable(host, spec, random);
         }
         type.recover(memory, spec);
+      }
+    }
+  });
+
+  it('L4: who sends samples to programs stays within bounds, whatever is written there', () => {
+    const random = randomNumbers(6);
+    const memory = freshMap(userRingbuf, RING_OF_SAMPLES);
+    for (let done = 0; done < MUTATIONS * 0.01; ) {
+      memory.bytes.fill(0);
+      const ring = userRingbuf.host(memory, RING_OF_SAMPLES).samples!;
+      for (let n = 0; n < AT_ONCE; n++, done++) {
+        scribble(memory, random);
+        const sample = ring.reserve(random() % 600);
+        if (sample !== undefined && n % 3 !== 0) ring.finish(sample, n % 2 === 0 ? new Uint8Array(600) : undefined);
+        let left = 100;
+        ring.drain((at, size) => {
+          if (at < UserRing.data || at + size > memory.bytes.length) assert.fail(`${size} bytes at ${at}`);
+          return --left === 0 ? 1n : 0n;
+        });
       }
     }
   });
