@@ -3,7 +3,7 @@ import { readAuxiliaryVector } from '../sys/auxiliary-vector.ts';
 import { isSysError } from '../sys/errors.ts';
 import { PidFd } from '../sys/pidfd.ts';
 import { livingThread, readStatus, readThreadIds } from '../sys/proc.ts';
-import { type Mapping, readMaps } from '../sys/proc-maps.ts';
+import { type Mapping, readExecutableMaps, readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import { setOptions, TraceOption } from '../sys/ptrace.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
@@ -128,10 +128,17 @@ export class TargetProcess implements Disposable {
 
   /** What is mapped now. @throws {ProcessError} PROCESS_EXITED */
   mappings(): readonly Mapping[] {
-    const mappings = this.#readMaps();
+    const mappings = this.#read(readMaps);
     // One that ended, and that nobody has waited for, still has a file, an empty one; then its number may be another's.
     if (mappings.length === 0 || !this.isAlive()) throw this.#exited();
     return mappings;
+  }
+
+  /** Tells whether what is mapped executable is what it was: the same text then. @throws {ProcessError} PROCESS_EXITED */
+  executableMaps(): string {
+    const text = this.#read(readExecutableMaps);
+    if (text === '' || !this.isAlive()) throw this.#exited();
+    return text;
   }
 
   /** The libraries and executables that are mapped now. @throws {ProcessError} PROCESS_EXITED */
@@ -313,9 +320,9 @@ export class TargetProcess implements Disposable {
     }
   }
 
-  #readMaps(): readonly Mapping[] {
+  #read<T>(from: (pid: number) => T): T {
     try {
-      return readMaps(this.procId);
+      return from(this.procId);
     } catch (error) {
       if (isSysError(error, 'SYS_ENOENT', 'SYS_ESRCH')) throw this.#exited(error);
       if (isSysError(error, 'SYS_EACCES', 'SYS_EPERM')) throw permissionError(readAttachFacts(this.pid), error);

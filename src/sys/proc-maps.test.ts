@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { mappingAt, parseMaps, readMaps } from './proc-maps.ts';
+import { executableLines, mappingAt, parseMaps, readMaps } from './proc-maps.ts';
 
 const TEXT = `00400000-00401000 r-xp 00001000 fe:00 42                                 /usr/bin/two words
 00601000-00602000 rw-p 00000000 00:00 0
@@ -9,6 +9,15 @@ const TEXT = `00400000-00401000 r-xp 00001000 fe:00 42                          
 7ffc00000000-7ffc00001000 rw-p 00000000 00:00 0                          [stack]
 ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
 `;
+
+describe('executableLines', () => {
+  it('keeps what is executable, and nothing else', () => {
+    const lines = TEXT.split('\n');
+    assert.equal(executableLines(TEXT), [lines[0], lines[3], lines[5]].join('\n'));
+  });
+
+  it('is empty for a process that has ended', () => assert.equal(executableLines(''), ''));
+});
 
 describe('parseMaps', () => {
   it('reads every part of a line', () => {

@@ -23,11 +23,22 @@ export interface Mapping {
 }
 
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) (\S+) (\d+) *(.*)$/;
+const EXECUTABLE_LINE = /^\S+ ..x.*$/gm;
 const DELETED = ' (deleted)';
 
 /** What is mapped now, in ascending order. @throws {SysError} SYS_ENOENT, SYS_ESRCH, SYS_EACCES */
 export function readMaps(pid: number): readonly Mapping[] {
   return parseMaps(readProcText(`/proc/${pid}/maps`));
+}
+
+/** What is mapped executable now, as the kernel writes it: cheap to read, and other than before if any of it has changed. @throws as `readMaps` */
+export function readExecutableMaps(pid: number): string {
+  return executableLines(readProcText(`/proc/${pid}/maps`));
+}
+
+/** The lines of /proc/PID/maps that are of executable mappings. */
+export function executableLines(text: string): string {
+  return (text.match(EXECUTABLE_LINE) ?? []).join('\n');
 }
 
 /**

@@ -19,7 +19,7 @@ export class SyscallAttachImpl implements AttachImpl<SyscallPrivateData>, LoadFo
   readonly #injection: Injection;
   readonly #sites: CallSites;
   readonly #entries = new Set<SyscallEntry>();
-  /** What was mapped when it was looked at last. */
+  /** What was mapped executable when it was looked at last, and all of that was attached to. */
   #seen = '';
 
   constructor(injection: Injection) {
@@ -34,6 +34,7 @@ export class SyscallAttachImpl implements AttachImpl<SyscallPrivateData>, LoadFo
     if (entry.addresses.length === 0) throw nowhere(at, refusals[0]);
     entry.codeWithoutFile = codeWithoutFile(this.#injection).length;
     this.#entries.add(entry);
+    this.#seen = '';
     entry.onDetach = () => {
       this.#entries.delete(entry);
       this.#injection.onFailure(() => this.#entries.add(entry));
@@ -44,12 +45,11 @@ export class SyscallAttachImpl implements AttachImpl<SyscallPrivateData>, LoadFo
   /** Code that was mapped since has its calls traced too. */
   update(): void {
     if (this.#entries.size === 0) return;
-    const gone = this.#injection.forgetUnloaded();
+    const seen = this.#injection.process.executableMaps();
+    if (seen === this.#seen) return;
+    this.#injection.forgetUnloaded();
     const regions = codeWithoutFile(this.#injection).length;
     for (const entry of this.#entries) entry.codeWithoutFile = regions;
-    const modules = this.#injection.process.modules();
-    const seen = modules.map(({ start, end, path }) => `${start}-${end} ${path}`).join();
-    if (seen === this.#seen && gone.length === 0) return;
     const calls = this.#sites.modules();
     const added: (() => void)[] = [];
     try {
