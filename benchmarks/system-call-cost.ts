@@ -15,7 +15,7 @@ import { type Spread, spread } from './stats.ts';
 
 const TRACED = ['getppid', 'read'] as const;
 const NUMBERS = { getppid: 110, read: 0 } as const;
-const WORDS = ['go', 'done', ...TRACED, 'getuid', 'calls'] as const;
+const WORDS = ['go', 'done', ...TRACED, 'getuid', 'calls', 'loops'] as const;
 type Times = Readonly<Record<(typeof TRACED)[number] | 'getuid', number>>;
 
 /** How getppid and read are traced, and what that adds to them and to getuid, in ns. */
@@ -74,38 +74,55 @@ const CASES: readonly Case[] = [
 ];
 
 const OBJECT = join(ROOT, 'tests/objects/clang-19/syscalls.bpf.o');
-/** Measurements of each case in a round: the quietest counts. Strace is so slow that it needs few. */
-const TRIES = 8;
-const STRACE_TRIES = 1;
+/** Loops of each measurement, of which the quietest counts. Strace is so slow that it needs few. */
+const LOOPS = 150;
+const STRACE_LOOPS = 5;
 const STRACE_ROUNDS = 2;
+/** Measurements a round, each with as many bare ones in front of it and behind. */
+const TURNS = 2;
 
-/** @param rounds in which all cases follow one another, each with a bare measurement in front */
+/**
+ * Where code and data of a process happen to lie makes more of a difference, some nanoseconds, than what is measured: each round has
+ * a process of its own, and is compared with itself.
+ *
+ * @param rounds in which all cases follow one another
+ */
 export function measureSystemCalls(rounds: number): SystemCallCost[] {
-  using control = new ControlFile(WORDS);
-  using target = startTarget(compileTarget('asking'), [control.path]);
-  using process = openProcess(target.pid);
-  const loop = new Loop(control, target);
   const hasStrace = spawnSync('strace', ['-V']).status === 0;
   const cases = CASES.filter(({ by }) => by !== 'strace' || hasStrace);
-  const samples = cases.map(() => ({ times: [] as Times[], miscounted: 0 }));
-  const bare: Times[] = [];
+  const samples = cases.map(() => [] as (Measured & { readonly bare: Times })[]);
   for (let round = 0; round < rounds; round++) {
-    cases.forEach((one, n) => {
-      if (one.by === 'strace' && round >= STRACE_ROUNDS) return;
-      bare.push(loop.measure(TRIES));
-      const { times, miscounted } = MEASURE[one.by](process, loop, one.directions);
-      samples[n]!.times.push(times);
-      samples[n]!.miscounted += miscounted;
-    });
+    using control = new ControlFile(WORDS);
+    using target = startTarget(compileTarget('asking'), [control.path]);
+    using process = openProcess(target.pid);
+    const loop = new Loop(control, target);
+    for (const [n, { by, directions }] of cases.entries()) {
+      const turns = by === 'strace' ? Number(round < STRACE_ROUNDS) : TURNS;
+      const pairs = Array.from({ length: turns }, () => {
+        const loops = by === 'strace' ? STRACE_LOOPS : LOOPS;
+        const before = loop.measure(loops / 2);
+        const { times, miscounted } = MEASURE[by](process, loop, directions, loops);
+        return { times, miscounted, bare: leastOf([before, loop.measure(loops / 2)]) };
+      });
+      if (turns === 0) continue;
+      samples[n]!.push({
+        // The least of as many loops each, made in turn: of more loops the least would be less.
+        times: leastOf(pairs.map(({ times }) => times)),
+        bare: leastOf(pairs.map(({ bare }) => bare)),
+        miscounted: sum(pairs.map(({ miscounted }) => miscounted)),
+      });
+    }
   }
   return cases.map(({ label, goals = {} }, n) => {
-    const { times, miscounted } = samples[n]!;
-    const added = (call: keyof Times): Spread => {
-      const least = Math.min(...bare.map((one) => one[call]));
-      return spread(times.map((one) => one[call] - least));
-    };
+    const added = (call: keyof Times): Spread => spread(samples[n]!.map(({ times, bare }) => times[call] - bare[call]));
+    const miscounted = sum(samples[n]!.map((one) => one.miscounted));
     return { label, getppid: added('getppid'), read: added('read'), getuid: added('getuid'), goals, miscounted };
   });
+}
+
+function leastOf(all: readonly Times[]): Times {
+  const least = (call: keyof Times): number => Math.min(...all.map((times) => times[call]));
+  return { getppid: least('getppid'), read: least('read'), getuid: least('getuid') };
 }
 
 interface Measured {
@@ -113,28 +130,28 @@ interface Measured {
   readonly miscounted: number;
 }
 
-type Measure = (process: TargetProcess, loop: Loop, directions: Directions) => Measured;
+type Measure = (process: TargetProcess, loop: Loop, directions: Directions, loops: number) => Measured;
 
 const MEASURE: Readonly<Record<Case['by'], Measure>> = {
-  remora: (process, loop, directions) =>
-    besidePrograms(process, loop, directions, (direction) =>
+  remora: (process, loop, directions, loops) =>
+    besidePrograms(process, loop, directions, loops, (direction) =>
       TRACED.map((call) => `tp:syscalls/sys_${direction}_${call}`),
     ),
-  'remora, every call': (process, loop, directions) =>
-    besidePrograms(process, loop, directions, (direction) => [`tp:raw_syscalls/sys_${direction}`]),
-  kernel({ pid }, loop, directions) {
+  'remora, every call': (process, loop, directions, loops) =>
+    besidePrograms(process, loop, directions, loops, (direction) => [`tp:raw_syscalls/sys_${direction}`]),
+  kernel({ pid }, loop, directions, loops) {
     const counted = directions.flatMap((direction) => TRACED.map((call) => ({ direction, call })));
     using kernel = new KernelCounts(pid, counted);
     const before = loop.calls;
-    const times = loop.measure(TRIES);
+    const times = loop.measure(loops);
     const made = loop.calls - before;
     return { times, miscounted: sum(counted.map((one) => Math.abs(kernel.read(one) - made))) };
   },
-  strace({ pid }, loop) {
+  strace({ pid }, loop, _, loops) {
     const strace = spawn('strace', ['-c', '-f', '-o', '/dev/null', '-p', `${pid}`], { stdio: 'ignore' });
     try {
       waitUntil('strace traces', () => readStatus(pid).tracer === strace.pid);
-      return { times: loop.measure(STRACE_TRIES), miscounted: 0 };
+      return { times: loop.measure(loops), miscounted: 0 };
     } finally {
       strace.kill('SIGINT');
       waitUntil('strace has left', () => readStatus(pid).tracer === 0);
@@ -146,6 +163,7 @@ function besidePrograms(
   process: TargetProcess,
   loop: Loop,
   directions: Directions,
+  loops: number,
   placesOf: (direction: Directions[number]) => readonly string[],
 ): Measured {
   const before = loop.calls;
@@ -154,7 +172,7 @@ function besidePrograms(
     const program = object.program(`on_${direction}`);
     for (const place of placesOf(direction)) program.attachTo(process, place);
   }
-  const times = loop.measure(TRIES);
+  const times = loop.measure(loops);
   const made = loop.calls - before;
   const wrong = directions.flatMap((direction) => {
     const counts = object.map(direction === 'enter' ? 'entered' : 'left').entries();
@@ -182,17 +200,12 @@ class Loop {
     return Number(this.#control.get('calls'));
   }
 
-  /** ns a call, of the quietest try. */
-  measure(tries: number): Times {
-    const found = Array.from({ length: tries }, () => {
-      this.#control.step('go');
-      this.#control.finish(this.#target);
-      const [getppid, read, getuid] = (['getppid', 'read', 'getuid'] as const).map(
-        (call) => Number(this.#control.get(call)) / 1000,
-      );
-      return { getppid: getppid!, read: read!, getuid: getuid! };
-    });
-    const least = (call: keyof Times): number => Math.min(...found.map((times) => times[call]));
-    return { getppid: least('getppid'), read: least('read'), getuid: least('getuid') };
+  /** ns a call, of the quietest of so many loops. */
+  measure(loops: number): Times {
+    this.#control.set('loops', BigInt(Math.ceil(loops)));
+    this.#control.step('go');
+    this.#control.finish(this.#target);
+    const time = (call: keyof Times): number => Number(this.#control.get(call)) / 1000;
+    return { getppid: time('getppid'), read: time('read'), getuid: time('getuid') };
   }
 }
