@@ -38,6 +38,11 @@ const NAMES = [
   'arena',
 ] as const;
 
+/** Whether a kernel has maps of that type. */
+export function isKernelMapType(number: number): boolean {
+  return number > 0 && number < NAMES.length;
+}
+
 /** The number of a map type by its name; undefined if no kernel has such maps. */
 export function mapTypeNumber(name: string): number | undefined {
   const number = (NAMES as readonly string[]).indexOf(name);

@@ -25,6 +25,7 @@ describe('programs of sections', () => {
     'raw_tracepoint/sys_exit',
     'ksyscall/openat',
     'kretsyscall/openat',
+    'ksyscall/oepnat',
     'a.third.party/place',
   ];
   const kernels = [
@@ -41,8 +42,27 @@ describe('programs of sections', () => {
     'xdp',
     'cgroup/connect4',
   ];
+  const foreign = [
+    'tracepoint/syscalls/sys_enter_arm_sync_file_range',
+    'tp/syscalls/sys_exit_mmap2',
+    'ksyscall/waitpid',
+  ];
   for (const section of ours) it(`${section}: are attached`, () => assert.ok(isWanted(section)));
   for (const section of kernels) it(`${section}: are the kernel's`, () => assert.ok(!isWanted(section)));
+  for (const section of foreign) it(`${section}: are other architectures'`, () => assert.ok(!isWanted(section)));
+});
+
+it('maps that no program uses are left out if only the kernel has such', () => {
+  const numbers = { keySize: 4, valueSize: 4, maxEntries: 1, flags: 0, keyTypeId: 0, valueTypeId: 0 };
+  const maps = [
+    ['array', 2],
+    ['sockmap', 15],
+    ['nobody has', 99],
+  ].map(([name, type]) => ({ ...numbers, name: name as string, type: type as number }));
+  assert.deepEqual(
+    selectPrograms({ ...survey, maps }, {}).maps.map(({ name }) => name),
+    ['array', 'nobody has'],
+  );
 });
 
 it('a name that every object of JavaScript has is nothing that was asked for', () => {

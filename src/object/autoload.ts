@@ -4,7 +4,10 @@
  * object. Those for functions of the kernel are loaded all the same: tools attach them to functions of programs.
  * Source: Linux tools/lib/bpf/libbpf.c (section_defs).
  */
+import { isKernelMapType } from '../maps/kernel-types.ts';
+import { MAP_TYPES } from '../maps/table.ts';
 import { ObjectError } from './errors.ts';
+import { isForeignSystemCall } from './foreign-system-calls.ts';
 import type { LinkedProgram, ObjectSpec, ObjectSurvey } from './spec.ts';
 
 /** Programs, by name, for which it is to be otherwise. */
@@ -67,7 +70,7 @@ export function runsInKernelOnly(section: string): boolean {
 }
 
 /**
- * The object without the programs that are not loaded, and the maps that only these use.
+ * The object without the programs that are not loaded, the maps that only these use, and those that nobody uses and only the kernel has.
  *
  * @throws {ObjectError} if the rest cannot be loaded; OBJECT_NO_PROGRAM if `autoload` names what it has not
  */
@@ -93,11 +96,18 @@ export function selectPrograms(survey: ObjectSurvey, autoload: Autoload): Loadab
   for (const error of [...obstacles, ...broken]) throw error;
   const used = mapsOf(programs);
   const leftUnused = mapsOf(spec.programs.filter((program) => !programs.includes(program)));
-  const maps = spec.maps.filter(({ name }) => used.has(name) || inSlots.has(name) || !leftUnused.has(name));
+  const maps = spec.maps.filter(
+    ({ name, type }) => used.has(name) || inSlots.has(name) || !(leftUnused.has(name) || isKernelOnly(type)),
+  );
   const leftOut = [...reasons].flatMap(([{ name, section }, why]) =>
     why === undefined ? [] : [{ name, section, why }],
   );
   return { ...spec, programs, maps, leftOut };
+}
+
+/** Whether there are maps of that type in the kernel, and none here. */
+function isKernelOnly(mapType: number): boolean {
+  return isKernelMapType(mapType) && !MAP_TYPES.has(mapType);
 }
 
 /** What is known of every program of an object, also of one that cannot be loaded. */
@@ -107,6 +117,7 @@ type Surveyed = Pick<LinkedProgram, 'name' | 'section' | 'isOptional'>;
 function whyNot({ section, isOptional }: Surveyed, wanted: boolean | undefined): string | undefined {
   if (wanted !== undefined) return wanted ? undefined : 'it is not wanted';
   if (isOptional) return 'its section begins with `?`: it is loaded if it is asked for';
+  if (isForeignSystemCall(section)) return 'x86-64 has no such system call';
   return runsInKernelOnly(section) ? 'it runs in the kernel only' : undefined;
 }
 

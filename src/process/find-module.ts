@@ -10,6 +10,7 @@ import { didYouMean, suggest } from './suggest.ts';
 
 /** The kernel keeps no more of a program's name. */
 const COMM_LENGTH = 15;
+const OWN_PATH = '/proc/self/exe';
 
 /** Ways to understand a name, the most exact first. The first that fits any module decides. */
 const READINGS: readonly ((name: string, modules: readonly Module[], procId: number) => Module | undefined)[] = [
@@ -60,14 +61,17 @@ function fileOfOurs(name: string, modules: readonly Module[]): Module | undefine
   return fileOf(name, modules, () => statSync(name, { bigint: true }));
 }
 
-/** What the process calls itself: a program started through a symbolic link goes by the link's name. */
+/**
+ * What the process calls itself: a program started through a symbolic link goes by the link's name. `/proc/self/exe` in a section is
+ * whoever is probed, not us.
+ */
 function ownName(name: string, modules: readonly Module[], procId: number): Module | undefined {
-  if (readStatus(procId).name !== name.slice(0, COMM_LENGTH)) return undefined;
+  if (name !== OWN_PATH && readStatus(procId).name !== name.slice(0, COMM_LENGTH)) return undefined;
   return sameFile(modules, () => statSync(`/proc/${procId}/exe`, { bigint: true }));
 }
 
 function fileOf(name: string, modules: readonly Module[], look: () => BigIntStats): Module | undefined {
-  return name.startsWith('/') ? sameFile(modules, look) : undefined;
+  return name.startsWith('/') && name !== OWN_PATH ? sameFile(modules, look) : undefined;
 }
 
 /** The module that was mapped from the file that `look` finds, if it finds one. */

@@ -173,6 +173,7 @@ describe('modules and functions', { skip: CANNOT_TRACE }, () => {
     using entered = openProcess(target.pid);
     assert.equal(entered.findModule('threads-alias').path, compileTarget('threads'));
     assert.equal(entered.findModule(link).path, compileTarget('threads'));
+    assert.equal(entered.findModule('/proc/self/exe').path, compileTarget('threads'));
   });
 
   it('finds the vDSO, which is no file', () => {
