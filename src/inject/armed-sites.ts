@@ -186,6 +186,8 @@ export class ArmedSites {
     if (this.#process.isGone()) return true;
     const { address, original, wanted } = site;
     const found = this.#process.memory.read(address, wanted.length);
+    // A short jump is that of other sessions too.
+    if (areSame(found, wanted)) return true;
     if (chain?.isOthers(site, found) === true) return this.#isLedOnTo(site, chain);
     return isRemains(found, wanted, original);
   }

@@ -8,11 +8,15 @@
  * the trampoline that the site leads to runs them; others are led to behind them, `leadIn` bytes from their beginning. At the end the
  * call is made, by the last one if it does not stay in its place.
  *
+ * Where there is room for a short jump only, that leads to padding, and the jump there is the one that is changed: sessions meet in
+ * the padding. The short jump is the same for all of them, and whoever goes last takes it away.
+ *
  * So each session is led to from one place, the site or an onward jump, and whoever leaves has what led to it lead to where it led
  * on itself. Every onward jump that ever was is noted in the journal of its session, since a thread may still be on its way there:
  * code goes only when none leads to it. All of this is read and changed by one controller at a time, under the lock of the process.
  */
 import { NEAR_JUMP_SIZE, NEAR_NOP, nearJump, nearJumpTarget } from '../arch/x64/near-jump.ts';
+import { shortJumpTarget } from '../arch/x64/short-jump.ts';
 import { type AddressRange, isInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
 import { isSysError } from '../sys/errors.ts';
@@ -47,6 +51,8 @@ export interface SeenSite {
 /** A site and what a session would have there. */
 export interface WantedSite extends SeenSite {
   readonly wanted: Uint8Array;
+  /** As of a `SitePatch`. */
+  readonly way?: { readonly address: bigint; readonly bytes: Uint8Array };
   /** Where the trampoline that `wanted` leads to may lead on to another. */
   readonly onward?: bigint | undefined;
   /** Bytes from `address` on whose instructions run elsewhere. */
@@ -124,7 +130,10 @@ export class Chain {
     return isAlone ? undefined : new Chain(process, own, journals, found.length > journals.length);
   }
 
-  /** True if what stands at a site is the jump of another session, which knows the same bytes to be the original ones. */
+  /**
+   * True if what stands at a site is the jump of another session, which knows the same bytes to be the original ones; of a short
+   * jump, if it leads to a trampoline of such a session.
+   */
   isOthers({ address, original }: SeenSite, found: Uint8Array): boolean {
     return this.#laidBy({ address, original }, found) !== undefined;
   }
@@ -154,6 +163,10 @@ export class Chain {
   relink(site: WantedSite, present: Uint8Array | undefined): Relinking | undefined {
     const isUndo = isSame(site.wanted, site.original);
     if (present === undefined) return isUndo ? undefined : this.#enter(site);
+    // What leads to padding stays as long as somebody else is there.
+    if (shortJumpTarget(site.address, present) !== undefined) {
+      return isUndo && this.isOthers(site, present) ? NOTHING : undefined;
+    }
     const trampoline = nearJumpTarget(site.address, present);
     if (trampoline === undefined) return undefined;
     const leads = [...this.leadingTo((target) => target === trampoline)];
@@ -192,25 +205,52 @@ export class Chain {
   /** The site of another session whose jump `found` is. */
   #laidBy({ address, original }: SeenSite, found: Uint8Array): FoundSite | undefined {
     const target = nearJumpTarget(address, found);
-    if (target === undefined) return undefined;
+    const padding = shortJumpTarget(address, found);
+    if (target === undefined && padding === undefined) return undefined;
+    const isLed = ({ code }: Other): boolean =>
+      target === undefined ? this.#leadsTo(padding!, code) : isInside(code, target);
     return this.#sitesIn(address, 1).find(
       (site) =>
         site.address === address &&
         isSame(site.original, original) &&
         site.ours.some((bytes) => isSame(bytes, found)) &&
-        isInside(site.by.code, target),
+        isLed(site.by),
     );
+  }
+
+  /** True if threads come by way of the near jump at `from` to a trampoline in `code`. */
+  #leadsTo(from: bigint, code: readonly AddressRange[]): boolean {
+    let trampoline = nearJumpTarget(from, readOrNothing(this.#memory, from, NEAR_JUMP_SIZE));
+    // The target may have made a ring of it.
+    for (let n = 0; trampoline !== undefined && n <= this.#onwards.size; n++) {
+      if (isInside(code, trampoline)) return true;
+      trampoline = this.behind(trampoline);
+    }
+    return false;
   }
 
   /** A session comes to a place where it is not yet. */
   #enter(site: WantedSite): Relinking | undefined {
     this.#requireFree(site);
-    const { address, original, wanted } = site;
+    const { address, original, wanted, way } = site;
     const found = this.#memory.readUpTo(address, original.length);
+    const isShort = shortJumpTarget(address, wanted) !== undefined;
+    if (isShort && isSame(found, wanted) && this.isOthers(site, found)) return NOTHING;
     const below = this.belowSite(site, undefined);
+    if (below !== undefined && way !== undefined) this.#requireWay(way);
     const { patches, note } = this.#leadOn(site, below);
     if (below === undefined) return undefined;
     return { patches: [...patches, { address, expected: found, replacement: wanted, ...NONE }], note };
+  }
+
+  /** Padding that another session goes by from elsewhere leads to the instructions of another place. */
+  #requireWay({ address, bytes }: NonNullable<WantedSite['way']>): void {
+    if (isSame(readOrNothing(this.#memory, address, bytes.length), bytes)) return;
+    throw new InjectError(
+      'INJECT_SITE_CHANGED',
+      `cannot change code at 0x${address.toString(16)}: another session came or went there, by way of other padding`,
+      { fix: 'try again' },
+    );
   }
 
   /** Has the trampoline of `site` lead on to `below`. One that threads may be in must do so already: see `UprobeSite`. */

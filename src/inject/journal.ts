@@ -14,7 +14,7 @@ import { InjectError } from './errors.ts';
 /** 'remora' and two bytes that no text has. */
 export const JOURNAL_MAGIC = 0x0200_6172_6f6d_6572n;
 /** Grows with every change of what lies in the memory, whoever's it is: table, counters and maps too. */
-export const JOURNAL_VERSION = 5;
+export const JOURNAL_VERSION = 6;
 
 export const JournalHeader = struct('remora_journal', 112, {
   magic: 'u64',

@@ -26,6 +26,8 @@ export interface SitePatch extends PatchedPlace {
   readonly extent?: number;
   /** Bytes of displaced instructions that its trampolines begin with: other sessions lead on behind them. */
   readonly leadIn?: number;
+  /** The short jump by which threads come there, if it is padding: it tells whose padding that is. */
+  readonly way?: { readonly address: bigint; readonly bytes: Uint8Array };
 }
 
 /** True if the place is to be as it was. */

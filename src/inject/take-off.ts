@@ -155,6 +155,8 @@ class Sites {
     for (const site of this.#sites) {
       const found = this.#read(site);
       if (!isMeant(site) || found === undefined || isSame(found, site.original) || !this.#isOurs(site, found)) continue;
+      // A short jump to padding where others are is theirs too.
+      if (nearJumpTarget(site.address, found) === undefined && chain?.isOthers(site, found) === true) continue;
       const bytes = Array.from(found, (_, n) => site.address + BigInt(n));
       if (bytes.some((byte) => taken.has(byte))) continue;
       for (const byte of bytes) taken.add(byte);

@@ -68,7 +68,7 @@ const SUBJECTS: Readonly<Record<string, () => Subject>> = {
     const calls = new CallsTarget(2);
     const process = openProcess(calls.pid);
     const object = openObject(objectFile('count'));
-    const links = ['work', 'work_keyed'].map((name) =>
+    const links = ['work', 'work_keyed', 'work_brief'].map((name) =>
       object.program('on_call').attachUprobe(process, `calls:${name}`),
     );
     links.push(object.program('on_call').attachUretprobe(process, 'calls:work'));
@@ -80,6 +80,7 @@ const SUBJECTS: Readonly<Record<string, () => Subject>> = {
       process,
       places: [
         'uprobe:calls:work',
+        'uprobe:calls:work_brief',
         'tp:syscalls/sys_enter_clock_nanosleep',
         'uretprobe:calls:work',
         'tp:syscalls/sys_exit_clock_nanosleep',

@@ -34,22 +34,31 @@ describe('sessions at one function', { skip: CANNOT_TRACE }, () => {
     ['the one that came last goes first', 1],
     ['the one that came first goes first', 0],
   ] as const) {
-    it(`K2: share a function: ${order}`, () => {
-      leavingNoTrace(2, (calls, target) => {
-        using one = count();
-        using other = count();
-        const links = [one, other].map((object) => object.program('on_call').attachUprobe(target, 'calls:work'));
-        calls.call(50);
-        links[first]!.detach();
-        calls.call(50);
-        links[1 - first]!.detach();
-        calls.call(50);
-        assert.deepEqual(
-          links.map(({ hits }) => hits),
-          first === 0 ? [100n, 200n] : [200n, 100n],
-        );
+    for (const [what, place, method] of [
+      ['a function', 'calls:work', 'jump'],
+      ['one that has room for a short jump only', 'calls:work_brief', 'short jump'],
+    ] as const) {
+      it(`K2: share ${what}: ${order}`, () => {
+        leavingNoTrace(2, (calls, target) => {
+          using one = count();
+          using other = count();
+          const links = [one, other].map((object) => object.program('on_call').attachUprobe(target, place));
+          assert.deepEqual(
+            links.map((link) => link.method),
+            [method, method],
+          );
+          calls.call(50);
+          links[first]!.detach();
+          calls.call(50);
+          links[1 - first]!.detach();
+          calls.call(50);
+          assert.deepEqual(
+            links.map(({ hits }) => hits),
+            first === 0 ? [100n, 200n] : [200n, 100n],
+          );
+        });
       });
-    });
+    }
   }
 
   it('K2: one of them probes the return, one has two programs', () => {
@@ -92,26 +101,28 @@ describe('sessions at one function', { skip: CANNOT_TRACE }, () => {
     });
   });
 
-  it('K2: killed ones below, between and above the living are taken off one by one', () => {
-    leavingNoTrace(2, (calls, target) => {
-      using one = count();
-      using other = count();
-      dieAttached(calls.pid, 'uprobe:calls:work');
-      const below = one.program('on_call').attachUprobe(target, 'calls:work');
-      dieAttached(calls.pid, 'uprobe:calls:work');
-      const above = other.program('on_call').attachUprobe(target, 'calls:work');
-      dieAttached(calls.pid, 'uprobe:calls:work');
-      calls.call(50);
-      below.detach();
-      calls.call(50);
-      assert.equal(detachSessions(calls.pid, ({ state }) => state === 'quiet').size, 3);
-      calls.call(50);
-      assert.deepEqual([below.hits, above.hits], [100n, 300n]);
+  for (const place of ['calls:work', 'calls:work_brief']) {
+    it(`K2: killed ones below, between and above the living are taken off one by one, at ${place}`, () => {
+      leavingNoTrace(2, (calls, target) => {
+        using one = count();
+        using other = count();
+        dieAttached(calls.pid, `uprobe:${place}`);
+        const below = one.program('on_call').attachUprobe(target, place);
+        dieAttached(calls.pid, `uprobe:${place}`);
+        const above = other.program('on_call').attachUprobe(target, place);
+        dieAttached(calls.pid, `uprobe:${place}`);
+        calls.call(50);
+        below.detach();
+        calls.call(50);
+        assert.equal(detachSessions(calls.pid, ({ state }) => state === 'quiet').size, 3);
+        calls.call(50);
+        assert.deepEqual([below.hits, above.hits], [100n, 300n]);
+      });
     });
-  });
+  }
 });
 
-const PLACES = ['calls:work', 'calls:work_push'] as const;
+const PLACES = ['calls:work', 'calls:work_push', 'calls:work_brief'] as const;
 
 /** The same numbers for the same seed. */
 function randomNumbers(seed: number): (below: number) => number {
@@ -169,7 +180,7 @@ describe('sessions that come and go in any order', { skip: CANNOT_TRACE }, () =>
       for (let n = 0; n < ROUND; n++) {
         const guest = guests[random(4)]!;
         const what = random(12);
-        if (what > 0) guest.toggle(PLACES[random(2)]!);
+        if (what > 0) guest.toggle(PLACES[random(PLACES.length)]!);
         else guest[Symbol.dispose]();
       }
       // The one before this one has been above some, below others, and between.

@@ -1,9 +1,9 @@
-/** tests/targets/calls.c: threads that call four functions and check the results, driven through a mapped file. */
+/** tests/targets/calls.c: threads that call five functions and check the results, driven through a mapped file. */
 import { ControlFile } from './control-file.ts';
 import { compileTarget, type RunningTarget, startTarget, waitUntil } from './targets.ts';
 
 /** Functions that each call of a thread makes, once each. */
-export const CALLED = ['work', 'work_push', 'work_nops', 'work_keyed'] as const;
+export const CALLED = ['work', 'work_push', 'work_nops', 'work_keyed', 'work_brief'] as const;
 
 /** struct control in calls.c. */
 const CONTROL = ['go', 'calls', 'done', 'wrong', 'total'] as const;

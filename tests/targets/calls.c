@@ -51,6 +51,23 @@ __asm__(".globl work_keyed\n"
 	"	ret\n"
 	".size work_keyed, . - work_keyed\n");
 
+/* Three bytes, with no padding behind it but near it. */
+long work_brief(long a);
+__asm__(".p2align 4\n"
+	".globl work_brief\n"
+	".type work_brief, @function\n"
+	"work_brief:\n"
+	"	mov %edi, %eax\n"
+	"	ret\n"
+	".size work_brief, . - work_brief\n"
+	".type work_beside, @function\n"
+	"work_beside:\n"
+	"	lea 2(%rdi), %rax\n"
+	"	xchg %ax, %ax\n"
+	"	ret\n"
+	".size work_beside, . - work_beside\n"
+	".p2align 4\n");
+
 static void *caller(void *seed)
 {
 	uint64_t seen = 0;
@@ -68,6 +85,7 @@ static void *caller(void *seed)
 			wrong += work_push(a, b) != a * 3 + b;
 			wrong += work_nops(a, b) != a * 5 + b;
 			wrong += work_keyed(b & 63, a) != ((b & 63) ^ a);
+			wrong += work_brief(a) != (a & 0xffffffff);
 			made++;
 		}
 		atomic_fetch_add(&control->wrong, wrong);

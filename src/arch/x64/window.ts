@@ -12,11 +12,10 @@ import type { CodeMap, FunctionRange } from './code-map.ts';
 import { iced } from './iced.ts';
 import { endsRun } from './move-window.ts';
 import { plainLengths } from './plain-code.ts';
+import { SHORT_JUMP_SIZE } from './short-jump.ts';
 
 /** jmp rel32 */
 export const JUMP_SIZE = 5;
-/** jmp rel8 */
-export const SHORT_JUMP_SIZE = 2;
 /** endbr64: stays in place, since indirect branches must find it there. */
 const ENDBR64 = 'f30f1efa';
 const LONGEST_INSTRUCTION = 15;

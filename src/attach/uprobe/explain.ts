@@ -42,7 +42,7 @@ export function explainUprobe(process: TargetProcess, place: string): UprobeExpl
   let plan: UprobeExplanation['plan'];
   let refusal: AttachError | undefined;
   try {
-    const place = sitePlaceOf(target, planProbe({ target, offset }), () => true);
+    const place = sitePlaceOf(target, process, planProbe({ target, offset }), () => true);
     requireUntouched(process, target, place, (address, original, found) => {
       return Chain.of(process, 0n)?.isOthers({ address, original }, found) ?? false;
     });

@@ -2,6 +2,7 @@
  * How a place would be probed: decided by its file alone, and by what stands there in memory still being that. Attaching
  * does what this says, and explaining shows it.
  */
+import { SHORT_JUMP_SIZE, shortJump, shortJumpTarget } from '../../arch/x64/short-jump.ts';
 import { findWindow, JUMP_SIZE, type Window, type WindowRefusal } from '../../arch/x64/window.ts';
 import type { ElfFile } from '../../elf/elf-file.ts';
 import { isFragment } from '../../elf/functions.ts';
@@ -78,13 +79,14 @@ export function planProbe({ target, offset }: ProbePlace): ProbePlan {
 }
 
 /**
- * Where the jump of a plan lies.
+ * Where the jump of a plan lies: by way of the padding that another session goes by, where one does.
  *
  * @param isFree says whether the padding at an address is no other site's
  * @throws {AttachError} ATTACH_SITE_TOO_SHORT
  */
 export function sitePlaceOf(
   target: ResolvedFunction,
+  { memory }: TargetProcess,
   { at, window: { lead, length, islands } }: ProbePlan,
   isFree: (island: bigint) => boolean,
 ): SitePlace {
@@ -94,17 +96,22 @@ export function sitePlaceOf(
   const start = at - BigInt(lead);
   const place = { name, at: start, window: bytesAt(start, length), elf: module.elf };
   if (islands === undefined) return { ...place, island: undefined };
-  const free = islands.map((island) => BigInt(island) + module.bias).find(isFree);
-  if (free === undefined) {
+  const free = islands.map((island) => BigInt(island) + module.bias).filter(isFree);
+  const taken = shortJumpTarget(start, memory.readUpTo(start, SHORT_JUMP_SIZE));
+  const isAsFile = (one: bigint): boolean =>
+    Buffer.compare(memory.readUpTo(one, JUMP_SIZE), bytesAt(one, JUMP_SIZE)) === 0;
+  const island = free.find((one) => one === taken) ?? free.find(isAsFile) ?? free[0];
+  if (island === undefined) {
     throw new AttachError('ATTACH_SITE_TOO_SHORT', `cannot attach to ${name}: other probes took the padding near it`);
   }
-  return { ...place, island: { at: free, original: bytesAt(free, JUMP_SIZE) } };
+  return { ...place, island: { at: island, original: bytesAt(island, JUMP_SIZE) } };
 }
 
 /**
  * Whoever patched the place first would have its patch taken for the original, unless it is known what stood there before.
  *
- * @param isKnown says of the bytes at an address that they are the jump of another session, over these original ones
+ * @param isKnown says of the bytes at an address that they are the jump of another session, over these original ones; two
+ *   sessions must go by way of the same padding
  * @throws {AttachError} ATTACH_SITE_PATCHED
  */
 export function requireUntouched(
@@ -113,13 +120,20 @@ export function requireUntouched(
   { name, at, window, island }: SitePlace,
   isKnown: (at: bigint, original: Uint8Array, found: Uint8Array) => boolean,
 ): void {
-  for (const [address, file] of [[at, window] as const, ...(island ? [[island.at, island.original] as const] : [])]) {
+  const way = island && shortJump(at, island.at);
+  const isWay = way === undefined || Buffer.compare(memory.readUpTo(at, way.length), way) === 0;
+  const isTheirs = (...seen: Parameters<typeof isKnown>): boolean => isWay && isKnown(...seen);
+  const jumpSize = island === undefined ? JUMP_SIZE : SHORT_JUMP_SIZE;
+  for (const [address, file, size] of [
+    [at, window, jumpSize] as const,
+    ...(island ? [[island.at, island.original, JUMP_SIZE] as const] : []),
+  ]) {
     const found = memory.readUpTo(address, file.length);
     const changed = file.findIndex((byte, index) => byte !== found[index]);
     if (changed < 0) continue;
-    const [original, jump] = [file, found].map((bytes) => bytes.subarray(0, JUMP_SIZE)) as [Uint8Array, Uint8Array];
-    const isAsFileBehind = Buffer.compare(file.subarray(JUMP_SIZE), found.subarray(JUMP_SIZE)) === 0;
-    if (island === undefined && isAsFileBehind && isKnown(address, original, jump)) continue;
+    const [original, jump] = [file, found].map((bytes) => bytes.subarray(0, size)) as [Uint8Array, Uint8Array];
+    const isAsFileBehind = Buffer.compare(file.subarray(size), found.subarray(size)) === 0;
+    if (isAsFileBehind && isTheirs(address, original, jump)) continue;
     throw new AttachError(
       'ATTACH_SITE_PATCHED',
       `cannot attach to ${name}: its byte ${changed} is not what the file has`,

@@ -3,8 +3,9 @@
  * that comes or goes changes where the jump leads, never code that a thread may be in.
  */
 import { NEAR_JUMP_SIZE, nearJump, nearJumpTarget } from '../../arch/x64/near-jump.ts';
+import { shortJump } from '../../arch/x64/short-jump.ts';
 import { emitTrampoline } from '../../arch/x64/trampoline.ts';
-import { JUMP_SIZE, SHORT_JUMP_SIZE } from '../../arch/x64/window.ts';
+import { JUMP_SIZE } from '../../arch/x64/window.ts';
 import type { LoweredProgram } from '../../compile/compile.ts';
 import type { Injection } from '../../inject/injection.ts';
 import type { SitePatch } from '../../inject/site-patch.ts';
@@ -166,14 +167,20 @@ export class UprobeSite {
     };
     if (island === undefined) return [{ ...link(at, window, nearJump(at, origin ?? at)), moves, onward }];
     return [
-      { ...link(island.at, island.original, nearJump(island.at, origin ?? at)), moves: NO_MOVES },
-      { ...link(at, window, Uint8Array.of(0xeb, Number(island.at - at) - SHORT_JUMP_SIZE)), moves },
+      {
+        ...link(island.at, island.original, nearJump(island.at, origin ?? at)),
+        moves: NO_MOVES,
+        onward,
+        way: { address: at, bytes: shortJump(at, island.at) },
+      },
+      { ...link(at, window, shortJump(at, island.at)), moves },
     ];
   }
 
   #trampolineFor(probes: readonly SiteProbe[]): LaidTrampoline {
-    const { at: site, window, name } = this.place;
-    const behind = this.#injection.behindSite({ address: site, original: window.subarray(0, JUMP_SIZE) });
+    const { at: site, window, name, island } = this.place;
+    const jump = island ?? { at: site, original: window.subarray(0, JUMP_SIZE) };
+    const behind = this.#injection.behindSite({ address: jump.at, original: jump.original });
     const made = this.#made;
     // A thread may be in one that was made earlier: where that leads on to must not change.
     if (made !== undefined && isFor(made, probes) && this.#leadsOnTo(made) === behind) return made;

@@ -60,10 +60,11 @@ export class UprobeSites {
     const owner = this.#owners.at(at);
     if (owner !== undefined) return { site: owner, absorbed: [], at, where };
     const known = this.#sites.get(at - BigInt(window.lead));
-    const place = () => sitePlaceOf(target, plan, (island) => !this.#owners.touches(island, JUMP_SIZE));
-    // A library may have come to where another was.
-    const isSame = known?.displaces(at) && known.place.elf === target.module.elf;
-    const site = known !== undefined && isSame ? known : this.#newSite(target, place());
+    const { process } = this.#injection;
+    const place = sitePlaceOf(target, process, plan, (island) => !this.#owners.touches(island, JUMP_SIZE));
+    // A library may have come to where another was, and another session to padding that is another.
+    const isSame = known?.displaces(at) && known.place.elf === place.elf && known.place.island?.at === place.island?.at;
+    const site = known !== undefined && isSame ? known : this.#newSite(target, place);
     const absorbed = this.#owners.sharingBytesWith(site);
     if (absorbed.length > 0) return { ...this.#merge(target, site, absorbed, at), at, where };
     if (site.ranges.some(({ at: start, size }) => this.#injection.claims.isTaken(start, size, this))) {
