@@ -1,7 +1,7 @@
 /** Instructions that compute: numbers from numbers, pointers from pointers and numbers. */
 import type { AluOperator, Operation, Width } from '../insn/form.ts';
 import { movePointer, wrong } from './pointer-arithmetic.ts';
-import { ANY, constantOf, isConstant, LOADED } from './scalar.ts';
+import { ANY, constantOf, isConstant, LOADED, type Scalar } from './scalar.ts';
 import { compute, negate, reordered, signExtended, zeroExtended } from './scalar-alu.ts';
 import { number, operand, read, refuse, type Step, write } from './step.ts';
 import { increased, markPrecise, type Pointer, type RegisterValue, type ScalarValue } from './value.ts';
@@ -33,9 +33,9 @@ function combine(
     const result = compute(operator, width, left.scalar, right.scalar);
     const by = constantOf(right.scalar);
     // What is known of one will be known of the other.
-    if (operator === 'add' && width === 64 && by !== undefined && !isConstant(result)) {
+    if (by !== undefined && isSum(operator, width, left.scalar, by) && !isConstant(result)) {
       markPrecise(right);
-      return increased(left, BigInt.asIntN(64, by), result);
+      return increased(left, BigInt.asIntN(64, operator === 'add' ? by : -by), width, result);
     }
     return number(result, left, right);
   }
@@ -51,6 +51,11 @@ function combine(
     return movePointer(step, operator, right as Pointer, left, dst);
   }
   return movePointer(step, operator, left, right as ScalarValue, dst);
+}
+
+/** True if a result is worth to be known as another number and a constant: as in the kernel, whole numbers, or such as have no high half. */
+function isSum(operator: AluOperator, width: Width, left: Scalar, by: bigint): boolean {
+  return (operator === 'add' || operator === 'sub') && by !== 0n && (width === 64 || left.umax <= LOADED[4].umax);
 }
 
 /** The kernel refuses by the number alone what would do nothing useful. */
@@ -103,8 +108,13 @@ export function extendedTo64(value: ScalarValue, bits: 8 | 16 | 32): ScalarValue
   return isSame ? value : number(extended, value);
 }
 
+/** Bytes in an order; what keeps all of them in the processor's own is the same number. */
 export function stepEndian(step: Step, { order, bits }: Of<'endian'>): void {
   const value = read(step, step.insn.dst);
-  if (value.kind === 'pointer') write(step, step.insn.dst, number(reordered(ANY, order, bits)));
-  else write(step, step.insn.dst, number(reordered(value.scalar, order, bits), value));
+  if (value.kind === 'pointer') {
+    write(step, step.insn.dst, number(reordered(ANY, order, bits)));
+    return;
+  }
+  const scalar = reordered(value.scalar, order, bits);
+  write(step, step.insn.dst, scalar === value.scalar ? value : number(scalar, value));
 }

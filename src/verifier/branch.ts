@@ -2,11 +2,11 @@
  * Branches: which ways there are, and what each tells of the values that were compared, wherever they are held.
  * Source: Linux kernel/bpf/verifier.c, check_cond_jmp_op.
  */
-import type { Operation } from '../insn/form.ts';
+import type { Operation, Width } from '../insn/form.ts';
 import { forgetReference } from './references.ts';
 import { constantOf, constantScalar, meet, type Scalar, sameScalar } from './scalar.ts';
 import { compute } from './scalar-alu.ts';
-import { branch, type Refined } from './scalar-branch.ts';
+import { branch, lowHalf, type Refined } from './scalar-branch.ts';
 import { StackSlot } from './stack-slot.ts';
 import { copyState, type State } from './state.ts';
 import { cannotBeNull, number, operand, read, type Step } from './step.ts';
@@ -78,8 +78,14 @@ function replaceValue(state: State, before: RegisterValue, after: RegisterValue)
 
 /** What is known of a number now that one is known better that it differs from by a constant. */
 function related(held: ScalarValue, before: ScalarValue, after: ScalarValue): ScalarValue {
-  const sum = compute('add', 64, after.scalar, constantScalar(held.distance - before.distance));
-  const scalar = meet(held.scalar, sum) ?? sum;
+  // The kernel draws no conclusions there, and programs are written against it.
+  if (held.width !== before.width && held.distance !== 0n && before.distance !== 0n) return held;
+  const more = constantScalar(held.distance - before.distance);
+  const width = Math.min(held.width, before.width) as Width;
+  const sum = compute('add', width, after.scalar, more);
+  // Of a sum of low halves nothing follows for the high half of a number that has one.
+  const told = width === held.width ? sum : lowHalf(held.scalar, sum);
+  const scalar = meet(held.scalar, told) ?? held.scalar;
   return sameScalar(scalar, held.scalar) ? held : refined(held, scalar, after);
 }
 

@@ -83,7 +83,10 @@ function coversValue(found: Correspondence, old: RegisterValue | undefined, now:
 function coversNumber(found: Correspondence, old: ScalarValue, now: ScalarValue): boolean {
   if (found.mode === 'demanded' && !old.precise) return true;
   const inside = found.mode === 'exact' ? sameScalar(old.scalar, now.scalar) : includesScalar(old.scalar, now.scalar);
-  return inside && (isConstant(old.scalar) || corresponds(found, old.root, now.root, now.distance - old.distance));
+  if (!inside || isConstant(old.scalar)) return inside;
+  // A sum of low halves does not stand for one of whole numbers where other sums with the same number are: nothing does.
+  const root = old.width === now.width ? now.root : {};
+  return corresponds(found, old.root, root, now.distance - old.distance);
 }
 
 function coversPointer(found: Correspondence, old: Pointer, now: Pointer): boolean {

@@ -114,7 +114,7 @@ export function branch(
 }
 
 /** What is known of the low half of `from`, to be met with `a`, whose high half it says nothing of. */
-function lowHalf(a: Scalar, from: Scalar): Scalar {
+export function lowHalf(a: Scalar, from: Scalar): Scalar {
   const { umin32, umax32, smin32, smax32 } = from;
   const high = { value: a.bits.value & ~0xffff_ffffn, mask: a.bits.mask | 0xffff_ffffn };
   return { ...ANY, bits: tnum.withLow32(high, from.bits), umin32, umax32, smin32, smax32 };

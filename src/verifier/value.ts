@@ -2,6 +2,7 @@
  * What a register or a spilled slot holds: a number or a pointer. Values are passed on by reference, so the same object
  * in two places means the same number: what a branch tells of one, it tells of all, and of their sums with constants.
  */
+import type { Width } from '../insn/form.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import { constantScalar, type Scalar } from './scalar.ts';
 
@@ -21,30 +22,34 @@ export class ScalarValue {
   /** Stands for a number, whatever is known of it; this one is `distance` more. */
   readonly root: object;
   readonly distance: bigint;
+  /** Bits of the sum: of 32 bits it is that of the low halves, with zeros above. */
+  readonly width: Width;
 
   constructor(
     scalar: Scalar,
     sources: ScalarValue[] | undefined = undefined,
     root: object | undefined = undefined,
     distance = 0n,
+    width: Width = 64,
   ) {
     this.scalar = scalar;
     this.sources = sources;
     this.root = root ?? this;
     this.distance = distance;
+    this.width = width;
   }
 }
 
 /** The same number, of which something else is known; that rests on what was known of others. */
 export function refined(value: ScalarValue, scalar: Scalar, a: ScalarValue, b?: ScalarValue): ScalarValue {
   const sources = withSource(withSource(withSource(undefined, value), a), b);
-  return new ScalarValue(scalar, sources, value.root, value.distance);
+  return new ScalarValue(scalar, sources, value.root, value.distance, value.width);
 }
 
-/** A number that is a constant more than another. The sum of such a one is a number of its own, so that loops converge. */
-export function increased(value: ScalarValue, by: bigint, scalar: Scalar): ScalarValue {
+/** A number that is a constant, not 0, more than another. The sum of such a one is a number of its own, so that loops converge. */
+export function increased(value: ScalarValue, by: bigint, width: Width, scalar: Scalar): ScalarValue {
   if (value.distance !== 0n) return derived(scalar, value);
-  return new ScalarValue(scalar, withSource(undefined, value), value.root, value.distance + by);
+  return new ScalarValue(scalar, withSource(undefined, value), value.root, by, width);
 }
 
 /** A value computed from others. */
