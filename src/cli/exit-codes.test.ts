@@ -25,7 +25,7 @@ describe('exitCodeOf', () => {
     ['a rejected program', new Failure('VERIFIER_LOOP'), 6],
     ['a rejected program, in the words of somebody above', new Failure('X', new Failure('VERIFIER_LOOP')), 6],
     ['the outermost that is known', new Failure('PROCESS_PERMISSION', new Failure('SYS_ESRCH')), 3],
-    ['an exception to the rule of a folder', new Failure('OBJECT_LEGACY_MAPS'), 5],
+    ['an exception to the rule of a folder', new Failure('OBJECT_EXTERN'), 5],
     ['the rule of a folder', new Failure('OBJECT_BAD_MAP'), 2],
     ['what went wrong first', Object.assign(new Error(), { suppressed: new Failure('PROCESS_EXITED') }), 4],
     ['what has no row', new Failure('X'), 1],

@@ -26,7 +26,6 @@ export const EXIT_CODES: Readonly<Record<string, ExitCode>> = {
   ELF_: Exit.USAGE,
   BTF_: Exit.USAGE,
   OBJECT_: Exit.USAGE,
-  OBJECT_LEGACY_MAPS: Exit.UNSUPPORTED,
   OBJECT_DATA_RELOCATION: Exit.UNSUPPORTED,
   OBJECT_EXTERN: Exit.UNSUPPORTED,
   INSN_: Exit.REJECTED,

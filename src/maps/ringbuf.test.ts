@@ -106,10 +106,11 @@ describe('ringbuf map: a spec', () => {
       assert.equal(ringLayout({ ...spec, maxEntries }).size, wanted);
     }
   });
-  it('of a perf event array has keys, and may have no entries', () => {
+  it('of a perf event array has keys, and may have no entries, nor say its sizes', () => {
     perfEventArray.check(mapSpec(perfEventArray, { keySize: 4, valueSize: 4, maxEntries: 0 }));
+    perfEventArray.check(mapSpec(perfEventArray, { keySize: 0, valueSize: 0, maxEntries: 0 }));
     for (const numbers of [
-      { keySize: 0, valueSize: 4 },
+      { keySize: 8, valueSize: 4 },
       { keySize: 4, valueSize: 8 },
     ]) {
       assert.throws(() => perfEventArray.check(mapSpec(perfEventArray, { maxEntries: 1, ...numbers })), MapError);

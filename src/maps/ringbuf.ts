@@ -20,11 +20,12 @@ export const ringbuf: MapType = {
 
 /** Records that programs copy into it: bpf_perf_event_output. */
 export const perfEventArray: MapType = ofRecords(PERF_EVENT_ARRAY, 'perf_event_array', (spec) => {
-  // libbpf makes 0 entries as many as there are CPUs.
-  checkNumbers({ ...spec, maxEntries: Math.max(spec.maxEntries, 1) }, 0);
-  if (spec.keySize !== 4) throw badSpec(spec, `key_size is ${spec.keySize}, a perf_event_array wants 4`);
-  if (spec.valueSize !== 4 && spec.valueTypeId === 0) {
-    throw badSpec(spec, `value_size is ${spec.valueSize}, a perf_event_array wants 4`);
+  // libbpf makes 0 entries as many as there are CPUs; cilium/ebpf fills in sizes that are left out.
+  const { keySize, valueSize, maxEntries } = spec;
+  checkNumbers({ ...spec, keySize: keySize || 4, valueSize: valueSize || 4, maxEntries: Math.max(maxEntries, 1) }, 0);
+  if (keySize !== 4 && keySize !== 0) throw badSpec(spec, `key_size is ${keySize}, a perf_event_array wants 4`);
+  if (valueSize !== 4 && valueSize !== 0 && spec.valueTypeId === 0) {
+    throw badSpec(spec, `value_size is ${valueSize}, a perf_event_array wants 4`);
   }
 });
 

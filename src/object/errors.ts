@@ -7,7 +7,6 @@ export const OBJECT_ERRORS = {
   OBJECT_OVERLAP: 'the sections overlap or leave the file: together they are larger than it',
   OBJECT_NO_SYMBOLS: 'the symbol table was stripped: nothing says where programs and maps are',
   OBJECT_NO_BTF: 'map definitions are BTF, and the object has none: compile with -g',
-  OBJECT_LEGACY_MAPS: 'maps in a `maps` section (struct bpf_map_def) are not read: define them in `.maps`',
   OBJECT_BAD_MAP: 'a map definition lacks a number, contradicts itself, or has a field that does not exist',
   OBJECT_BAD_FUNCTION:
     'a function overlaps another, leaves its section, holds what is no instruction, or has a name of 512 bytes or more',

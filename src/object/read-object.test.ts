@@ -197,7 +197,6 @@ for (const compiler of COMPILERS) {
 
     for (const [name, code] of [
       ['unsupported-ksym', 'OBJECT_EXTERN'],
-      ['unsupported-legacy-maps', 'OBJECT_LEGACY_MAPS'],
       ['unsupported-data-pointer', 'OBJECT_DATA_RELOCATION'],
     ] as const) {
       it(`refuses ${name} with ${code}`, () => {

@@ -16,6 +16,7 @@ import { resolveExterns, type Types } from './externs.ts';
 import { type CodeFunction, readFunctions, sectionOf } from './functions.ts';
 import { type KernelFacts, NO_KERNEL } from './kernel-facts.ts';
 import { ObjectLayout } from './layout.ts';
+import { readLegacyMaps } from './legacy-maps.ts';
 import { Linker } from './link.ts';
 import { type MapDefinition, readMapDefinitions } from './map-definitions.ts';
 import { readMapSlots } from './map-slots.ts';
@@ -73,11 +74,12 @@ export function surveyObject(file: Uint8Array, kernel: KernelFacts = NO_KERNEL):
   const externs = resolveExterns(elf, declared, kernel, layout);
   const { btf, bytes: btfBytes } = externs.types;
   const definitions = readMaps(elf, btf, layout);
+  const legacy = readLegacyMaps(elf, layout);
   const data = readData(elf, relocations, btf, layout);
   const functions = readFunctions(elf, relocations, ext).map((part) => applyCoreTo(part, btf, kernel));
   for (const f of functions) layout.addFunction(f);
   const slots = readMapSlots(elf, relocations, definitions, layout);
-  const maps = [...slots.maps, ...data];
+  const maps = [...slots.maps, ...legacy, ...data];
   if (externs.map !== undefined) maps.push(externs.map);
   refuseDuplicates(
     'programs',
@@ -143,13 +145,6 @@ function readTypes(elf: ElfFile, relocations: Relocations): ObjectTypes {
 }
 
 function readMaps(elf: ElfFile, btf: Btf | undefined, layout: ObjectLayout): MapDefinition[] {
-  const legacy = elf.section('maps');
-  if (legacy !== undefined && legacy.size > 0) {
-    throw new ObjectError(
-      'OBJECT_LEGACY_MAPS',
-      'cannot read maps: they are struct bpf_map_def in section `maps`, wanted BTF definitions in `.maps`',
-    );
-  }
   const section = elf.section('.maps');
   if (section === undefined) return [];
   if (btf === undefined) {

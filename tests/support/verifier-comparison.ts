@@ -129,7 +129,7 @@ function isNeverReached(seed: number, subject: VerifierSubject, oracle: KernelOr
 }
 
 /** Objects that are refused before anybody looks at their programs. */
-const UNREADABLE = ['unsupported-legacy-maps', 'unsupported-data-pointer'];
+const UNREADABLE = ['unsupported-data-pointer'];
 
 function ownSubjects(): VerifierSubject[] {
   return COMPILERS.flatMap((compiler) =>
