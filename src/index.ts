@@ -36,6 +36,8 @@ export interface OpenObjectOptions {
   readonly whenWeDie?: Inheritance;
   /** How many entries maps get, by name, in place of what the object says. */
   readonly maxEntries?: ReadonlyMap<string, number>;
+  /** How many maps may be made for maps of maps while programs run, by the name of these: see `BpfObject.makeInnerMap`. */
+  readonly innerMaps?: ReadonlyMap<string, number>;
   /**
    * A directory in which maps that ask for it (LIBBPF_PIN_BY_NAME) are kept: they begin with what is there, and are written when the
    * object is disposed of. Without it they are like all others.

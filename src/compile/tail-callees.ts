@@ -24,6 +24,8 @@ export interface ProgramArray {
   readonly callees: readonly TailCallee[];
   /** Why a program is not among them. */
   whyNot(program: VerifiedProgram): string | undefined;
+  /** Whether it is not only for the kernel's reasons. */
+  isOurLimit(program: VerifiedProgram): boolean;
 }
 
 /** What tail calls of a program need to know of its object. */
@@ -71,17 +73,22 @@ function programArray(
   );
   const inFunctions = (program: VerifiedProgram) => [...tailCallers(program, helpers)].some((caller) => caller !== 0);
   const kindOf = ({ section }: VerifiedProgram) => kindOfSection(section).name;
-  const whyNot = (program: VerifiedProgram): string | undefined => {
+  const whyNotInKernel = (program: VerifiedProgram): string | undefined => {
     const other = users.find((user) => kindOf(user) !== kindOf(program));
     if (other !== undefined)
       return `it is a ${kindOf(program)}, and ${other.name}, which uses the map, a ${kindOf(other)}`;
     if (callsAny(program.insns, (id) => helpers.get(id)?.requires.includes('override') === true)) {
       return 'it answers calls in place of the target';
     }
-    return inFunctions(program) ? 'functions of it make tail calls: it can be attached only' : undefined;
+    return undefined;
   };
+  const whyNot = (program: VerifiedProgram): string | undefined =>
+    whyNotInKernel(program) ??
+    (inFunctions(program) ? 'functions of it make tail calls: it can be attached only' : undefined);
   const callees = programs.flatMap((program, index) =>
     users.length === 0 || whyNot(program) !== undefined ? [] : [{ number: index + 1, program }],
   );
-  return { callees, whyNot };
+  const isOurLimit = (program: VerifiedProgram): boolean =>
+    whyNot(program) !== undefined && whyNotInKernel(program) === undefined;
+  return { callees, whyNot, isOurLimit };
 }

@@ -215,6 +215,7 @@ describe('programs that may go on', () => {
       const array = programArrays([other, user], [spec('jumps')], HELPERS).get('jumps')!;
       if (reason === undefined) assert.equal(array.whyNot(other), undefined);
       else assert.match(array.whyNot(other)!, reason);
+      assert.equal(array.isOurLimit(other), what === 'one whose functions make tail calls');
       assert.deepEqual(
         array.callees.map(({ number }) => number),
         reason === undefined ? [1, 2] : [2],

@@ -27,7 +27,7 @@ import {
   type RegionKindNumber,
   TRAILER_SIZE,
 } from './journal.ts';
-import { leaveTogether } from './leaving.ts';
+import { awaitOthers, leaveTogether } from './leaving.ts';
 import { Meeting } from './meeting.ts';
 import {
   mapInherited,
@@ -318,6 +318,13 @@ export class Injection implements Disposable {
       // Even if it threw: what was made may be used later.
       this.#code.writeStaged();
     }
+  }
+
+  /** Waits until no program runs any more that runs now. @returns false if one does not end */
+  awaitPrograms(): boolean {
+    if (this.isAway || this.process.isGone() || this.#code.isEmpty) return true;
+    using _lock = this.process.lock();
+    return awaitOthers(this.process, this.#code.ranges);
   }
 
   /**

@@ -10,6 +10,9 @@ const RUN_ALONE_US = 500;
 /** Others wait for something in it: how long they get before the memory is left where it is. */
 const LEAVE_WAITS_US = [0, 1000, 10_000, 100_000, 400_000] as const;
 
+/** The same for who need only leave it once, and is let run in between: nothing waits for us then. */
+const PASS_WAITS_US = [0, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 400_000] as const;
+
 /** How code goes. */
 export interface Leaving {
   /** Where it lies: nobody is in there then, or comes back. */
@@ -34,6 +37,29 @@ export function leaveTogether(process: TargetProcess, leaving: Leaving): boolean
   return LEAVE_WAITS_US.some((wait) => {
     sleepMicroseconds(wait);
     return isLeft(process, leaving, busy);
+  });
+}
+
+/**
+ * Waits until each thread has been somewhere else than in code of ours since this began: it may be there again. What was done before the
+ * wait, everyone who comes there afterwards has seen.
+ *
+ * @returns false if one stays in it
+ */
+export function awaitOthers(process: TargetProcess, ranges: readonly AddressRange[]): boolean {
+  let since: readonly number[] | undefined;
+  return PASS_WAITS_US.some((wait) => {
+    sleepMicroseconds(wait);
+    using held = process.stopThreads();
+    const mappings = process.mappings();
+    for (let runs = 0; ; runs++) {
+      const inside = threadsInside(ranges, held.threads, mappings, process.memory);
+      const inTheWay = inside.filter(({ tid }) => since?.includes(tid) ?? true);
+      since = inTheWay.map(({ tid }) => tid);
+      if (inTheWay.length === 0) return true;
+      if (runs === RUNS_ALONE) return false;
+      held.runAlone(inTheWay, RUN_ALONE_US);
+    }
   });
 }
 

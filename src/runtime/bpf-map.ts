@@ -127,6 +127,30 @@ export class BpfMap {
     return number < 0 ? number : this.#host.update(key, bytesOf(number, this.spec.valueSize), flags);
   }
 
+  /** Of a map of maps: takes a map out of each place where it is. @internal */
+  takeOut(map: BpfMap): void {
+    const number = this.#held?.numberOf(map);
+    const places = [...this.rawEntries()].filter(([, value]) => viewOf(value).getUint32(0, true) === number);
+    for (const [key] of places) this.#host.delete(key);
+  }
+
+  /** Takes all out that is there; of a table of fixed size all values are zeros then. Only while no program has it. @internal */
+  clear(): void {
+    const { pop, has } = this.#host;
+    do this.#events?.consume(() => {});
+    while (this.#events?.passOver());
+    if (has !== undefined) {
+      this.#bytes.fill(0);
+      this.#type.init(mapMemory(this.#bytes), this.spec);
+    }
+    for (let left = this.spec.maxEntries; left > 0 && pop?.() !== undefined; left--);
+    const zeros = new Uint8Array(this.spec.valueSize);
+    for (const [key] of pop === undefined ? [...this.rawEntries()] : []) {
+      if (this.#host.delete(key) === 0) continue;
+      for (let slot = 0; slot < (this.#type.slots ?? 1); slot++) this.#host.update(key, zeros, 0n, slot);
+    }
+  }
+
   /** @returns 0 or a negative errno, as bpf(2) gives. @throws {MapError} MAP_BAD_KEY */
   delete(key: MapBytes): number {
     return this.#host.delete(bytesOf(key, this.spec.keySize));

@@ -29,6 +29,7 @@ import { Loads } from './loads.ts';
 import { sizeMaps, type UsualSize } from './map-sizes.ts';
 import { Pins } from './pins.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
+import { SpareMaps, withSpares } from './spare-maps.ts';
 import { onlyFollows, TailPrograms } from './tail-programs.ts';
 import { ThreadValues } from './thread-values.ts';
 
@@ -43,6 +44,8 @@ export interface ObjectOptions {
   readonly autoload?: Autoload;
   /** How many entries maps get, by name, in place of what the object says. */
   readonly maxEntries?: ReadonlyMap<string, number>;
+  /** For how many maps that are made later there is room, by the map of maps that they are for. */
+  readonly innerMaps?: ReadonlyMap<string, number>;
   /** Where maps that ask to be pinned by their name are kept; they are like all others if it is not given. */
   readonly pinDirectory?: string;
 }
@@ -68,6 +71,7 @@ export class BpfObject implements Disposable {
   readonly #verified: readonly VerifiedProgram[];
   readonly #options: ObjectOptions;
   readonly #tailPrograms: TailPrograms;
+  readonly #spares: SpareMaps;
   readonly #sessions = new Map<TargetProcess, Residence>();
   /** The memory that all these share; it stays when they end. */
   #common: SharedPart | undefined;
@@ -95,7 +99,8 @@ export class BpfObject implements Disposable {
         ? readLoadable(source, readKernel(), options.autoload ?? {})
         : { ...source, leftOut: [] };
     const { maps, usual } = sizeMaps(spec.maps, options.maxEntries);
-    this.#spec = { ...spec, maps };
+    const spares = options.innerMaps ?? new Map<string, number>();
+    this.#spec = { ...spec, maps: withSpares(maps, spares) };
     this.leftOut = leftOut;
     this.usualSizes = usual;
     this.#options = options;
@@ -115,6 +120,7 @@ export class BpfObject implements Disposable {
     );
     this.maps = this.#spec.maps.map((map) => new BpfMap(map, this.btf));
     holdMaps(this.maps);
+    this.#spares = new SpareMaps(this.maps, spares, () => this.#isQuiet());
     this.#tailPrograms = new TailPrograms(this.programs, this.maps);
     if (options.pinDirectory !== undefined) this.#pins = new Pins(options.pinDirectory, this.maps);
   }
@@ -136,6 +142,27 @@ export class BpfObject implements Disposable {
     const found = this.maps.find((map) => map.name === name);
     if (found !== undefined) return found;
     throw new RuntimeError('RUNTIME_NO_MAP', `cannot find map ${name}: the object has ${nameList(this.maps)}`);
+  }
+
+  /**
+   * Makes a map for a map of maps, also while programs run: empty, and of the shape of those that are in there. `update` puts it in.
+   *
+   * @param outer the name of the map of maps; `innerMaps` says how many it may have
+   * @throws {RuntimeError} RUNTIME_NO_MAP, RUNTIME_NO_SPARE
+   */
+  makeInnerMap(outer: string): BpfMap {
+    return this.#spares.make(this.map(outer).name);
+  }
+
+  /**
+   * Takes a map that was made so out of wherever it is, and waits until no program has it any more: all threads of the targets stand still
+   * for a moment. What it holds then is final, and can be read until `makeInnerMap` gives the same map out again, empty. Children that
+   * targets forked are not waited for.
+   *
+   * @throws {RuntimeError} RUNTIME_MAP_IN_USE: it is nowhere any more, and may be dropped again
+   */
+  dropInnerMap(map: BpfMap): void {
+    this.#spares.drop(map);
   }
 
   /**
@@ -338,6 +365,11 @@ export class BpfObject implements Disposable {
     this.#sessions.set(target, { session, tenant, links: [] });
     target.moveIn(tenant);
     return session;
+  }
+
+  /** Waits until no program runs any more that runs now; false if one does not end. */
+  #isQuiet(): boolean {
+    return [...this.#sessions.values()].every(({ session }) => session.injection.awaitPrograms());
   }
 
   /** Rings are everybody's who is attached. */

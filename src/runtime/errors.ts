@@ -11,6 +11,8 @@ export const RUNTIME_ERRORS = {
   RUNTIME_NO_SECTION_TARGET: "the program's section names no place, and none was given",
   RUNTIME_BAD_SLOT:
     'a map of programs is to hold what could not go on from there, or a map of maps what is of another shape',
+  RUNTIME_NO_SPARE: 'more maps are made for a map of maps than there is room for',
+  RUNTIME_MAP_IN_USE: 'a map is dropped that a program of a process may still have',
   RUNTIME_CLOSED: 'the object or session was closed',
   RUNTIME_BAD_MAP_PLACE: 'bytecode is said to load a map where it loads nothing',
   RUNTIME_PIN_IN_USE: 'the file of a pinned map is in use by another object',

@@ -56,7 +56,10 @@ export class TailPrograms implements TailCallOptions {
         const program = this.#programs.find((one) => one === thing);
         if (program === undefined) return -Errno.EBADF;
         const { verified, name } = program;
-        if (this.arrays.get(map)!.whyNot(verified) !== undefined) return -Errno.EINVAL;
+        const array = this.arrays.get(map)!;
+        const why = array.whyNot(verified);
+        if (array.isOurLimit(verified)) throw badSlot(name, map, why!);
+        if (why !== undefined) return -Errno.EINVAL;
         const cause = this.#leftOut.get(name);
         if (cause === undefined) return 1 + this.#programs.indexOf(program);
         throw new RuntimeError('RUNTIME_BAD_SLOT', `cannot put ${name} into map ${map}`, { cause });
@@ -66,13 +69,15 @@ export class TailPrograms implements TailCallOptions {
 
   #fill(map: BpfMap, index: number, name: string): void {
     const program = this.#programs.find((one) => one.name === name);
-    const bad = (why: string): RuntimeError =>
-      new RuntimeError('RUNTIME_BAD_SLOT', `cannot put ${name} into map ${map.name}: ${why}`);
-    if (program === undefined) throw bad('it is no program of the object');
+    if (program === undefined) throw badSlot(name, map.name, 'it is no program of the object');
     const result = map.update(index, program);
     if (result === 0) return;
-    throw bad(this.arrays.get(map.name)!.whyNot(program.verified) ?? `error ${-result}`);
+    throw badSlot(name, map.name, this.arrays.get(map.name)!.whyNot(program.verified) ?? `error ${-result}`);
   }
+}
+
+function badSlot(program: string, map: string, why: string): RuntimeError {
+  return new RuntimeError('RUNTIME_BAD_SLOT', `cannot put ${program} into map ${map}: ${why}`);
 }
 
 /** Whether a program is there to go on from a map: its object puts it into one, and it would not be attached by itself. */

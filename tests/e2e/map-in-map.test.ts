@@ -1,10 +1,28 @@
 /** Maps of maps in live processes: programs choose among maps while the host puts others in their place. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type BpfObject, openObject } from '../../src/index.ts';
+import { BpfError, type BpfMap, type BpfObject, openObject, openProcess } from '../../src/index.ts';
+import { CallsTarget } from '../support/calls-target.ts';
 import { Crowd } from '../support/crowd.ts';
 import { CANNOT_TRACE, footprint } from '../support/entered.ts';
+import { repetitions } from '../support/long-form.ts';
 import { COMPILERS, objectFile } from '../support/objects.ts';
+import { waitUntil } from '../support/targets.ts';
+
+const numbers = (map: BpfMap): number[] => map.entries().map(({ value }) => value as number);
+
+/** A thread that has no processor meanwhile stays where it is. */
+function drop(object: BpfObject, map: BpfMap): void {
+  waitUntil(`no program has ${map.name}`, () => {
+    try {
+      object.dropInnerMap(map);
+      return true;
+    } catch (error) {
+      if (error instanceof BpfError && error.code === 'RUNTIME_MAP_IN_USE') return false;
+      throw error;
+    }
+  });
+}
 
 const THREADS = 8;
 const SHARE = 1600;
@@ -55,6 +73,69 @@ describe('maps of maps', { skip: CANNOT_TRACE }, () => {
     assert.equal(values(object, 'first')[3], 0n);
   });
 
+  it('take maps that the host makes while programs run', () => {
+    using target = new Crowd(2, SHARE);
+    const before = footprint(target.process);
+    const object = openObject(objectFile('map-in-map'), { innerMaps: new Map([['chosen', 2]]) });
+    const chosen = object.map('chosen');
+    const link = object.program('on_visit').attachUprobe(target.process, `${target.module.name}:visit`);
+    for (let round = 0; round < 3; round++) {
+      const [first, second] = [object.makeInnerMap('chosen'), object.makeInnerMap('chosen')];
+      assert.throws(() => object.makeInnerMap('chosen'), { code: 'RUNTIME_NO_SPARE' });
+      for (const map of [first, second]) assert.deepEqual(numbers(map), [0, 0, 0, 0], 'they are empty');
+      for (const place of [0, 1, 2]) assert.equal(chosen.update(place, first), 0);
+      assert.equal(chosen.update(3, second), 0);
+      const visits = target.run();
+      for (const map of [first, second]) drop(object, map);
+      assert.deepEqual(chosen.entries(), []);
+      // Visits of handlers are those of place 2.
+      assert.equal(numbers(second)[3], (2 * SHARE) / 4);
+      assert.equal(BigInt(numbers(first)[3]!), visits - BigInt((2 * SHARE) / 4));
+      assert.throws(() => object.dropInnerMap(first), TypeError);
+    }
+    assert.throws(() => object.makeInnerMap('named'), { code: 'RUNTIME_NO_SPARE' });
+    assert.equal(values(object, 'outcomes')[0], 0n);
+    link.detach();
+    object[Symbol.dispose]();
+    assert.deepEqual(footprint(target.process), before);
+  });
+
+  it('count exactly while the host puts one map in place of another', () => {
+    using calls = new CallsTarget(2);
+    using process = openProcess(calls.pid);
+    using object = openObject(objectFile('map-in-map'), { innerMaps: new Map([['chosen', 3]]) });
+    const chosen = object.map('chosen');
+    let current = object.makeInnerMap('chosen');
+    const fill = (): void => {
+      for (const place of [0, 1, 2, 3]) assert.equal(chosen.update(place, current), 0);
+    };
+    fill();
+    const link = object.program('on_visit').attachUprobe(process, 'calls:work');
+    let counted = 0n;
+    calls.start();
+    for (let round = 0; round < repetitions(20, 2000); round++) {
+      const last = current;
+      current = object.makeInnerMap('chosen');
+      fill();
+      drop(object, last);
+      // It is final: nothing comes later.
+      counted += BigInt(numbers(last)[3]!);
+    }
+    calls.stop();
+    link.detach();
+    counted += BigInt(numbers(current)[3]!);
+    assert.equal(counted, link.hits);
+    assert.equal(values(object, 'outcomes')[0], 0n);
+    assert.equal(calls.wrong, 0n);
+  });
+
+  it('have room for maps only where they are maps of maps', () => {
+    for (const name of ['first', 'nothing']) {
+      const innerMaps = new Map([[name, 1]]);
+      assert.throws(() => openObject(objectFile('map-in-map'), { innerMaps }), { code: 'RUNTIME_NO_MAP' });
+    }
+  });
+
   it('take maps of their shape, by the rules and error numbers of the kernel', () => {
     using object = openObject(objectFile('map-in-map'));
     const [chosen, named, first, longer, odd] = ['chosen', 'named', 'first', 'longer', 'odd'].map((name) =>
@@ -90,4 +171,47 @@ describe('maps of maps', { skip: CANNOT_TRACE }, () => {
       assert.equal(result, wanted, what);
     }
   });
+
+  for (const compiler of COMPILERS) {
+    it(`are of any type whose elements programs use: ${compiler}`, () => {
+      using target = new Crowd(4, 400);
+      using object = openObject(objectFile('inner-types', compiler), {
+        innerMaps: new Map(OUTERS.map((outer) => [outer, 1])),
+      });
+      // Odd visits find what the object says, even ones what is made now.
+      const made = new Map(OUTERS.map((outer) => [outer, object.makeInnerMap(outer)]));
+      for (const [outer, map] of made) assert.equal(object.map(outer).update(0, map), 0);
+      const link = object.program('on_visit').attachUprobe(target.process, `${target.module.name}:visit`);
+      const visits = target.run();
+      link.detach();
+      assert.deepEqual([link.hits, link.missed], [visits, 0n]);
+      const odd = (4n * 400n) / 2n;
+      const even = visits - odd;
+      for (const [outer, counted] of Object.entries(COUNTED)) {
+        const [ours, theirs] = [made.get(outer)!, object.map(`${outer}_1`)];
+        assert.deepEqual([counted(ours), counted(theirs)], [even, odd], outer);
+      }
+      for (const outer of ['queues', 'stacks']) {
+        for (const map of [made.get(outer)!, object.map(`${outer}_1`)]) assert.equal(map.entries().length, 64, outer);
+      }
+      assert.deepEqual(values(object, 'failures'), { 0: even - 64n + odd - 64n, 1: even - 64n + odd - 64n, 2: 0n });
+      for (const map of made.values()) drop(object, map);
+      for (const [outer, map] of made) {
+        assert.equal(object.makeInnerMap(outer), map);
+        assert.equal(COUNTED[outer]?.(map) ?? BigInt(map.entries().length), 0n, `${outer}, made again`);
+      }
+    });
+  }
 });
+
+const sum = (map: BpfMap): bigint => map.entries().reduce((total, { value }) => total + BigInt(value as number), 0n);
+
+/** What each visit adds one to. */
+const COUNTED: Readonly<Record<string, (map: BpfMap) => bigint>> = {
+  hashes: sum,
+  recents: sum,
+  slots: sum,
+  tries: sum,
+  rings: (map) => BigInt(map.events!.consume(() => {})) + map.events!.lost,
+};
+const OUTERS = [...Object.keys(COUNTED), 'queues', 'stacks'];
