@@ -66,6 +66,13 @@ export class BenchTarget implements Disposable {
     return { min: min!, median: median!, calls: calls! };
   }
 
+  /** Calls `symbol` so many times a microsecond in each of the threads. @returns how many calls there were */
+  async pace(symbol: string, perUs: number, milliseconds: number, threads: number): Promise<number> {
+    this.#input.write(`pace ${symbol} ${perUs} ${milliseconds} ${threads}\n`);
+    const [calls] = await answer(this.#answers, 'paced');
+    return calls!;
+  }
+
   /** Runs `action` and tells the longest time, in microseconds, that the first thread stood still meanwhile. */
   async watch(action: () => void): Promise<number> {
     this.#input.write('watch\n');

@@ -8,6 +8,7 @@
  *
  *   measure FUNCTION MS THREADS   ->   measured MIN MEDIAN CALLS   ns per call over the blocks of about MS ms, by the
  *                                                                  slower thread of each; calls made by all
+ *   pace FUNCTION RATE MS THREADS ->   paced CALLS                 each thread makes RATE calls a microsecond for MS ms
  *   watch, and any line           ->   watching, longest US        longest time in between that the first thread stood still
  */
 #include <poll.h>
@@ -120,6 +121,51 @@ static void measure(run *run, double milliseconds, int threads) {
   printf("measured %.4f %.4f %ld\n", ns[0], ns[BLOCKS / 2], 2 * WARM_UP + threads * (WARM_UP + BLOCKS * block));
 }
 
+static struct {
+  run *run;
+  double per_ns, milliseconds;
+  long calls;
+} pace;
+
+/* Calls that are late by more than that are not made up for: the rate is the most that there ever is. */
+enum { PACED_BLOCK = 1000, LATE_NS = 1000000 };
+
+static void *run_paced(void *unused) {
+  uint64_t start = now(), begin = start;
+  long calls = 0, made = 0;
+  for (uint64_t here = start; here - start < pace.milliseconds * 1e6; here = now()) {
+    if (made < (here - begin) * pace.per_ns) {
+      if (made + LATE_NS * pace.per_ns < (here - begin) * pace.per_ns) begin = here, made = 0;
+      pace.run(PACED_BLOCK);
+      made += PACED_BLOCK;
+      calls += PACED_BLOCK;
+    } else {
+      nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+    }
+  }
+  __atomic_add_fetch(&pace.calls, calls, __ATOMIC_RELAXED);
+  return unused;
+}
+
+static void keep_pace(run *run, double per_us, double milliseconds, int threads) {
+  pace.run = run;
+  pace.per_ns = per_us / 1e3;
+  pace.milliseconds = milliseconds;
+  pace.calls = 0;
+  pthread_t others[THREADS_MAX];
+  for (int t = 1; t < threads; t++)
+    if (pthread_create(&others[t], NULL, run_paced, NULL) != 0) exit(1);
+  run_paced(NULL);
+  for (int t = 1; t < threads; t++) pthread_join(others[t], NULL);
+  printf("paced %ld\n", pace.calls);
+}
+
+static run *function_of(const char *name) {
+  for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
+    if (strcmp(name, functions[i].name) == 0) return functions[i].run;
+  exit(2);
+}
+
 static void watch(void) {
   printf("watching\n");
   struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -164,17 +210,20 @@ int main(int argc, char **argv) {
   printf("ready %d\n", (int)getpid());
 
   char line[128], name[64];
-  double milliseconds;
+  double milliseconds, rate;
   int threads;
   while (fgets(line, sizeof line, stdin)) {
     if (strcmp(line, "watch\n") == 0) {
       watch();
       continue;
     }
+    if (sscanf(line, "pace %63s %lf %lf %d", name, &rate, &milliseconds, &threads) == 4 && threads <= THREADS_MAX) {
+      keep_pace(function_of(name), rate, milliseconds, threads);
+      continue;
+    }
     if (sscanf(line, "measure %63s %lf %d", name, &milliseconds, &threads) != 3 || threads < 1 || threads > THREADS_MAX)
       return 2;
-    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
-      if (strcmp(name, functions[i].name) == 0) measure(functions[i].run, milliseconds, threads);
+    measure(function_of(name), milliseconds, threads);
   }
   return 0;
 }
