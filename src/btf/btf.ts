@@ -30,6 +30,8 @@ export interface Btf {
   byName<K extends BtfKind>(kind: K, name: string): { readonly id: number; readonly type: TypeOf<K> } | undefined;
   /** Ids of all types of that name, and of its flavours: `name___old`. */
   idsNamed(name: string): readonly number[];
+  /** The `btf_decl_tag`s of a type, or of its members and parameters. */
+  tagsOf(id: number): readonly TypeOf<'decl_tag'>[];
   /** The type without its typedefs, const, volatile, restrict and tags. */
   resolve(id: number): BtfType;
   /** Bytes that a value of the type takes. @throws {BtfError} BTF_NO_SIZE, and what `type` throws */
@@ -128,6 +130,8 @@ class LazyBtf implements Btf {
   readonly #names = new Map<BtfKind, ReadonlyMap<string, number>>();
   /** Ids by where in the strings their name begins. */
   #idsByText: ReadonlyMap<number, readonly number[]> | undefined;
+  /** Ids of tags by what they are of. */
+  #tags: ReadonlyMap<number, readonly number[]> | undefined;
   readonly #cache = new Map<number, BtfType>([[0, { kind: 'void' }]]);
 
   constructor(types: Uint8Array, strings: Uint8Array, places: readonly number[]) {
@@ -162,6 +166,11 @@ class LazyBtf implements Btf {
     const ids: number[] = [];
     for (const place of namePlaces(this.#strings, name)) ids.push(...(this.#idsByText.get(place) ?? []));
     return ids;
+  }
+
+  tagsOf(id: number): readonly TypeOf<'decl_tag'>[] {
+    this.#tags ??= this.#indexTags();
+    return (this.#tags.get(id) ?? []).map((tag) => this.type(tag) as TypeOf<'decl_tag'>);
   }
 
   resolve(id: number): BtfType {
@@ -241,6 +250,18 @@ class LazyBtf implements Btf {
       else known.push(id);
     }
     return ids;
+  }
+
+  #indexTags(): ReadonlyMap<number, readonly number[]> {
+    const tags = new Map<number, number[]>();
+    for (let id = 1; id < this.count; id++) {
+      const { info, sizeOrType } = this.#head(id);
+      if (KINDS[kindNumber(info)]!.kind !== 'decl_tag') continue;
+      const known = tags.get(sizeOrType);
+      if (known === undefined) tags.set(sizeOrType, [id]);
+      else known.push(id);
+    }
+    return tags;
   }
 
   #idsByName(kind: BtfKind): ReadonlyMap<string, number> {

@@ -1,5 +1,6 @@
 /** Maps that programs of these kinds may not use. Source: Linux kernel/bpf/verifier.c, check_map_prog_compatibility. */
 import type { Btf } from '../btf/btf.ts';
+import type { BtfType } from '../btf/type.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import type { LinkedProgram } from '../object/spec.ts';
 import { refusal } from './errors.ts';
@@ -24,7 +25,7 @@ export function checkMaps(program: LinkedProgram, { maps, btf }: VerifyOptions):
     if (reference.kind === 'function' || checked.has(reference.map)) continue;
     checked.add(reference.map);
     const typeId = maps.get(reference.map)?.valueTypeId ?? 0;
-    const found = typeId === 0 ? undefined : forbiddenIn(btf, typeId, MAX_DEPTH);
+    const found = typeId === 0 ? undefined : forbiddenIn(btf, typeId);
     if (found === undefined) continue;
     throw refusal(program, insn, 'VERIFIER_NOT_ALLOWED', `tracing progs cannot use ${found} yet`);
   }
@@ -37,22 +38,33 @@ function whyNoAddress({ type, maxEntries, valueSize }: MapSpec, offset: number):
   return `invalid access to map value pointer, value_size=${valueSize} off=${offset}`;
 }
 
-function forbiddenIn(btf: Btf, id: number, depth: number): string | undefined {
-  const type = btf.resolve(id);
-  if (depth === 0) return undefined;
-  if (type.kind === 'array') return forbiddenIn(btf, type.type, depth - 1);
-  if (type.kind === 'datasec')
-    return firstOf(type.variables, ({ type: variable }) => forbiddenIn(btf, variable, depth - 1));
-  if (type.kind === 'var') return forbiddenIn(btf, type.type, depth - 1);
-  if (type.kind !== 'struct') return undefined;
-  if (FORBIDDEN.includes(type.name)) return type.name;
-  return firstOf(type.members, (member) => forbiddenIn(btf, member.type, depth - 1));
-}
-
-function firstOf<T>(items: readonly T[], find: (item: T) => string | undefined): string | undefined {
-  for (const item of items) {
-    const found = find(item);
-    if (found !== undefined) return found;
+/** Level by level, each type once: types may be made of each other in more ways than anybody could follow. */
+function forbiddenIn(btf: Btf, id: number): string | undefined {
+  const seen = new Set<number>([id]);
+  let level = [id];
+  for (let depth = 0; depth < MAX_DEPTH && level.length > 0; depth++) {
+    const parts = new Set<number>();
+    for (const type of level.map((part) => btf.resolve(part))) {
+      if (type.kind === 'struct' && FORBIDDEN.includes(type.name)) return type.name;
+      for (const part of partsOf(type)) if (!seen.has(part)) parts.add(part);
+    }
+    level = [...parts];
+    for (const part of level) seen.add(part);
   }
   return undefined;
+}
+
+/** Ids of what a value of the type has in it. */
+function partsOf(type: BtfType): readonly number[] {
+  switch (type.kind) {
+    case 'array':
+    case 'var':
+      return [type.type];
+    case 'datasec':
+      return type.variables.map(({ type: variable }) => variable);
+    case 'struct':
+      return type.members.map(({ type: member }) => member);
+    default:
+      return [];
+  }
 }

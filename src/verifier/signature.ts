@@ -73,12 +73,13 @@ function flavorless(name: string): string {
   return name.split('___', 1)[0]!;
 }
 
-/** A pointer to a type of that name is taken for the context, behind typedefs too. */
+/** A pointer to a type of that name is taken for the context, behind typedefs too. @throws {BtfError} BTF_TOO_DEEP */
 function isContext(btf: Btf, id: number, { contextTypes }: ProgramKind): boolean {
+  // Ends, since what nests too deep, or in itself, does not resolve.
+  const last = btf.resolve(id);
   for (let type = btf.type(id); ; type = btf.type(type.type)) {
     if ('name' in type && contextTypes.includes(type.name)) return true;
-    if (!['typedef', 'const', 'volatile', 'restrict', 'type_tag'].includes(type.kind) || !('type' in type))
-      return false;
+    if (type === last || !('type' in type)) return false;
   }
 }
 
@@ -94,11 +95,10 @@ function isNumber(type: BtfType): boolean {
 /** The `btf_decl_tag("arg:...")` of each argument. */
 function readTags(btf: Btf, func: number): Map<number, Set<string>> {
   const tags = new Map<number, Set<string>>();
-  for (let id = 1; id < btf.count; id++) {
-    const type = btf.type(id);
-    if (type.kind !== 'decl_tag' || type.type !== func || !type.name.startsWith('arg:')) continue;
-    const known = tags.get(type.component) ?? new Set();
-    tags.set(type.component, known.add(type.name.slice('arg:'.length)));
+  for (const { name, component } of btf.tagsOf(func)) {
+    if (!name.startsWith('arg:')) continue;
+    const known = tags.get(component) ?? new Set();
+    tags.set(component, known.add(name.slice('arg:'.length)));
   }
   return tags;
 }

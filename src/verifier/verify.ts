@@ -2,6 +2,7 @@
  * The verifier: proves that a program ends, reads and writes only what it may, and calls helpers by their contracts; or
  * says where it does not.
  */
+import { BtfError } from '../btf/errors.ts';
 import { controlFlow, type SubprogramFlow } from '../insn/control-flow.ts';
 import type { LinkedProgram } from '../object/spec.ts';
 import { type CallGraph, callGraph, checkStack } from './call-graph.ts';
@@ -40,9 +41,15 @@ export function verify(program: LinkedProgram, options: VerifyOptions): Verdict 
   try {
     return { verdict: 'accept', program: prove(program, options, effort), effort };
   } catch (error) {
-    if (!(error instanceof VerifierError)) throw error;
-    return { verdict: 'reject', error, effort };
+    return { verdict: 'reject', error: asRefusal(program, error), effort };
   }
+}
+
+/** What the object's types are wrong in is the program's fault that needs them; anything else is no verdict. */
+function asRefusal(program: LinkedProgram, error: unknown): VerifierError {
+  if (error instanceof VerifierError) return error;
+  if (!(error instanceof BtfError)) throw error;
+  return refusal(program, 0, 'VERIFIER_BAD_TYPES', error.message);
 }
 
 function prove(

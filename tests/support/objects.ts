@@ -46,6 +46,15 @@ export function patchSectionHeader(
   Shdr.write(file, at, { ...Shdr.read(file, at), ...fields });
 }
 
+/** A copy in which a section holds other bytes: they stand behind all others. */
+export function withSection(file: Uint8Array, name: string, bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(file.length + bytes.length);
+  copy.set(file);
+  copy.set(bytes, file.length);
+  patchSectionHeader(copy, name, { offset: BigInt(file.length), size: BigInt(bytes.length) });
+  return copy;
+}
+
 function section(elf: ElfFile, name: string) {
   const found = elf.section(name);
   if (found === undefined) throw new Error(`no section ${name}`);
