@@ -78,7 +78,7 @@ const results: Results = {
   // Before the crowds: they only go when the event loop turns, and this does not let it.
   sites: wants('sites') ? measureSites(SITE_CYCLES) : [],
   systemCalls: wants('system calls') ? measureSystemCalls(rounds) : [],
-  throughput: wants('throughput') ? await measureThroughput(rounds) : [],
+  throughput: wants('throughput') ? measureThroughput(rounds) : [],
   attach: wants('attach') ? await measureAttach(binary.path, sides, ATTACH_CYCLES) : [],
   memory: wants('memory') ? await measureMemory(binary.path, sides) : [],
 };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { spread } from './stats.ts';
+import { medianInterval, spread } from './stats.ts';
 
 describe('spread', () => {
   for (const [what, samples, min, median] of [
@@ -16,5 +16,26 @@ describe('spread', () => {
 
   it('refuses an empty series', () => {
     assert.throws(() => spread([]), RangeError);
+  });
+});
+
+describe('medianInterval', () => {
+  const upTo = (count: number): readonly number[] => Array.from({ length: count }, (_, n) => count - n);
+
+  // Ranks: Conover, Practical Nonparametric Statistics, 3rd edition, table A3 (the binomial distribution, p = 0.5).
+  for (const [count, from, to] of [
+    [6, 1, 6],
+    [8, 1, 8],
+    [9, 2, 8],
+    [14, 3, 12],
+    [20, 6, 15],
+  ] as const) {
+    it(`lies from the ${from}th to the ${to}th of ${count} samples`, () => {
+      assert.deepEqual(medianInterval(upTo(count)), { median: (count >> 1) + 1, from, to });
+    });
+  }
+
+  it('has no ends where there are too few', () => {
+    assert.deepEqual(medianInterval(upTo(5)), { median: 3, from: -Infinity, to: Infinity });
   });
 });

@@ -1,106 +1,137 @@
 /**
- * What servers lose in throughput while every system call of theirs is counted: redis under redis-benchmark, and an HTTP server of
- * Node's under as many connections. Bare and counted runs follow one another, and each counted one is compared with the bare
- * one in front of it: in requests a second, which whatever else runs spoils, and in the server's processor time for each.
+ * What servers lose in throughput while every system call of theirs is counted: redis, and an HTTP server of Node's, asked on many
+ * connections. The server has one processor for itself, and who asks another. Runs are short, bare and counted ones in turn as in
+ * A B B A, so that a machine that grows slower or faster favours neither, and of each the stretches count that nothing else disturbed; from
+ * the differences of many such quadruples comes an interval in which their median lies in 95 of 100 cases. Told are requests a second, and the server's processor time for each.
  */
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { openObject, openProcess } from '../src/index.ts';
+import { type BpfObject, openObject, openProcess, type TargetProcess } from '../src/index.ts';
 import { Interactive } from '../tests/support/interactive.ts';
 import { ROOT } from '../tests/support/root.ts';
-import { waitUntil } from '../tests/support/targets.ts';
-import { spread } from './stats.ts';
+import { compileTarget, waitUntil } from '../tests/support/targets.ts';
+import { type Interval, medianInterval, spread } from './stats.ts';
 
 /** The most that may be lost. */
 export const THROUGHPUT_GOAL = 0.02;
 
-/** Requests a second without and with programs, what share of them is lost, and how much more processor time one takes: medians. */
+/** Requests a second without and with programs: medians. What share of them is lost, and how much more processor time one takes. */
 export interface ThroughputCost {
   readonly server: string;
   readonly label: string;
   readonly bare: number;
   readonly counted: number;
-  readonly lost: number;
-  readonly busier: number;
+  readonly lost: Interval;
+  readonly busier: Interval;
 }
 
 const OBJECT = join(ROOT, 'tests/objects/clang-19/syscalls.bpf.o');
 const CONNECTIONS = 20;
-const RUN_MS = 1000;
-const REDIS_REQUESTS = 50_000;
+/** Requests of a stretch: as in tests/targets/asking-servers.c. */
+const WINDOW = 200;
+const LAST_PROCESSOR = cpus().length - 1;
+/** Quadruples for each round that was asked for. */
+const QUADRUPLES = 2;
+/** How long a run is to take. */
+const RUN_MS = 250;
 
 const CASES = [
   { label: 'at entry', programs: ['on_enter'] },
   { label: 'at entry and exit', programs: ['on_enter', 'on_exit'] },
 ] as const;
 
-/** A server that takes requests. */
-interface Server extends Disposable {
-  readonly name: string;
-  readonly pid: number;
-  /** One run of requests: how many, and how many a second. */
-  run(): Promise<{ readonly requests: number; readonly perSecond: number }>;
-}
-
 interface Run {
-  readonly perSecond: number;
-  /** Of the server, in nanoseconds for a request. */
+  /** Both in nanoseconds for a request; the latter of the server. */
+  readonly time: number;
   readonly busy: number;
 }
 
-/** @param rounds of all cases with both servers; those that are not installed are left out */
-export async function measureThroughput(rounds: number): Promise<ThroughputCost[]> {
-  const costs: ThroughputCost[] = [];
-  const hasRedis = ['redis-server', 'redis-benchmark'].every((name) => spawnSync(name, ['--version']).status === 0);
-  for (const start of hasRedis ? [startRedis, startHttp] : [startHttp]) {
+/** A server and who asks it, each on its processor. */
+class Served implements Disposable {
+  readonly pid: number;
+  readonly #server: Interactive;
+  readonly #asking: Interactive;
+  #windows = 1;
+
+  constructor(server: Interactive, socket: string, { request, answer }: { request: string; answer: string }) {
+    this.#server = server;
+    this.pid = server.pid;
+    const escaped = [request, answer].map((text) => text.replaceAll('\r', '\\r').replaceAll('\n', '\\n'));
+    this.#asking = new Interactive(compileTarget('asking-servers'), [socket, `${CONNECTIONS}`, ...escaped]);
+    pin(this.#asking.pid, '0');
+    pin(server.pid, `${LAST_PROCESSOR}`);
+    // We only look whether it is done: that is not to disturb the server.
+    pin(process.pid, '0');
+    // Until both are warm.
+    for (let n = 0; n < 8; n++) this.#windows = Math.ceil((RUN_MS * 1e6) / (WINDOW * this.run().time));
+  }
+
+  run(): Run {
+    const before = { busy: processorTime(this.pid), output: this.#asking.output };
+    this.#asking.say(`${this.#windows}`);
+    waitUntil('they are answered', () => this.#asking.output !== before.output, 60_000);
+    const busy = processorTime(this.pid) - before.busy;
+    const time = Number(this.#asking.output.slice(before.output.length));
+    return { time: time / WINDOW, busy: busy / (this.#windows * WINDOW) };
+  }
+
+  [Symbol.dispose](): void {
+    pin(process.pid, `0-${LAST_PROCESSOR}`);
+    this.#asking[Symbol.dispose]();
+    this.#server[Symbol.dispose]();
+  }
+}
+
+/** @param rounds more of them make the interval smaller. Servers that are not installed are left out */
+export function measureThroughput(rounds: number): ThroughputCost[] {
+  const hasRedis = spawnSync('redis-server', ['--version']).status === 0;
+  return (hasRedis ? [REDIS, HTTP] : [HTTP]).flatMap(({ name, start }) => {
     const folder = mkdtempSync(join(tmpdir(), 'remora-throughput-'));
     try {
-      using server = start(folder);
-      await server.run();
-      costs.push(...(await measureServer(server, rounds)));
+      using served = start(folder);
+      return CASES.map((one) => ({ server: name, ...measureCase(served, one, rounds * QUADRUPLES) }));
     } finally {
       rmSync(folder, { recursive: true });
     }
-  }
-  return costs;
-}
-
-async function measureServer(server: Server, rounds: number): Promise<ThroughputCost[]> {
-  using process = openProcess(server.pid);
-  const runs = CASES.map(() => ({ bare: [] as Run[], counted: [] as Run[] }));
-  for (let round = 0; round < rounds; round++) {
-    for (const [n, { programs }] of CASES.entries()) {
-      const bare = await measureRun(server);
-      using object = openObject(readFileSync(OBJECT));
-      const links = programs.map((program) => object.program(program).attach(process));
-      const counted = await measureRun(server);
-      if (links.some(({ hits }) => hits === 0n)) throw new Error(`${server.name} makes no system calls`);
-      runs[n]!.bare.push(bare);
-      runs[n]!.counted.push(counted);
-    }
-  }
-  return CASES.map(({ label }, n) => {
-    const { bare, counted } = runs[n]!;
-    const median = (numbers: readonly number[]): number => spread(numbers).median;
-    return {
-      server: server.name,
-      label,
-      bare: median(bare.map(({ perSecond }) => perSecond)),
-      counted: median(counted.map(({ perSecond }) => perSecond)),
-      lost: median(counted.map(({ perSecond }, round) => 1 - perSecond / bare[round]!.perSecond)),
-      busier: median(counted.map(({ busy }, round) => busy / bare[round]!.busy - 1)),
-    };
   });
 }
 
-async function measureRun(server: Server): Promise<Run> {
-  const before = processorTime(server.pid);
-  const { requests, perSecond } = await server.run();
-  return { perSecond, busy: (processorTime(server.pid) - before) / requests };
+function measureCase(served: Served, { label, programs }: (typeof CASES)[number], quadruples: number) {
+  using target = openProcess(served.pid);
+  const found = Array.from({ length: quadruples }, () => {
+    const first = served.run();
+    const counted = countedRuns(served, target, programs);
+    return { bare: mean([first, served.run()]), counted: mean(counted) };
+  });
+  const perSecond = (runs: readonly Run[]): number => 1e9 / spread(runs.map(({ time }) => time)).median;
+  return {
+    label,
+    bare: perSecond(found.map(({ bare }) => bare)),
+    counted: perSecond(found.map(({ counted }) => counted)),
+    lost: medianInterval(found.map(({ bare, counted }) => 1 - bare.time / counted.time)),
+    busier: medianInterval(found.map(({ bare, counted }) => counted.busy / bare.busy - 1)),
+  };
+}
+
+function countedRuns(served: Served, target: TargetProcess, programs: readonly string[]): readonly Run[] {
+  using object: BpfObject = openObject(readFileSync(OBJECT));
+  const links = programs.map((program) => object.program(program).attach(target));
+  const runs = [served.run(), served.run()];
+  if (links.some(({ hits }) => hits === 0n)) throw new Error(`${served.pid} makes no system calls`);
+  return runs;
+}
+
+function mean(runs: readonly Run[]): Run {
+  const of = (part: keyof Run): number => runs.reduce((sum, run) => sum + run[part], 0) / runs.length;
+  return { time: of('time'), busy: of('busy') };
+}
+
+/** Has all threads of a process, and those they make, run on some processors. */
+function pin(pid: number, processors: string): void {
+  const { status, stderr } = spawnSync('taskset', ['-a', '-c', '-p', processors, `${pid}`], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`cannot pin ${pid}: ${stderr}`);
 }
 
 /** Of all threads there are, in nanoseconds. */
@@ -111,69 +142,28 @@ function processorTime(pid: number): number {
   return times.reduce((sum, time) => sum + time, 0);
 }
 
-function startRedis(folder: string): Server {
-  const socket = join(folder, 'socket');
-  const server = new Interactive('redis-server', [
-    '--port',
-    '0',
-    '--unixsocket',
-    socket,
-    '--save',
-    '',
-    '--dir',
-    folder,
-  ]);
-  waitUntil('redis listens', () => spawnSync('redis-cli', ['-s', socket, 'ping']).status === 0, 20_000);
-  const args = ['-s', socket, '-n', `${REDIS_REQUESTS}`, '-c', `${CONNECTIONS}`, '-t', 'get', '--csv'];
-  return {
-    name: 'redis',
-    pid: server.pid,
-    async run() {
-      const { stdout } = await promisify(execFile)('redis-benchmark', args);
-      return { requests: REDIS_REQUESTS, perSecond: Number(/^"GET","([\d.]+)"/m.exec(stdout)![1]) };
-    },
-    [Symbol.dispose]: () => server[Symbol.dispose](),
-  };
-}
+const REDIS = {
+  name: 'redis',
+  start(folder: string): Served {
+    const socket = join(folder, 'socket');
+    const args = ['--port', '0', '--unixsocket', socket, '--save', '', '--dir', folder];
+    return new Served(new Interactive('redis-server', args), socket, { request: 'GET a\r\n', answer: '$-1\r\n' });
+  },
+};
 
 const HTTP_SERVER = `
 const server = require('node:http').createServer((_, response) => response.end('hello'));
 server.keepAliveTimeout = 0;
 server.listen(process.argv[1], () => console.log('ready'));`;
-const REQUEST = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
-/** How its answers end, and nothing else in them does. */
-const END_OF_ANSWER = '\r\n\r\nhello';
 
-function startHttp(folder: string): Server {
-  const socket = join(folder, 'socket');
-  const server = new Interactive(process.execPath, ['-e', HTTP_SERVER, socket]);
-  return {
-    name: 'HTTP of Node',
-    pid: server.pid,
-    run: () => requestFor(socket, RUN_MS),
-    [Symbol.dispose]: () => server[Symbol.dispose](),
-  };
-}
-
-/** Each connection asks again when it has its answer. */
-async function requestFor(path: string, milliseconds: number) {
-  let answers = 0;
-  const begin = performance.now();
-  await Promise.all(
-    Array.from({ length: CONNECTIONS }, async () => {
-      const socket = connect(path);
-      socket.setEncoding('latin1');
-      socket.write(REQUEST);
-      let answer = '';
-      for await (const data of socket) {
-        answer += data;
-        if (!answer.endsWith(END_OF_ANSWER)) continue;
-        answer = '';
-        answers++;
-        if (performance.now() - begin >= milliseconds) break;
-        socket.write(REQUEST);
-      }
-    }),
-  );
-  return { requests: answers, perSecond: (1000 * answers) / (performance.now() - begin) };
-}
+const HTTP = {
+  name: 'HTTP of Node',
+  start(folder: string): Served {
+    const socket = join(folder, 'socket');
+    const server = new Interactive(process.execPath, ['-e', HTTP_SERVER, socket]);
+    return new Served(server, socket, {
+      request: 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n',
+      answer: '\r\n\r\nhello',
+    });
+  },
+};
