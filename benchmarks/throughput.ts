@@ -17,13 +17,18 @@ import { type Interval, medianInterval, spread } from './stats.ts';
 /** The most that may be lost. */
 export const THROUGHPUT_GOAL = 0.02;
 
-/** Requests a second without and with programs: medians. What share of them is lost, and how much more processor time one takes. */
+/**
+ * Requests a second without and with programs: medians; how many system calls the server makes for each. What share of them is lost, by all runs and by the fastest of each kind, and how
+ * much more processor time one takes.
+ */
 export interface ThroughputCost {
   readonly server: string;
   readonly label: string;
   readonly bare: number;
   readonly counted: number;
+  readonly calls: number;
   readonly lost: Interval;
+  readonly fastestLost: number;
   readonly busier: Interval;
 }
 
@@ -68,13 +73,18 @@ class Served implements Disposable {
     for (let n = 0; n < 8; n++) this.#windows = Math.ceil((RUN_MS * 1e6) / (WINDOW * this.run().time));
   }
 
+  /** Of a run. */
+  get requests(): number {
+    return this.#windows * WINDOW;
+  }
+
   run(): Run {
     const before = { busy: processorTime(this.pid), output: this.#asking.output };
     this.#asking.say(`${this.#windows}`);
     waitUntil('they are answered', () => this.#asking.output !== before.output, 60_000);
     const busy = processorTime(this.pid) - before.busy;
     const time = Number(this.#asking.output.slice(before.output.length));
-    return { time: time / WINDOW, busy: busy / (this.#windows * WINDOW) };
+    return { time: time / WINDOW, busy: busy / this.requests };
   }
 
   [Symbol.dispose](): void {
@@ -103,29 +113,38 @@ function measureCase(served: Served, { label, programs }: (typeof CASES)[number]
   const found = Array.from({ length: quadruples }, () => {
     const first = served.run();
     const counted = countedRuns(served, target, programs);
-    return { bare: mean([first, served.run()]), counted: mean(counted) };
+    return { bare: summary([first, served.run()]), counted: summary(counted.runs), calls: counted.calls };
   });
+  const fastest = (kind: 'bare' | 'counted'): number => Math.min(...found.map((one) => one[kind].fastest));
   const perSecond = (runs: readonly Run[]): number => 1e9 / spread(runs.map(({ time }) => time)).median;
   return {
     label,
     bare: perSecond(found.map(({ bare }) => bare)),
     counted: perSecond(found.map(({ counted }) => counted)),
+    calls: spread(found.map(({ calls }) => calls)).median,
     lost: medianInterval(found.map(({ bare, counted }) => 1 - bare.time / counted.time)),
+    fastestLost: 1 - fastest('bare') / fastest('counted'),
     busier: medianInterval(found.map(({ bare, counted }) => counted.busy / bare.busy - 1)),
   };
 }
 
-function countedRuns(served: Served, target: TargetProcess, programs: readonly string[]): readonly Run[] {
+function countedRuns(served: Served, target: TargetProcess, programs: readonly string[]) {
   using object: BpfObject = openObject(readFileSync(OBJECT));
   const links = programs.map((program) => object.program(program).attach(target));
   const runs = [served.run(), served.run()];
-  if (links.some(({ hits }) => hits === 0n)) throw new Error(`${served.pid} makes no system calls`);
-  return runs;
+  const calls = Number(links[0]!.hits) / (runs.length * served.requests);
+  if (calls < 1) throw new Error(`${served.pid} makes fewer calls than it answers requests`);
+  return { runs, calls };
 }
 
-function mean(runs: readonly Run[]): Run {
-  const of = (part: keyof Run): number => runs.reduce((sum, run) => sum + run[part], 0) / runs.length;
-  return { time: of('time'), busy: of('busy') };
+/** Of two runs of a quadruple. */
+interface Summary extends Run {
+  readonly fastest: number;
+}
+
+function summary(runs: readonly Run[]): Summary {
+  const mean = (part: keyof Run): number => runs.reduce((sum, run) => sum + run[part], 0) / runs.length;
+  return { time: mean('time'), busy: mean('busy'), fastest: Math.min(...runs.map(({ time }) => time)) };
 }
 
 /** Has all threads of a process, and those they make, run on some processors. */

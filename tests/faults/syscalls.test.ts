@@ -7,10 +7,14 @@ import { CANNOT_TRACE } from '../support/entered.ts';
 import { repetitions } from '../support/long-form.ts';
 import { objectFile } from '../support/objects.ts';
 import { ReturningTarget } from '../support/returning-target.ts';
+import { SleepingTarget } from '../support/sleeping-target.ts';
 import { counting, GETPPID, numbers, tracing } from '../support/tracing-calls.ts';
 
-/** How many times E4 stops its target to attach a program: as often to detach it, and to come and go. */
-const STOPS = repetitions(10, 10_000);
+/** How many times E4 stops its target to attach a program, and as often to detach it. */
+const STOPS = repetitions(60, 10_000);
+/** One of so many programs of E4 comes to a call that threads wait in; the other stops are short. */
+const CALL_EVERY = 20;
+const WAITING_CALLS = ['read', 'poll', 'epoll_wait', 'futex', 'accept', 'clock_nanosleep', 'pselect6', 'recvfrom'];
 const BOTH = ['on_enter', 'on_exit'];
 
 describe('faults of system calls', { skip: CANNOT_TRACE }, () => {
@@ -33,16 +37,26 @@ describe('faults of system calls', { skip: CANNOT_TRACE }, () => {
   it('E3: signal handlers return, with and without a call that is made again', () => counting('signals', BOTH));
 
   it('E4: no wait is cut short or interrupted while programs come and go', () => {
-    using target = new ReturningTarget('calling', 'timeouts');
+    using target = new SleepingTarget();
+    const isRight = (): void => assert.equal(target.wrong, 0n);
     using process = openProcess(target.pid);
-    target.start();
-    for (let stop = 0; stop < STOPS; stop += BOTH.length) {
-      using object = openObject(objectFile('syscalls'));
-      for (const program of BOTH) object.program(program).attach(process);
-      if (target.isDone) target.start();
+    using counting = openObject(objectFile('count'));
+    using object = openObject(objectFile('syscalls'));
+    const attached = BOTH.map((program) => object.program(program).attach(process));
+    for (const link of attached) link.detach();
+    const calls = WAITING_CALLS.flatMap((call) => [`enter_${call}`, `exit_${call}`]);
+    for (let stop = BOTH.length; stop < STOPS; stop++) {
+      const call = calls[(stop / CALL_EVERY) % calls.length];
+      // Some where threads wait at that moment, which takes longer, and all others elsewhere.
+      const link =
+        call === undefined
+          ? counting.program('on_call').attachTo(process, 'uprobe:libc.so.6:getppid')
+          : object.program(`on_${call.split('_')[0]}`).attachTo(process, `tp:syscalls/sys_${call}`);
+      link.detach();
+      isRight();
     }
     target.finish();
-    assert.equal(target.wrong, 0n);
+    isRight();
   });
 
   it('E5: a number that no kernel knows gives ENOSYS', () => counting('invalid', BOTH));

@@ -5,13 +5,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/sched.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/epoll.h>
-#include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -330,33 +327,6 @@ static double now(void)
 	return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
 }
 
-/* Every kind of waiting with a timeout, again and again: none is cut short, none interrupted. */
-static void timeouts(void)
-{
-	int poller = epoll_create1(0), unused = 0;
-	struct timespec wait = { 0, 20000000 };
-	struct epoll_event event;
-	double begun = now();
-
-	begin();
-	check(pipe(pipes) == 0);
-	while (now() - begun < 1500) {
-		double before = now();
-
-		check(nanosleep(&wait, 0) == 0);
-		check(poll(0, 0, 20) == 0);
-		check(epoll_wait(poller, &event, 1, 20) == 0);
-		check(syscall(SYS_futex, &unused, 0, 0, &wait, 0, 0) == -1 && errno == ETIMEDOUT);
-		check(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &wait, 0) == 0);
-		check(select(0, 0, 0, 0, &(struct timeval){ 0, 20000 }) == 0);
-		check(now() - before >= 6 * 20);
-	}
-	close(poller);
-	close(pipes[0]);
-	close(pipes[1]);
-	pipes[0] = 0;
-}
-
 /* Calls that no `syscall` makes: of the vDSO and, where there is one, of the gate for 32-bit programs. */
 static void other_gates(void)
 {
@@ -397,7 +367,6 @@ int main(int argc, char **argv)
 		{ "dispatch", dispatch },
 		{ "answered", answered },
 		{ "traps", traps },
-		{ "timeouts", timeouts },
 		{ "other gates", other_gates },
 		{ 0, 0 },
 	};
