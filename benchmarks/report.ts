@@ -208,7 +208,7 @@ function throughputRows(costs: readonly ThroughputCost[]): Row[] {
 
 function interval({ median, from, to }: Interval): string {
   const [middle, low, high] = [median, from, to].map((share) => (100 * share).toFixed(1));
-  return `${middle} % (${low} to ${high})`;
+  return Number.isFinite(from) ? `${middle} % (${low} to ${high})` : `${middle} %`;
 }
 
 function percent(share: number): string {

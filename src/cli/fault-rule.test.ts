@@ -84,6 +84,8 @@ describe('planFaults', () => {
     ['openat:error=EIO:color=red', 2, /there is no 'color=red'/],
     ['openat:error=EIO:signal=USR1', 5, /signal is not in this version/],
     ['openat:delay_enter=5', 5, /delay_enter is not in this version/],
+    [':error=EIO', 2, /what is to fail.*libc:malloc:return=0/],
+    ['malloc:return=0', 4, /'malloc'.*if a function is meant.*libc:malloc:return=VALUE/],
     ['opennat:error=EIO', 4, /'opennat'.*did you mean 'openat'/],
     ['%fiel:error=EIO', 4, /no such class.*%file/],
     ['/^nothing$:error=EIO', 4, /no name matches/],

@@ -2,7 +2,7 @@
  * What `remora inject` is asked for, in strace's words: `SET:error=ENOENT:when=3+2`, and for functions
  * `BINARY:FUNCTION:return=0:percent=1`. Source: strace(1), -e inject.
  */
-import { errorNumber, type Fault, NEVER_RETURN, syscallName, syscallSet } from '../index.ts';
+import { AttachError, errorNumber, type Fault, NEVER_RETURN, syscallName, syscallSet } from '../index.ts';
 import { CliError } from './errors.ts';
 
 /** A fault at one place, and how it was asked for. */
@@ -50,6 +50,7 @@ const OPTIONS: Readonly<Record<string, (value: string, wishes: Wishes, rule: Rul
 
 /** What strace can do beside this. */
 const NOT_YET = ['signal', 'syscall', 'delay_enter', 'delay_exit', 'poke_enter', 'poke_exit'];
+const PLACES = 'as in openat:error=ENOENT or libc:malloc:return=0';
 const OPTION = new RegExp(`^(?<name>${[...Object.keys(OPTIONS), ...NOT_YET].join('|')})(?:=(?<value>.*))?$`, 's');
 
 /**
@@ -129,12 +130,25 @@ class Rule {
       if (/[*?]/.test(name)) throw this.error('a function is meant by its whole name', 'one rule for each function');
       return [{ section: `uprobe.override/${binary}:${name}` }];
     }
-    const numbers = syscallSet(first);
+    if (first === '') throw this.error('it does not say what is to fail', PLACES);
+    const numbers = callsOf(first);
     const possible = numbers.filter((number) => !NEVER_RETURN.has(number));
     if (possible.length === 0 && numbers.length > 0) {
       throw this.error(`${numbers.map(syscallName).join(', ')} cannot fail: whoever makes it does not go on`);
     }
     return possible.map((call) => ({ section: `tracepoint/syscalls/sys_enter_${syscallName(call)}`, call }));
+  }
+}
+
+/** @throws {AttachError} ATTACH_NO_SYSCALL, which says how a function is named if it might be one */
+function callsOf(set: string): readonly number[] {
+  try {
+    return syscallSet(set);
+  } catch (error) {
+    if (!(error instanceof AttachError) || error.fix !== undefined || !/^\w+$/.test(set)) throw error;
+    throw new AttachError(error.code, error.message, {
+      fix: `if a function is meant, say of what file: libc:${set}:return=VALUE`,
+    });
   }
 }
 
