@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { SyscallError } from '../../benchmarks/kernel/syscall.ts';
 import { surveyObject } from '../../src/object/read-object.ts';
 import { VmError } from '../../src/vm/errors.ts';
-import { IMPOSSIBLE_PATH, policyDifference } from '../verifier/policy-differences.ts';
-import { believedStates, watchRuns } from './believed-states.ts';
+import { FORGOTTEN_RANGE, IMPOSSIBLE_PATH, policyDifference } from '../verifier/policy-differences.ts';
+import { type BelievedStates, believedStates, watchRuns } from './believed-states.ts';
 import type { KernelOracle, KernelVerdict } from './kernel-oracle.ts';
 import { minimise } from './minimise.ts';
 import { COMPILERS, objectFile, objectNames } from './objects.ts';
 import { canBeEdited, mutate } from './program-edits.ts';
 import { Random } from './random-program.ts';
+import { toldProgram } from './told-ranges.ts';
 import { randomSubject } from './verifier-programs.ts';
 import { type OurVerdict, ourVerdict, type VerifierSubject } from './verifier-subject.ts';
 
@@ -105,7 +106,33 @@ function outcomeOf(
   const policy = policyDifference(subject.program.insns, ours, kernel);
   if (policy !== undefined) return { policy: policy.name };
   if (!ours.accepted) return 'strict';
-  return isNeverReached(seed, subject, oracle) ? { policy: IMPOSSIBLE_PATH.name } : 'unsafe';
+  if (isNeverReached(seed, subject, oracle)) return { policy: IMPOSSIBLE_PATH.name };
+  return isForgottenRange(seed, subject, kernel, oracle) ? { policy: FORGOTTEN_RANGE.name } : 'unsafe';
+}
+
+/** True if the kernel takes the program once it is told our ranges, and runs do not leave them. */
+function isForgottenRange(
+  seed: number,
+  subject: VerifierSubject,
+  kernel: KernelVerdict,
+  oracle: KernelOracle,
+): boolean {
+  const believed = FORGOTTEN_RANGE.kernel.test(kernel.message) ? believedStates(subject) : undefined;
+  const told = believed && toldProgram(subject.program, believed);
+  if (told === undefined || !oracle.verdict({ ...subject, program: told }).accepted) return false;
+  return runsAsBelieved(seed, subject, believed!, FORGOTTEN_RANGE.runs);
+}
+
+/** @throws {AssertionError} where a run comes to what was not looked at, or holds what was not believed */
+function runsAsBelieved(seed: number, subject: VerifierSubject, believed: BelievedStates, runs: number): boolean {
+  try {
+    watchRuns(seed, subject, believed, runs);
+    return true;
+  } catch (error) {
+    // What the interpreter does not do shows nothing.
+    if (error instanceof VmError && error.code === 'VM_UNSUPPORTED') return false;
+    throw error;
+  }
 }
 
 /** True if on the path that the kernel refuses is an instruction that we never come to, and that no run comes to either. */
@@ -117,15 +144,7 @@ function isNeverReached(seed: number, subject: VerifierSubject, oracle: KernelOr
   if (believed === undefined) return false;
   const reached = new Set([...believed.keys()].map((key) => subject.program.insns[Number(key.split(' ')[0])]!.slot));
   if (slots.every((slot) => reached.has(slot))) return false;
-  try {
-    // Throws where a run comes to what was not looked at.
-    watchRuns(seed, subject, believed, IMPOSSIBLE_PATH.runs);
-    return true;
-  } catch (error) {
-    // What the interpreter does not do shows nothing.
-    if (error instanceof VmError && error.code === 'VM_UNSUPPORTED') return false;
-    throw error;
-  }
+  return runsAsBelieved(seed, subject, believed, IMPOSSIBLE_PATH.runs);
 }
 
 /** Objects that are refused before anybody looks at their programs. */
