@@ -1,6 +1,7 @@
 /** What a helper's prototype says of the memory that its arguments point to, told to the passes. */
 import { Dynptr } from '../helpers/dynptr.ts';
 import type { EmitMap, Helper } from '../helpers/helper.ts';
+import { NumberIterator } from '../helpers/number-iterator.ts';
 import type { ArgType } from '../helpers/prototype.ts';
 import type { Builder } from '../ir/builder.ts';
 import type { Operation, Value } from '../ir/value.ts';
@@ -33,6 +34,9 @@ const BOUNDS: Partial<Record<ArgType, (map: MapSpec | undefined, next: Operation
     newRingbufDynptr: () => Dynptr.bytes,
     ringbufDynptr: () => Dynptr.bytes,
     dynptr: () => Dynptr.bytes,
+    newIterator: () => NumberIterator.bytes,
+    drawnIterator: () => NumberIterator.bytes,
+    destroyedIterator: () => NumberIterator.bytes,
   };
 
 function constantSize(size: Operation | undefined): number | undefined {

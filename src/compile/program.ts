@@ -162,6 +162,7 @@ class ProgramTranslator implements ProgramAround, EmitContext {
       case 'local':
         return this.#paramsOf(this.#target(index)).paramCount;
       case 'helper':
+      case 'kfunc':
         return this.#helper(index, insn.imm).args.length;
       default:
         return MAX_ARGUMENTS;
@@ -178,7 +179,7 @@ class ProgramTranslator implements ProgramAround, EmitContext {
     this.#calling = caller;
     if (operation.kind === 'call' && operation.callee === 'local')
       return this.#callFunction(b, this.#target(index), args);
-    if (operation.kind === 'call' && operation.callee === 'helper') return this.#emitHelper(b, index, insn.imm, args);
+    if (operation.kind === 'call' && operation.callee !== 'register') return this.#emitHelper(b, index, insn.imm, args);
     const number = caller.get(insn.dst).operation;
     if (number.op !== 'const') {
       throw this.#error(index, 'COMPILE_DYNAMIC_CALL', `callx r${insn.dst} needs a helper number known now`);

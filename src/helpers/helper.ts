@@ -142,7 +142,7 @@ export interface EmitContext {
 }
 
 export interface Helper extends Prototype {
-  /** The kernel's number (`enum bpf_func_id`), so that clang's output calls the right one. */
+  /** The kernel's number (`enum bpf_func_id`), so that clang's output calls the right one; of a kernel function see insn/kernel-functions.ts. */
   readonly id: number;
   /** It wants what belongs to a run alone: the number of a slot. */
   readonly needsSlot?: true;

@@ -5,6 +5,8 @@ export type ArgType =
   /** A number; as in the kernel a pointer will do, since programs that trace may learn addresses. */
   | 'scalar'
   | 'any'
+  /** A number and nothing else. */
+  | 'number'
   /** Of a variadic helper: may be left out, and nobody checks it. */
   | 'optional'
   | 'context'
@@ -43,7 +45,12 @@ export type ArgType =
   | 'dynptr'
   | 'ringbufDynptr'
   /** Memory of a map's value, for a dynptr: what `memWrite` is, and nothing else. */
-  | 'dynptrMemory';
+  | 'dynptrMemory'
+  /** Eight bytes of stack that become an iterator, which has to be destroyed. */
+  | 'newIterator'
+  /** One that is asked for what comes next; one that is destroyed. */
+  | 'drawnIterator'
+  | 'destroyedIterator';
 
 /** What comes back in r0. */
 export type ReturnType =
@@ -60,7 +67,9 @@ export type ReturnType =
   | 'dynptrMemoryOrNull'
   /** The registers of the task: the context itself, where it is that. */
   | 'registers'
-  | 'task';
+  | 'task'
+  /** A number that the iterator shows, to be read as long as that is not destroyed; 0 once there is none, and from then on. */
+  | 'drawnNumberOrNull';
 
 /** What a function that is called back gets. */
 export type CallbackArg = 'scalar' | 'map' | 'mapKey' | 'mapValue' | 'callbackContext' | 'dynptr';
@@ -96,6 +105,8 @@ export interface Prototype {
   readonly leaves?: true;
   /** The kernel gives it to other programs, but to none that trace. */
   readonly untraced?: true;
+  /** It is no helper of the kernel but one of its functions (kfunc): only calls of such mean it. */
+  readonly isKernelFunction?: true;
   /** It changes r0 alone: slots in which compilers keep r1 to r5 around it do not count as stack, as in the kernel. */
   readonly fastcall?: true;
 }

@@ -1,4 +1,4 @@
-/** Every helper there is: a new one is a row in its family's file and a name here. */
+/** Every helper and kernel function there is: a new one is a row in its family's file and a name here. */
 import { getBranchSnapshot } from './branches.ts';
 import { forEachMapElem, loop } from './call-back.ts';
 import { currentTaskUnderCgroup } from './cgroup.ts';
@@ -18,6 +18,7 @@ import type { Helper } from './helper.ts';
 import { getAttachCookie, getFuncIp } from './ip.ts';
 import { mapDeleteElem, mapLookupElem, mapLookupPercpuElem, mapUpdateElem } from './map-elem.ts';
 import { mapPeekElem, mapPopElem, mapPushElem } from './map-keyless.ts';
+import { iterNumDestroy, iterNumNew, iterNumNext } from './number-iterator.ts';
 import { strtol, strtoul } from './parse-number.ts';
 import { perfEventOutput } from './perf-event-output.ts';
 import { tracePrintk, traceVprintk } from './printk.ts';
@@ -116,9 +117,12 @@ const ROWS: readonly Helper[] = [
   dynptrWrite,
   dynptrData,
   userRingbufDrain,
+  iterNumNew,
+  iterNumNext,
+  iterNumDestroy,
 ];
 
-/** By the kernel's number. */
+/** By the kernel's number, kernel functions by ours. */
 export const HELPERS: ReadonlyMap<number, Helper> = new Map(ROWS.map((helper) => [helper.id, helper]));
 
 /** The helper of that name, undefined if there is none. */

@@ -5,7 +5,7 @@ import { targetSlot } from './layout.ts';
 
 /** Who knows names gives them; numbers stand for the rest. */
 export interface Names {
-  /** The name of helper `id`. */
+  /** The name of helper or kernel function `id`. */
   helper?(id: number): string | undefined;
   /** What a lddw loads, when that is not a number: 'map counts'. */
   reference?(insn: Insn): string | undefined;
@@ -90,7 +90,7 @@ const PRINTERS: { readonly [K in Operation['kind']]: Printer<K> } = {
   call: ({ callee }, insn, names) => {
     if (callee === 'register') return `callx r${insn.dst}`;
     if (callee === 'helper') return `call ${names.helper?.(insn.imm) ?? insn.imm}`;
-    if (callee === 'kfunc') return `call kfunc ${insn.imm}`;
+    if (callee === 'kfunc') return `call kfunc ${names.helper?.(insn.imm) ?? insn.imm}`;
     return `call ${names.label?.(targetSlot(insn)!) ?? `pc${signed(insn.imm)}`}`;
   },
   exit: () => 'exit',

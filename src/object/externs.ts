@@ -1,6 +1,7 @@
 /**
  * Symbols that an object uses and does not define. Variables of `.kconfig` are settings of the kernel and of this runtime: they
- * become a read-only map, as in libbpf. Symbols of `.ksyms` are of the kernel; there is none in a process, and a weak one is 0.
+ * become a read-only map, as in libbpf. Symbols of `.ksyms` are of the kernel: there are a few functions and no variables in a
+ * process, and a weak one that is not there is 0.
  * Source: Linux tools/lib/bpf/libbpf.c (bpf_object__collect_externs, bpf_object__resolve_externs).
  */
 import { type Btf, placeVariables, readBtf } from '../btf/btf.ts';
@@ -9,6 +10,7 @@ import { alignUp } from '../bytes/align.ts';
 import type { ElfFile } from '../elf/elf-file.ts';
 import { SectionIndex } from '../elf/sections.ts';
 import { SymbolBinding } from '../elf/symbols.ts';
+import { kernelFunctionNumber, NO_KERNEL_FUNCTION } from '../insn/kernel-functions.ts';
 import type { MapSpec } from '../maps/map-type.ts';
 import { ObjectError } from './errors.ts';
 import { type KernelFacts, parseKernelConfig } from './kernel-facts.ts';
@@ -16,6 +18,7 @@ import { writeSetting } from './kernel-setting.ts';
 import type { ObjectLayout } from './layout.ts';
 
 const KCONFIG = '.kconfig';
+const KSYMS = '.ksyms';
 /** `enum bpf_map_type` and map flags, Linux include/uapi/linux/bpf.h. */
 const BPF_MAP_TYPE_ARRAY = 2;
 const BPF_F_RDONLY_PROG = 1 << 7;
@@ -59,6 +62,7 @@ export function resolveExterns(elf: ElfFile, types: Types, kernel: KernelFacts, 
     layout.addExtern(name, { kind: 'number', value: 0n }, 1);
   }
   const { btf, bytes } = types;
+  if (btf !== undefined) declareKernelFunctions(btf, layout);
   const section = btf?.byName('datasec', KCONFIG);
   if (btf === undefined || section === undefined) return { map: undefined, obstacles: [], types };
 
@@ -88,6 +92,21 @@ export function resolveExterns(elf: ElfFile, types: Types, kernel: KernelFacts, 
   const placed = placeVariables(bytes, section.id, variables);
   return { map, obstacles, types: { btf: readBtf(placed), bytes: placed } };
 }
+
+/** Calls of those that are not here are for the verifier to refuse, where a path leads to one. */
+function declareKernelFunctions(btf: Btf, layout: ObjectLayout): void {
+  const section = btf.byName('datasec', KSYMS);
+  for (const variable of section?.type.variables ?? []) {
+    const type = btf.type(variable.type);
+    if (type.kind !== 'func') continue;
+    const number = kernelFunctionNumber(type.name);
+    layout.addKernelFunction(type.name, number);
+    if (number !== NO_KERNEL_FUNCTION) layout.addExtern(type.name, { kind: 'number', value: SOMEWHERE }, 1);
+  }
+}
+
+/** What programs take the address of a kernel function for is whether it is there. */
+const SOMEWHERE = 1n;
 
 /** The compiler gives externs no place: each gets one, aligned to its size. */
 function placeAll(btf: Btf, section: number): { variables: readonly Variable[]; size: number } {

@@ -6,6 +6,8 @@ export type Place =
   | { readonly kind: 'function'; readonly callee: CodeFunction }
   | { readonly kind: 'map'; readonly map: string }
   | { readonly kind: 'mapValue'; readonly map: string; readonly offset: number }
+  /** A function of the kernel; its number is NO_KERNEL_FUNCTION if it is not here. */
+  | { readonly kind: 'kernelFunction'; readonly name: string; readonly number: number }
   /** What is nowhere: the address of a weak symbol that nobody defines. */
   | { readonly kind: 'number'; readonly value: bigint };
 
@@ -27,6 +29,8 @@ export class ObjectLayout {
   /** What is used here and defined nowhere, by name. */
   readonly #externs = new Map<string, { readonly place: Place; readonly size: number }>();
 
+  readonly #kernelFunctions = new Map<string, Place>();
+
   addExtern(name: string, place: Place, size: number): void {
     this.#externs.set(name, { place, size });
   }
@@ -36,6 +40,15 @@ export class ObjectLayout {
     const found = this.#externs.get(name);
     if (found === undefined || offset < 0 || offset >= found.size) return undefined;
     return found.place.kind === 'mapValue' ? { ...found.place, offset: found.place.offset + offset } : found.place;
+  }
+
+  /** What calls of that name mean; undefined if it is not declared as a function of the kernel. */
+  kernelFunction(name: string): Place | undefined {
+    return this.#kernelFunctions.get(name);
+  }
+
+  addKernelFunction(name: string, number: number): void {
+    this.#kernelFunctions.set(name, { kind: 'kernelFunction', name, number });
   }
 
   addData(section: number, size: number, map: string): void {

@@ -3,8 +3,9 @@
  * local calls and function addresses relative, map references marked in `src`.
  */
 import type { Insn } from '../insn/insn.ts';
+import { NO_KERNEL_FUNCTION } from '../insn/kernel-functions.ts';
 import { slotCount } from '../insn/layout.ts';
-import { LddwKind } from '../insn/opcode.ts';
+import { CallKind, LddwKind } from '../insn/opcode.ts';
 import { ObjectError } from './errors.ts';
 import { type CodeFunction, sectionOf } from './functions.ts';
 import type { ObjectLayout, Place } from './layout.ts';
@@ -52,7 +53,7 @@ export class Linker {
         const index = insns.length;
         const place = places.get(insn.slot);
         const line = part.lines.get(insn.slot);
-        const absent = part.missing.get(insn.slot);
+        const absent = part.missing.get(insn.slot) ?? absentFunction(place);
         const moved = { ...insn, slot: start.slot + insn.slot };
         insns.push(place === undefined ? moved : complete(moved, place, starts));
         const reference = place !== undefined && insn.imm64 !== undefined ? referenceTo(place, starts) : undefined;
@@ -97,6 +98,11 @@ export class Linker {
   }
 }
 
+/** The name of a kernel function that is not here. */
+function absentFunction(place: Place | undefined): string | undefined {
+  return place?.kind === 'kernelFunction' && place.number === NO_KERNEL_FUNCTION ? place.name : undefined;
+}
+
 function slotsOf(part: CodeFunction): number {
   const last = part.insns.at(-1)!;
   return last.slot + slotCount(last);
@@ -111,6 +117,8 @@ function complete(insn: Insn, place: Place, starts: ReadonlyMap<CodeFunction, St
       return { ...insn, src: LddwKind.MAP_FD_VALUE, imm: 0, imm64: BigInt(place.offset) << 32n };
     case 'number':
       return { ...insn, src: LddwKind.NUMBER, imm: Number(BigInt.asIntN(32, place.value)), imm64: place.value };
+    case 'kernelFunction':
+      return { ...insn, src: CallKind.KFUNC, imm: place.number };
     case 'function': {
       const imm = starts.get(place.callee)!.slot - insn.slot - 1;
       return insn.imm64 === undefined
@@ -122,6 +130,6 @@ function complete(insn: Insn, place: Place, starts: ReadonlyMap<CodeFunction, St
 
 /** What the lddw loads that is not in it; undefined for a number. */
 function referenceTo(place: Place, starts: ReadonlyMap<CodeFunction, Start>): Reference | undefined {
-  if (place.kind === 'number') return undefined;
+  if (place.kind === 'number' || place.kind === 'kernelFunction') return undefined;
   return place.kind === 'function' ? { kind: 'function', insn: starts.get(place.callee)!.index } : place;
 }

@@ -40,6 +40,10 @@ function resolve(from: CodeFunction, insn: Insn, layout: ObjectLayout): Place | 
 
 /** `imm` counts slots from the next instruction or, if there is a relocation, from just before its symbol: -1 is the symbol. */
 function resolveCall(from: CodeFunction, insn: Insn, relocation: Relocation | undefined, layout: ObjectLayout): Place {
+  if (relocation?.symbol.section === SectionIndex.UNDEF && relocation.type === BpfRelocation.R64_32) {
+    const kernelFunction = layout.kernelFunction(relocation.symbol.name);
+    if (kernelFunction !== undefined) return kernelFunction;
+  }
   const [section, base] =
     relocation === undefined
       ? [from.section.index, from.offset + insn.slot * SLOT_SIZE]

@@ -47,7 +47,7 @@ export interface LinkedProgram {
   readonly subprograms: readonly Subprogram[];
   /** Index in `insns` -> source line, for those that begin a line. */
   readonly lines: ReadonlyMap<number, SourceLine>;
-  /** Index in `insns` -> the field, type or number that the instruction is about, and that the kernel has not. */
+  /** Index in `insns` -> the field, type or number that the instruction is about, and that the kernel has not; the kernel function that is not here. */
   readonly missing?: ReadonlyMap<number, string>;
 }
 

@@ -4,7 +4,7 @@
  * precise, slots that were read. Source: Linux kernel/bpf/verifier.c, states_equal.
  */
 import { includesScalar, isConstant, LOADED, sameScalar } from './scalar.ts';
-import { type ByteKind, type DynptrHalf, StackSlot, WHOLE } from './stack-slot.ts';
+import { type ByteKind, type Iterator, StackSlot, WHOLE } from './stack-slot.ts';
 import type { Frame, Reference, State } from './state.ts';
 import { type Dynptr, markPrecise, type Pointer, type Region, type RegisterValue, ScalarValue } from './value.ts';
 
@@ -17,6 +17,7 @@ export type Comparison = 'demanded' | 'within' | 'exact';
 /** A comparison under way: what stands for what so far, and all that was compared. */
 export interface Correspondence {
   readonly mode: Comparison;
+  readonly kept: ReadonlyMap<number, unknown>;
   /** Numbers and pointers that are the same in two places of the old state are the same in the new one. */
   values: Map<object, { readonly value: object; readonly distance: bigint }> | undefined;
   references: Map<number, number> | undefined;
@@ -28,11 +29,18 @@ export interface Correspondence {
  * Compares; undefined if something in `now` is not in `old`.
  *
  * @param live the registers that matter in a frame before an instruction, a bit each
+ * @param kept references of which the states that loops may go back to hold some: as iterators, they stand for none but themselves
  */
-export function covers(old: State, now: State, mode: Comparison, live: Uint16Array): Correspondence | undefined {
+export function covers(
+  old: State,
+  now: State,
+  mode: Comparison,
+  live: Uint16Array,
+  kept: ReadonlyMap<number, unknown> = NONE,
+): Correspondence | undefined {
   if (old.frames.length !== now.frames.length) return undefined;
   if (old.references.length !== now.references.length) return undefined;
-  const found: Correspondence = { mode, values: undefined, references: undefined, pairs: [], slots: [] };
+  const found: Correspondence = { mode, kept, values: undefined, references: undefined, pairs: [], slots: [] };
   if (!sameReferences(found, old.references, now.references)) return undefined;
   for (let depth = old.frames.length - 1; depth >= 0; depth--) {
     const inner = now.frames[depth + 1];
@@ -42,6 +50,8 @@ export function covers(old: State, now: State, mode: Comparison, live: Uint16Arr
   }
   return found;
 }
+
+const NONE: ReadonlyMap<number, unknown> = new Map();
 
 /** What mattered in the old state matters in the new one. */
 export function passOnDemands({ pairs, slots }: Correspondence): void {
@@ -163,9 +173,21 @@ function coversSlot(found: Correspondence, old: StackSlot | undefined, now: Stac
 }
 
 /** Whether they matter or not: it is simpler, and they are few. */
-function samePart(found: Correspondence, old: DynptrHalf | undefined, now: DynptrHalf | undefined): boolean {
+function samePart(found: Correspondence, old: StackSlot['part'], now: StackSlot['part']): boolean {
   if (old === undefined || now === undefined) return old === now;
+  if (old.kind === 'iterator') return now.kind === 'iterator' && sameIterator(found, old, now);
+  if (now.kind === 'iterator') return false;
   return old.half === now.half && sameDynptr(found, old.dynptr, now.dynptr);
+}
+
+/**
+ * How much was drawn does not matter, but to one who asks for exactly the same: there is less to be drawn then, so it is no endless
+ * loop. That holds as long as it is the same iterator, and not one made anew in every round.
+ */
+function sameIterator({ mode, references, kept }: Correspondence, old: Iterator, now: Iterator): boolean {
+  if (old.isDrained !== now.isDrained || references?.get(old.reference) !== now.reference) return false;
+  if (mode === 'exact' && !old.isDrained && old.depth !== now.depth) return false;
+  return old.reference === now.reference || !(kept.has(old.reference) || kept.has(now.reference));
 }
 
 /** What is spilled must correspond; bytes that are not spilled together are a number of which nothing is known. */

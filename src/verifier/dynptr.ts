@@ -6,7 +6,7 @@ import { movedReason } from './memory.ts';
 import { acquireReference, destroyDynptr } from './references.ts';
 import { constantOf } from './scalar.ts';
 import { checkStackRange, dynptrsIn, slotOf } from './stack-access.ts';
-import { StackSlot, WHOLE } from './stack-slot.ts';
+import { type DynptrHalf, StackSlot, WHOLE } from './stack-slot.ts';
 import type { Frame } from './state.ts';
 import { refuse, type Step } from './step.ts';
 import type { Dynptr, Pointer } from './value.ts';
@@ -29,8 +29,16 @@ export function makeDynptr(argument: DynptrArgument, memory: Dynptr['memory']): 
   const { frame, first } = placeOf(argument, 'write');
   for (const old of dynptrsIn(frame, first, first + SIZE)) destroyDynptr(step, old);
   const dynptr: Dynptr = { memory, reference: memory === 'ringbuf' ? acquireReference(step) : 0 };
-  frame.stack[slotOf(first)] = new StackSlot(WHOLE.misc, undefined, undefined, { dynptr, half: 'first' });
-  frame.stack[slotOf(first + SLOT_SIZE)] = new StackSlot(WHOLE.misc, undefined, undefined, { dynptr, half: 'second' });
+  frame.stack[slotOf(first)] = new StackSlot(WHOLE.misc, undefined, undefined, {
+    kind: 'dynptr',
+    dynptr,
+    half: 'first',
+  });
+  frame.stack[slotOf(first + SLOT_SIZE)] = new StackSlot(WHOLE.misc, undefined, undefined, {
+    kind: 'dynptr',
+    dynptr,
+    half: 'second',
+  });
 }
 
 /** The one that is there. @throws {VerifierError} if there is none */
@@ -42,8 +50,8 @@ export function dynptrAt(argument: DynptrArgument): Dynptr {
     throw bad(step, movedReason(pointer, register));
   }
   const { frame, first } = placeOf(argument, 'read');
-  const part = frame.stack[slotOf(first)]?.part;
-  const next = frame.stack[slotOf(first + SLOT_SIZE)]?.part;
+  const part = halfAt(frame, first);
+  const next = halfAt(frame, first + SLOT_SIZE);
   if (part?.half !== 'first' || next?.dynptr !== part.dynptr) {
     throw bad(step, `Expected an initialized dynptr as arg #${register - 1}`);
   }
@@ -55,10 +63,15 @@ export function releasedDynptr(argument: DynptrArgument): number {
   const { step, register, pointer } = argument;
   if (pointer.region.kind === 'dynptr') throw bad(step, 'cannot release unowned const bpf_dynptr');
   const { frame, first } = placeOf(argument, 'read');
-  if ((frame.stack[slotOf(first)]?.part?.dynptr.reference ?? 0) === 0) {
+  if ((halfAt(frame, first)?.dynptr.reference ?? 0) === 0) {
     throw bad(step, `arg ${register} is an unacquired reference`);
   }
   return dynptrAt(argument).reference;
+}
+
+function halfAt(frame: Frame, offset: number): DynptrHalf | undefined {
+  const part = frame.stack[slotOf(offset)]?.part;
+  return part?.kind === 'dynptr' ? part : undefined;
 }
 
 function placeOf({ step, register, pointer }: DynptrArgument, mode: 'read' | 'write'): { frame: Frame; first: number } {

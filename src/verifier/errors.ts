@@ -30,7 +30,7 @@ export const VERIFIER_ERRORS = {
   VERIFIER_NO_SUCH_FIELD:
     'it uses a field or type that the kernel has not, without a check that it exists (bpf_core_field_exists)',
   VERIFIER_BAD_TYPES: 'the types in the object of a map or a function that it uses are malformed',
-  VERIFIER_KFUNC: 'kernel functions cannot be called outside the kernel',
+  VERIFIER_KFUNC: 'a function of the kernel is called that is not here',
   VERIFIER_UNRESOLVED: 'a lddw stands for something that was not linked',
 } as const;
 

@@ -10,10 +10,11 @@ import { MapFlag } from '../maps/spec-check.ts';
 import { bytesAt } from './constant-map.ts';
 import { typeName } from './describe-value.ts';
 import { type DynptrArgument, dynptrAt, makeDynptr, releasedDynptr } from './dynptr.ts';
+import { iteratorAt, makeIterator, type PlacedIterator } from './iterator.ts';
 import { checkRange, movedReason, notMemory } from './memory.ts';
 import { MAX_OFFSET } from './pointer-arithmetic.ts';
 import { constantOf } from './scalar.ts';
-import { checkStackRange, firstDynptrByte, readBytes, writeBytes } from './stack-access.ts';
+import { checkStackRange, firstOpaqueByte, readBytes, writeBytes } from './stack-access.ts';
 import { exactly, read, refuse, type Step } from './step.ts';
 import {
   type Dynptr,
@@ -41,6 +42,8 @@ export interface Call {
   released: number;
   /** What memory is taken from. */
   dynptr: Dynptr | undefined;
+  /** What is asked for its next. */
+  drawn: PlacedIterator | undefined;
   callee: number;
   /** What the arguments that follow are to be made into. */
   format: string;
@@ -73,6 +76,11 @@ const DYNPTR = { kinds: ['stack', 'dynptr'], expected: 'fp, dynptr_ptr' } as con
 const ROWS: Readonly<Record<ArgType, Row>> = {
   scalar: {},
   any: {},
+  number: {
+    check({ step }, { register, value }) {
+      if (value.kind !== 'scalar') throw bad(step, `R${register} is not a scalar`);
+    },
+  },
   optional: {},
   context: { kinds: ['context'], expected: 'ctx', check: checkUnmoved },
   map: {
@@ -203,6 +211,17 @@ const ROWS: Readonly<Record<ArgType, Row>> = {
       throw bad(step, `Unsupported reg type ${typeName(value)} for ${prototype.name} data`);
     },
   },
+  newIterator: { check: ({ step }, at) => makeIterator(step, at) },
+  drawnIterator: {
+    check(call, at) {
+      call.drawn = iteratorAt(call.step, at);
+    },
+  },
+  destroyedIterator: {
+    check(call, at) {
+      call.released = iteratorAt(call.step, at).iterator.reference;
+    },
+  },
 };
 
 const WORD_SIZE = 8;
@@ -218,6 +237,7 @@ export function checkArguments(step: Step, prototype: Prototype): Call {
     allocation: 0,
     released: 0,
     dynptr: undefined,
+    drawn: undefined,
     format: '',
     callee: -1,
   };
@@ -253,7 +273,8 @@ export function checkMemory(
     return;
   }
   const { frame, first, last } = checkStackRange(access, alignment);
-  const part = firstDynptrByte(frame, first, last + size);
+  // An iterator may be written over: it is missed where it would have to be destroyed.
+  const part = firstOpaqueByte(frame, first, last + size, mode === 'write' ? 'dynptr' : undefined);
   if (part !== undefined) {
     const reason =
       mode === 'read'

@@ -4,9 +4,10 @@ import type { Prototype, ReturnType } from '../helpers/prototype.ts';
 import { enterCallback } from './callback.ts';
 import { constantMapKey } from './constant-map.ts';
 import { type Call, checkArguments } from './helper-arguments.ts';
+import { drawFrom } from './iterator.ts';
 import { checkMapCompatibility } from './map-compatibility.ts';
 import { acquireReference, releaseReference } from './references.ts';
-import { ANY, signedRange, unsignedRange } from './scalar.ts';
+import { ANY, constantScalar, signedRange, unsignedRange } from './scalar.ts';
 import { scratch } from './scratch.ts';
 import { number, refuse, type Step } from './step.ts';
 import { leaveByTailCall } from './tail-call.ts';
@@ -34,13 +35,19 @@ const RESULTS: Readonly<Record<ReturnType, (call: Call) => RegisterValue | undef
     ),
   registers: ({ step }) => (step.options.kind.name === 'uprobe' ? new Pointer({ kind: 'context' }) : number(ANY)),
   task: () => new Pointer({ kind: 'task' }),
+  // That there is one is another way: see drawFrom.
+  drawnNumberOrNull: () => number(constantScalar(0n)),
 };
 
 /** Goes on behind the call, or in what it calls back. @returns index of the next instruction */
 export function stepHelper(step: Step): number {
-  const { insn, index } = step;
-  const prototype = step.options.helpers.get(insn.imm);
-  if (prototype === undefined || prototype.untraced) throw unavailable(step);
+  const prototype = step.options.helpers.get(step.insn.imm);
+  if (prototype === undefined || prototype.untraced || prototype.isKernelFunction) throw unavailable(step);
+  return stepPrototype(step, prototype);
+}
+
+/** The same for what a call is known to mean. */
+export function stepPrototype(step: Step, prototype: Prototype): number {
   checkAllowed(step, prototype);
   const call = checkArguments(step, prototype);
   checkMapCompatibility(step, prototype, call.map);
@@ -51,7 +58,8 @@ export function stepHelper(step: Step): number {
   const result = RESULTS[prototype.returns](call);
   scratch(step);
   step.frame.registers[0] = result;
-  return index + 1;
+  if (call.drawn !== undefined) drawFrom(step, call.drawn);
+  return step.index + 1;
 }
 
 function unavailable(step: Step): Error {

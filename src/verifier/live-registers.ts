@@ -54,6 +54,7 @@ function setOf(registers: readonly number[]): number {
 function argumentsOf(insn: Insn, argumentCount: (helper: number) => number): number {
   const operation = operationOf(insn);
   if (operation.kind !== 'call') return 0;
-  const count = operation.callee === 'helper' ? argumentCount(insn.imm) : MAX_ARGUMENTS;
+  const isKnown = operation.callee === 'helper' || operation.callee === 'kfunc';
+  const count = isKnown ? argumentCount(insn.imm) : MAX_ARGUMENTS;
   return ((1 << count) - 1) << 1;
 }

@@ -84,6 +84,6 @@ function leaveCallback(step: Step, { returns: [min, max] }: Callback): number {
   }
   state.frames.pop();
   state.insn = frame.call;
-  step.widen(state);
+  step.widen(state, ({ passes }) => passes < state.passes);
   return frame.call;
 }

@@ -18,6 +18,7 @@ export function findPlaces(
   const { insns } = program;
   const meeting = new Uint8Array(insns.length);
   const converging = new Uint8Array(insns.length);
+  const drawing = new Uint8Array(insns.length);
   const slots = new SlotMap(insns);
   for (let index = 0; index < insns.length; index++) {
     const insn = insns[index]!;
@@ -25,8 +26,9 @@ export function findPlaces(
     const { kind } = operation;
     if (kind === 'branch' || kind === 'mayGoto') meeting[index] = 1;
     if (kind === 'branch' || kind === 'mayGoto' || kind === 'jump') meeting[slots.target(insn)!] = 1;
-    const callsBack = kind === 'call' && operation.callee === 'helper' && helpers.get(insn.imm)?.callback !== undefined;
-    if (kind === 'mayGoto' || callsBack) {
+    const prototype = kind === 'call' && operation.callee !== 'local' ? helpers.get(insn.imm) : undefined;
+    if (prototype?.returns === 'drawnNumberOrNull') drawing[index] = 1;
+    if (kind === 'mayGoto' || prototype?.callback !== undefined || drawing[index] === 1) {
       meeting[index] = 1;
       converging[index] = 1;
     }
@@ -36,6 +38,7 @@ export function findPlaces(
   return {
     meeting,
     converging,
+    drawing,
     unsettled: findUnsettled(program, flows, loops, graph, converging),
     recurring: findRecurring(program, loops, converging),
     live,
@@ -62,13 +65,28 @@ function findUnsettled(
   converging: Uint8Array,
 ): Uint8Array {
   const unsettled = new Uint8Array(program.insns.length);
+  const inside = withCalls(flows, graph, converging);
   for (const loop of loops.flat()) {
-    if (!loop.some(({ start, end }) => converging.subarray(start, end).includes(1))) continue;
+    if (!loop.some(({ start, end }) => inside.subarray(start, end).includes(1))) continue;
     for (const { start, end } of loop) unsettled.fill(1, start, end);
   }
   for (let index = 0; index < unsettled.length; index++) unsettled[index]! |= converging[index]!;
   spreadToCallees(program, flows, graph, unsettled);
   return unsettled;
+}
+
+/** The converging instructions, and calls of functions that have some. */
+function withCalls(flows: readonly SubprogramFlow[], graph: CallGraph, converging: Uint8Array): Uint8Array {
+  const inside = converging.slice();
+  const converges = flows.map(({ start, end }) => converging.subarray(start, end).includes(1));
+  for (const subprogram of graph.calleesFirst) {
+    for (const { insn, callee } of graph.calls[subprogram]!) {
+      if (!converges[callee]) continue;
+      inside[insn] = 1;
+      converges[subprogram] = true;
+    }
+  }
+  return inside;
 }
 
 function spreadToCallees(

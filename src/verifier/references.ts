@@ -1,5 +1,5 @@
 /**
- * What has to be given back: memory of ring buffers; and what is gone with it.
+ * What has to be given back: memory of ring buffers, iterators; and what is gone with it.
  * Source: Linux kernel/bpf/verifier.c, acquire_reference, check_reference_leak, destroy_if_dynptr_stack_slot.
  */
 import { LOADED } from './scalar.ts';
@@ -41,11 +41,14 @@ function forgetAll(state: State, isGone: (reference: number, owner: Dynptr | und
     }
     for (let slot = 0; slot < stack.length; slot++) {
       const held = stack[slot];
-      const dynptr = held?.part?.dynptr;
-      const isPart = dynptr !== undefined && isGone(dynptr.reference, dynptr);
+      const isPart = held?.part !== undefined && isGone(...ownerOf(held.part));
       if (isPart || holds(held?.spilled)) stack[slot] = new StackSlot(WHOLE.misc, undefined, held);
     }
   }
+}
+
+function ownerOf(part: NonNullable<StackSlot['part']>): [reference: number, owner: Dynptr | undefined] {
+  return part.kind === 'dynptr' ? [part.dynptr.reference, part.dynptr] : [part.reference, undefined];
 }
 
 /** There was nothing to be given back after all. */

@@ -13,6 +13,7 @@ import { Reached } from './dead-branches.ts';
 import { refusal } from './errors.ts';
 import { findFastcallSpills } from './fastcall.ts';
 import { stepHelper } from './helper-call.ts';
+import { stepKernelFunction } from './kernel-function-call.ts';
 import { stepExit, stepLocalCall } from './local-call.ts';
 import { stepAtomic, stepLoad, stepLoadImmediate, stepStore } from './memory-insns.ts';
 import type { VerifyOptions } from './options.ts';
@@ -65,10 +66,7 @@ const STEPS: { readonly [K in Operation['kind']]: StepOf<K> } = {
 const CALLS: Readonly<Record<Extract<Operation, { kind: 'call' }>['callee'], (step: Step) => number>> = {
   helper: stepHelper,
   local: stepLocalCall,
-  kfunc(step) {
-    const reason = `calling kernel function btf_id ${step.insn.imm} is not allowed outside the kernel`;
-    throw refuse(step, 'VERIFIER_KFUNC', reason);
-  },
+  kfunc: stepKernelFunction,
   register(step) {
     throw refuse(step, 'VERIFIER_UNSUPPORTED', 'unknown opcode 8d: calls by register are not supported');
   },
@@ -188,8 +186,8 @@ export class Search implements Step {
     }
   }
 
-  widen(state: State): void {
-    this.#stored.widen(state);
+  widen(state: State, isEarlier: (state: State) => boolean): void {
+    this.#stored.widen(state, isEarlier);
   }
 
   #follow(state: State): void {
@@ -231,7 +229,7 @@ function stepMayGoto(step: Search): number {
   const { state, index } = step;
   const passed = copyState(state);
   passed.insn = index;
-  step.widen(passed);
+  step.widen(passed, ({ passes }) => passes < passed.passes);
   passed.insn = index + 1;
   passed.passes++;
   step.later(passed);

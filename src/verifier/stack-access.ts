@@ -29,7 +29,7 @@ interface StackRange {
 export function loadStack(access: WordAccess): RegisterValue {
   const { frame, first, last } = checkStackRange(access);
   const { size } = access;
-  const part = firstDynptrByte(frame, first, last + size);
+  const part = firstOpaqueByte(frame, first, last + size);
   if (part !== undefined) {
     const reason = `invalid read from stack off ${first}+${part - first} size ${size}`;
     throw refuse(access.step, 'VERIFIER_STACK_ACCESS', reason);
@@ -88,15 +88,21 @@ export function dynptrsIn(frame: Frame, first: number, end: number): Dynptr[] {
   const found = new Set<Dynptr>();
   for (let offset = first; offset < end; offset += SLOT_SIZE - byteOf(offset)) {
     const part = frame.stack[slotOf(offset)]?.part;
-    if (part !== undefined) found.add(part.dynptr);
+    if (part?.kind === 'dynptr') found.add(part.dynptr);
   }
   return [...found];
 }
 
-/** The first of those bytes, as a distance below the frame pointer, that is part of a dynptr. */
-export function firstDynptrByte(frame: Frame, first: number, end: number): number | undefined {
+/** The first of those bytes, as a distance below the frame pointer, that is part of what only helpers look into. */
+export function firstOpaqueByte(
+  frame: Frame,
+  first: number,
+  end: number,
+  kind?: NonNullable<StackSlot['part']>['kind'],
+): number | undefined {
   for (let offset = first; offset < end; offset++) {
-    if (frame.stack[slotOf(offset)]?.part !== undefined) return offset;
+    const part = frame.stack[slotOf(offset)]?.part;
+    if (part !== undefined && (kind === undefined || part.kind === kind)) return offset;
   }
   return undefined;
 }

@@ -8,8 +8,20 @@ const SLOT_SIZE = 8;
 
 /** One half of a dynptr, which takes two slots: the lower addresses are the first. */
 export interface DynptrHalf {
+  readonly kind: 'dynptr';
   readonly dynptr: Dynptr;
   readonly half: 'first' | 'second';
+}
+
+/** What numbers are drawn from. */
+export interface Iterator {
+  readonly kind: 'iterator';
+  /** It has to be destroyed. The same number is the same iterator. */
+  readonly reference: number;
+  /** True once it was asked and had nothing left. */
+  readonly isDrained: boolean;
+  /** How often something was drawn from it on the way here. */
+  readonly depth: number;
 }
 
 /** What a slot holds. */
@@ -19,7 +31,7 @@ export class StackSlot {
   /** What was stored by its lowest bytes: all of a register, or the low half, two or one bytes of a number. */
   readonly spilled: RegisterValue | undefined;
   /** What only helpers read and write; its bytes are anything. */
-  readonly part: DynptrHalf | undefined;
+  readonly part: DynptrHalf | Iterator | undefined;
   /** True once the program read what is here: a state in which it differs is not the same. */
   read = false;
   /** True once a stored state holds it. */
@@ -31,7 +43,7 @@ export class StackSlot {
     bytes: readonly ByteKind[],
     spilled: RegisterValue | undefined = undefined,
     basis?: StackSlot,
-    part?: DynptrHalf,
+    part?: DynptrHalf | Iterator,
   ) {
     this.bytes = bytes;
     this.spilled = spilled;

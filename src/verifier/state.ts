@@ -39,7 +39,7 @@ export interface State {
   readonly frames: Frame[];
   /** In order of acquisition. */
   references: readonly Reference[];
-  /** How often may_goto was passed, and helpers called back, on the way here. */
+  /** How often may_goto was passed, and helpers called back, on the way here. Iterators count for themselves. */
   passes: number;
 }
 

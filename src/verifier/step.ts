@@ -39,8 +39,8 @@ export interface Step {
   newReference(): number;
   /** Another way on: to be looked at later. */
   later(state: State): void;
-  /** Forgets what an earlier state at the same place, on the same path, did not rest on. */
-  widen(state: State): void;
+  /** Forgets what an earlier state at the same place, on the same path, did not rest on; `isEarlier` says which states count. */
+  widen(state: State, isEarlier: (state: State) => boolean): void;
   /** Notes that a branch goes this way. */
   goes(way: 'passed' | 'taken'): void;
   /** Notes what the instruction accesses; false if it was something else before. */

@@ -3,6 +3,7 @@
  * long, decides only about speed. Source: Linux kernel/bpf/verifier.c, is_state_visited.
  */
 import { type Comparison, covers, passOnDemands, shareDemands } from './covers.ts';
+import { hasDrawn } from './iterator.ts';
 import { ANY, sameScalar } from './scalar.ts';
 import { StackSlot, WHOLE } from './stack-slot.ts';
 import { copyState, type State } from './state.ts';
@@ -14,6 +15,8 @@ interface Stored {
   readonly state: State;
   /** Ways that had been left for later when it was met: while as many are left it is not followed to all its ends. */
   readonly pendingBefore: number;
+  /** A state to come may be covered by this one although it is not followed to all its ends. */
+  readonly isConverging: boolean;
   isOpen: boolean;
   hits: number;
   misses: number;
@@ -25,6 +28,8 @@ export interface Places {
   readonly meeting: Uint8Array;
   /** 1 where a state is covered also by one that is still being followed: loops whose end is not counted. */
   readonly converging: Uint8Array;
+  /** 1 at those of them that ask an iterator for what comes next. */
+  readonly drawing: Uint8Array;
   /** 1 inside such loops, and in what they call: nothing there is followed to its end before the loop is. */
   readonly unsettled: Uint8Array;
   /** 1 where one path may come more than once: in loops, in functions that are called, where helpers call back. */
@@ -46,6 +51,8 @@ export class StoredStates {
   readonly #byInsn: (Stored[] | undefined)[] = [];
   /** Those that are not followed to all their ends, in order. */
   readonly #open: Stored[] = [];
+  /** References that open states hold which loops may go back to -> how many of these. */
+  readonly #kept = new Map<number, number>();
   #count = 0;
   #peak = 0;
   #insnsSince = 0;
@@ -70,6 +77,7 @@ export class StoredStates {
     for (let last = this.#open.at(-1); last !== undefined && last.pendingBefore > pending; last = this.#open.at(-1)) {
       last.isOpen = false;
       this.#open.pop();
+      if (last.isConverging) this.#keep(last.state, -1);
     }
   }
 
@@ -84,7 +92,7 @@ export class StoredStates {
     for (let place = 0; place < stored.length; ) {
       const old = stored[place]!;
       if (old.isOpen) {
-        if (isForced && old.state.passes !== state.passes) {
+        if (isForced && this.#hasCome(old.state, state)) {
           if (this.#isCovered(old, state, 'within')) return 'covered';
         } else if (this.#isSame(old.state, state)) {
           return 'repeats itself';
@@ -107,10 +115,8 @@ export class StoredStates {
   }
 
   /** Forgets what an earlier state at this place did not rest on and this one has otherwise: loops end sooner so. */
-  widen(state: State): void {
-    const earlier = this.#open.findLast(
-      ({ state: old }) => old.passes < state.passes && isSamePlace(old, state),
-    )?.state;
+  widen(state: State, isEarlier: (state: State) => boolean): void {
+    const earlier = this.#open.findLast(({ state: old }) => isEarlier(old) && isSamePlace(old, state))?.state;
     if (earlier === undefined) return;
     for (const [depth, { registers, stack }] of state.frames.entries()) {
       const old = earlier.frames[depth]!;
@@ -126,9 +132,20 @@ export class StoredStates {
     }
   }
 
+  /** Whether something was used up on the way from a state to the later one at the same place: then there is no going round for ever. */
+  #hasCome(old: State, state: State): boolean {
+    return this.#places.drawing[state.insn] === 1 ? hasDrawn(old, state) : old.passes !== state.passes;
+  }
+
   #store(state: State, pending: number, stored: Stored[]): void {
-    const kept: Stored = { state: copyState(state), pendingBefore: pending, isOpen: true, hits: 0, misses: 0 };
+    const kept: Stored = {
+      state: copyState(state),
+      pendingBefore: pending,
+      isConverging: this.#places.converging[state.insn] === 1,
+      ...{ isOpen: true, hits: 0, misses: 0 },
+    };
     noteStored(kept.state);
+    if (kept.isConverging) this.#keep(kept.state, 1);
     this.#open.push(kept);
     this.#byInsn[state.insn] = [kept, ...stored];
     this.#count++;
@@ -137,8 +154,16 @@ export class StoredStates {
     this.#jumpsSince = 0;
   }
 
+  #keep({ references }: State, by: 1 | -1): void {
+    for (const { id } of references) {
+      const count = (this.#kept.get(id) ?? 0) + by;
+      if (count === 0) this.#kept.delete(id);
+      else this.#kept.set(id, count);
+    }
+  }
+
   #isCovered(old: Stored, state: State, mode: Comparison): boolean {
-    const found = covers(old.state, state, mode, this.#places.live);
+    const found = covers(old.state, state, mode, this.#places.live, mode === 'within' ? this.#kept : undefined);
     if (found === undefined) return false;
     old.hits++;
     if (mode === 'demanded') passOnDemands(found);

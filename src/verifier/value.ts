@@ -106,7 +106,7 @@ export interface MemoryRegion {
   /** The reference that is given back with it; 0: none. */
   readonly reference: number;
   /** Only what bpf_ringbuf_reserve gave may be given to bpf_ringbuf_submit. */
-  readonly origin: 'ringbuf' | 'argument' | 'dynptr';
+  readonly origin: 'ringbuf' | 'argument' | 'dynptr' | 'iterator';
   /** The dynptr it is a part of: it goes with it. */
   readonly dynptr?: Dynptr;
 }

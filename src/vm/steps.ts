@@ -1,6 +1,7 @@
 /** What each kind of instruction does to the interpreter's machine: a closure each, made once per program. */
 import { type Operation, operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
+import { isKernelFunction } from '../insn/kernel-functions.ts';
 import { ALU_32, ALU_64, ATOMIC, comparison, swapBytes } from './arithmetic.ts';
 import { VmError } from './errors.ts';
 import type { AddressSpace } from './memory.ts';
@@ -136,7 +137,9 @@ const MAKERS: { readonly [K in Operation['kind']]: Maker<K> } = {
   },
 
   call({ callee }, { dst, imm }, { next, target }) {
-    if (callee === 'kfunc') throw new VmError('VM_UNSUPPORTED', `cannot call kernel function ${imm}`);
+    if (callee === 'kfunc' && !isKernelFunction(imm)) {
+      throw new VmError('VM_UNSUPPORTED', `cannot call kernel function ${imm}`);
+    }
     if (callee === 'local') {
       return (machine) => {
         machine.enter(next);
@@ -145,7 +148,7 @@ const MAKERS: { readonly [K in Operation['kind']]: Maker<K> } = {
     }
     const fixed = BigInt(imm);
     return (machine) => {
-      machine.registers[0] = machine.callHelper(callee === 'helper' ? fixed : machine.registers[dst]!);
+      machine.registers[0] = machine.callHelper(callee === 'register' ? machine.registers[dst]! : fixed);
       return next;
     };
   },
