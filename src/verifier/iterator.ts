@@ -51,7 +51,7 @@ export function drawFrom(step: Step, { iterator, frame, slot }: PlacedIterator):
   if (!iterator.isDrained) {
     const drawn = copyState(state);
     drawn.insn = index;
-    step.widen(drawn, (earlier) => hasDrawnMore(earlier, iterator));
+    step.widen(drawn, (earlier) => !isAsFar(askedIn(earlier), iterator));
     drawn.insn = index + 1;
     drawn.frames[frame]!.stack[slot] = slotWith({ ...iterator, depth: iterator.depth + 1 });
     currentFrame(drawn).registers[0] = new Pointer({
@@ -66,12 +66,14 @@ export function drawFrom(step: Step, { iterator, frame, slot }: PlacedIterator):
 /** Whether, of two states in front of the same question, the later one has drawn more from the very iterator that is asked. */
 export function hasDrawn(earlier: State, later: State): boolean {
   const iterator = askedIn(later);
-  return iterator !== undefined && !iterator.isDrained && hasDrawnMore(earlier, iterator);
+  if (iterator === undefined || iterator.isDrained) return false;
+  const before = askedIn(earlier);
+  return before?.reference === iterator.reference && before.depth < iterator.depth;
 }
 
-function hasDrawnMore(earlier: State, { reference, depth }: Iterator): boolean {
-  const before = askedIn(earlier);
-  return before?.reference === reference && before.depth < depth;
+/** True of the state that was kept in front of this very question. */
+function isAsFar(before: Iterator | undefined, { reference, depth }: Iterator): boolean {
+  return before?.reference === reference && before.depth === depth;
 }
 
 function askedIn(state: State): Iterator | undefined {

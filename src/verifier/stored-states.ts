@@ -116,7 +116,10 @@ export class StoredStates {
 
   /** Forgets what an earlier state at this place did not rest on and this one has otherwise: loops end sooner so. */
   widen(state: State, isEarlier: (state: State) => boolean): void {
-    const earlier = this.#open.findLast(({ state: old }) => isEarlier(old) && isSamePlace(old, state))?.state;
+    // The latest comes first.
+    const earlier = this.#byInsn[state.insn]?.find(
+      ({ isOpen, state: old }) => isOpen && isEarlier(old) && isSamePlace(old, state),
+    )?.state;
     if (earlier === undefined) return;
     for (const [depth, { registers, stack }] of state.frames.entries()) {
       const old = earlier.frames[depth]!;

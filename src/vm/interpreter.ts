@@ -58,7 +58,7 @@ export class Interpreter {
   readonly #stackAddress: bigint;
   readonly #observe: InterpreterOptions['observe'];
 
-  /** @throws {VmError} VM_BAD_MAP, VM_UNSUPPORTED if an instruction cannot run here */
+  /** @throws {VmError} VM_BAD_MAP */
   constructor(program: LinkedProgram, options: InterpreterOptions = {}) {
     this.world = options.world ?? new InterpreterWorld();
     this.#programs = [program, ...(options.programs ?? [])];
@@ -80,7 +80,7 @@ export class Interpreter {
    * Runs the program on `memory`, which it may write: r1 is its address (0 if it is empty), r2 its size.
    *
    * @returns r0
-   * @throws {VmError} VM_BAD_ACCESS, VM_BAD_MAP, VM_STEP_LIMIT, VM_STACK_OVERFLOW, VM_UNKNOWN_HELPER
+   * @throws {VmError} VM_BAD_ACCESS, VM_BAD_MAP, VM_UNSUPPORTED, VM_STEP_LIMIT, VM_STACK_OVERFLOW, VM_UNKNOWN_HELPER
    */
   run(memory: Uint8Array): bigint {
     const space = this.world.memory;

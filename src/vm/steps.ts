@@ -138,7 +138,10 @@ const MAKERS: { readonly [K in Operation['kind']]: Maker<K> } = {
 
   call({ callee }, { dst, imm }, { next, target }) {
     if (callee === 'kfunc' && !isKernelFunction(imm)) {
-      throw new VmError('VM_UNSUPPORTED', `cannot call kernel function ${imm}`);
+      // Programs ask whether one is there before they come to it.
+      return () => {
+        throw new VmError('VM_UNSUPPORTED', `cannot call kernel function ${imm}`);
+      };
     }
     if (callee === 'local') {
       return (machine) => {
@@ -158,7 +161,7 @@ const MAKERS: { readonly [K in Operation['kind']]: Maker<K> } = {
   },
 };
 
-/** Makes the closure of one instruction. @throws {VmError} VM_UNSUPPORTED */
+/** Makes the closure of one instruction. */
 export function makeStep(insn: Insn, place: Place): Step {
   const operation = operationOf(insn);
   const make = MAKERS[operation.kind] as Maker<Operation['kind']>;

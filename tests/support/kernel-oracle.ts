@@ -6,11 +6,16 @@ import { closeSync } from 'node:fs';
 import { BtfLoad, Command, MapCreate, MapElem, ProgLoad, Pseudo, UNSAID } from '../../benchmarks/kernel/bpf-attr.ts';
 import { CallMemory, type Place, Sys, SyscallError, syscall } from '../../benchmarks/kernel/syscall.ts';
 import { struct } from '../../src/bytes/struct.ts';
+import { HELPERS } from '../../src/helpers/table.ts';
 import { assemble } from '../../src/insn/assemble.ts';
 import { encode } from '../../src/insn/encode.ts';
+import { operationOf } from '../../src/insn/form.ts';
 import type { Insn } from '../../src/insn/insn.ts';
+import { isKernelFunction } from '../../src/insn/kernel-functions.ts';
 import type { MapSpec } from '../../src/maps/map-type.ts';
+import { kernelBtf } from '../../src/object/core-types.ts';
 import type { LinkedProgram } from '../../src/object/spec.ts';
+import { readKernel } from '../../src/sys/kernel.ts';
 import { bareProgram } from '../../src/verifier/bare-program.ts';
 import { BASICS, btfBytes } from './btf-bytes.ts';
 
@@ -138,6 +143,7 @@ export class KernelOracle implements Disposable {
   #encode({ program, maps }: OracleProgram): Uint8Array {
     const insns = program.insns.map((insn, index): Insn => {
       const reference = program.references.get(index);
+      if (isCallOfKernelFunction(insn)) return { ...insn, imm: kernelFunctionId(insn.imm) };
       if (reference === undefined) return insn;
       if (reference.kind === 'function') {
         const distance = program.insns[reference.insn]!.slot - insn.slot - 1;
@@ -177,6 +183,19 @@ export class KernelOracle implements Disposable {
     }
     return this.#btf;
   }
+}
+
+function isCallOfKernelFunction(insn: Insn): boolean {
+  const operation = operationOf(insn);
+  return operation.kind === 'call' && operation.callee === 'kfunc' && isKernelFunction(insn.imm);
+}
+
+/** What the running kernel calls the function that has this number here. @throws {RangeError} if it has no such function */
+function kernelFunctionId(number: number): number {
+  const name = HELPERS.get(number)!.name;
+  const id = kernelBtf(readKernel())?.byName('func', name)?.id;
+  if (id === undefined) throw new RangeError(`the kernel has no function ${name}`);
+  return id;
 }
 
 function createMap(spec: MapSpec, innerMap: number): number {

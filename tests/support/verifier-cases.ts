@@ -18,6 +18,7 @@
  */
 import { assemble } from '../../src/insn/assemble.ts';
 import type { Insn } from '../../src/insn/insn.ts';
+import { kernelFunctionNumber } from '../../src/insn/kernel-functions.ts';
 import { LddwKind } from '../../src/insn/opcode.ts';
 import type { MapSpec } from '../../src/maps/map-type.ts';
 import type { Reference } from '../../src/object/spec.ts';
@@ -89,7 +90,7 @@ function parseCase([title, ...lines]: readonly string[], line: number): Verifier
   return {
     name,
     line,
-    subject: { ...assembleCase(name, [...prologue, ...code]), maps: CASE_MAPS, type },
+    subject: { ...assembleCase(name, [...prologue, ...code].map(withKernelFunctions)), maps: CASE_MAPS, type },
     post: message === undefined ? parsePost(fields.get('post')!) : undefined,
     message,
     kernelDiffers: fields.get('kernel')?.replace(/^differs,\s*/, ''),
@@ -146,6 +147,11 @@ function parsePre(text: string): { type: ProgramKind['name']; prologue: string[]
 const MAP = /^(\s*(?:\w+:\s*)*)map (r\d+), (\w+)/;
 const VALUE = /^(\s*(?:\w+:\s*)*)mapvalue (r\d+), (\w+)(?:\+(\d+))?/;
 const FUNCTION = /^(\s*(?:\w+:\s*)*)function (r\d+), (\w+)/;
+
+/** `call bpf_iter_num_new` as the call of a kernel function by its number. */
+function withKernelFunctions(line: string): string {
+  return line.replace(/\bcall (bpf_\w+)/, (_, name: string) => `call kfunc ${kernelFunctionNumber(name)}, 0`);
+}
 
 /** Assembles what the assembler knows, and `map r1, NAME`, `mapvalue r1, NAME+8`, `function r2, LABEL`. */
 function assembleCase(name: string, lines: readonly string[]): Pick<VerifierSubject, 'program'> {

@@ -4,6 +4,7 @@
  */
 import { operationOf } from '../../src/insn/form.ts';
 import type { Insn } from '../../src/insn/insn.ts';
+import { kernelFunctionNumber } from '../../src/insn/kernel-functions.ts';
 import type { KernelVerdict } from '../support/kernel-oracle.ts';
 import type { OurVerdict } from '../support/verifier-subject.ts';
 
@@ -118,6 +119,18 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
       return operation.kind === 'call' && operation.callee === 'helper' && insn.imm === GET_SMP_PROCESSOR_ID;
     },
     only: 'we refuse',
+  },
+  {
+    name: 'iterators that are made anew',
+    why: 'the kernel takes a loop for ended by an iterator that each round makes anew; it need never end',
+    ours: /^infinite loop detected|^BPF program is too large/,
+    only: 'we refuse',
+    insn: ({ imm, ...rest }) => {
+      const operation = operationOf({ imm, ...rest });
+      return (
+        operation.kind === 'call' && operation.callee === 'kfunc' && imm === kernelFunctionNumber('bpf_iter_num_new')
+      );
+    },
   },
   {
     name: 'stacks of their own',
