@@ -12,7 +12,7 @@ describe('a kernel function', () => {
       ['iterators', 'on_loops', undefined],
       ['unsupported-kernel-functions', 'may', undefined],
       [
-        'kernel-functions',
+        'unsupported-kernel-functions',
         'must',
         /calling kernel function bpf_task_from_pid is not allowed: .*structures of the kernel/,
       ],
