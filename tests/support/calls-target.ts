@@ -6,7 +6,7 @@ import { compileTarget, type RunningTarget, startTarget, waitUntil } from './tar
 export const CALLED = ['work', 'work_push', 'work_nops', 'work_keyed', 'work_brief'] as const;
 
 /** struct control in calls.c. */
-const CONTROL = ['go', 'calls', 'done', 'wrong', 'total'] as const;
+const CONTROL = ['go', 'calls', 'done', 'wrong', 'total', 'begun'] as const;
 
 export class CallsTarget implements Disposable {
   readonly path: string;
@@ -14,6 +14,7 @@ export class CallsTarget implements Disposable {
   readonly #threads: number;
   readonly #control = new ControlFile(CONTROL);
   #rounds = 0n;
+  #steps = 0n;
 
   /**
    * @param launcher a program, and its arguments, that starts another in its own place
@@ -43,10 +44,11 @@ export class CallsTarget implements Disposable {
 
   /** Ends what `start` began, and waits until every thread stands. */
   stop(): void {
+    // A thread that has not seen `start` would take both for one.
+    this.#awaitThreads('begun', this.#steps);
     // Threads that see `go` step end their round; the next one is of no calls worth counting.
-    this.#control.set('calls', 1n);
-    this.#control.step('go');
-    this.#rounds += 2n;
+    this.#step(1n);
+    this.#rounds += 1n;
     this.#await();
   }
 
@@ -68,11 +70,16 @@ export class CallsTarget implements Disposable {
   #step(calls: bigint): void {
     this.#control.set('calls', calls);
     this.#control.step('go');
+    this.#steps += 1n;
     if (calls !== 0n) this.#rounds += 1n;
   }
 
   #await(): void {
-    const done = this.#rounds * BigInt(this.#threads);
-    waitUntil('all threads made their calls', () => this.#control.get('done') === done, 60_000);
+    this.#awaitThreads('done', this.#rounds);
+  }
+
+  #awaitThreads(what: 'begun' | 'done', times: bigint): void {
+    const wanted = times * BigInt(this.#threads);
+    waitUntil(`all threads have ${what}`, () => this.#control.get(what) === wanted, 60_000);
   }
 }

@@ -15,7 +15,7 @@
 #include "target.h"
 
 struct control {
-	_Atomic uint64_t go, calls, done, wrong, total;
+	_Atomic uint64_t go, calls, done, wrong, total, begun;
 };
 
 static struct control *control;
@@ -78,6 +78,7 @@ static void *caller(void *seed)
 			usleep(200);
 		seen = go;
 		uint64_t calls = atomic_load(&control->calls);
+		atomic_fetch_add(&control->begun, 1);
 		uint64_t made = 0, wrong = 0;
 		while (calls ? made < calls : atomic_load_explicit(&control->go, memory_order_relaxed) == seen) {
 			long a = (long)i++, b = (long)(i & 0xff);
