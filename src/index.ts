@@ -21,6 +21,7 @@ import { BpfObject } from './runtime/bpf-object.ts';
 import { type Fault, faultObject } from './runtime/fault-programs.ts';
 import { type SessionState, takeOffCopies, takeOffSessions } from './runtime/process-sessions.ts';
 import type { AttachSetup } from './runtime/session.ts';
+import type { VariableValue } from './runtime/set-variables.ts';
 
 export interface OpenObjectOptions {
   /** Registers attach implementations of your own, beside the built-in ones. */
@@ -34,6 +35,8 @@ export interface OpenObjectOptions {
   readonly autoload?: Autoload;
   /** What programs do once this process has died; they go quiet if not given. */
   readonly whenWeDie?: Inheritance;
+  /** What global variables hold, by name, in place of what the object says: what its own tool sets before it loads it. */
+  readonly variables?: ReadonlyMap<string, VariableValue>;
   /** How many entries maps get, by name, in place of what the object says. */
   readonly maxEntries?: ReadonlyMap<string, number>;
   /** How many maps may be made for maps of maps while programs run, by the name of these: see `BpfObject.makeInnerMap`. */
@@ -172,6 +175,7 @@ export type { FollowEvents, Follower } from './runtime/follower.ts';
 export type { FoundLink, FoundSession } from './runtime/found-session.ts';
 export { type Handler, HandlerTable } from './runtime/handlers.ts';
 export type { Loads } from './runtime/loads.ts';
+export type { UsualSize } from './runtime/map-sizes.ts';
 export {
   type ListedSession,
   ProcessSessions,
@@ -179,6 +183,7 @@ export {
   type SessionState,
 } from './runtime/process-sessions.ts';
 export type { AttachSetup } from './runtime/session.ts';
+export type { VariableValue } from './runtime/set-variables.ts';
 export type { UserRingBuffer, UserRingOptions, UserSample } from './runtime/user-ring-buffer.ts';
 export {
   type BareMap,

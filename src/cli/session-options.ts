@@ -16,6 +16,7 @@ export interface SessionOptions {
   readonly follow?: true;
   readonly maxEntries?: ReadonlyMap<string, number>;
   readonly pinMaps?: string;
+  readonly set?: ReadonlyMap<string, string>;
   readonly json?: true;
   readonly o?: string;
   readonly quiet?: true;
@@ -35,6 +36,11 @@ export function addSessionOptions(command: Command): Command {
       ...before,
       name,
     ])
+    .option(
+      '--set <VARIABLE=VALUE>',
+      'begin with VALUE in a global variable of FILE, as its own tool would: a number, true, false, or text; repeatable',
+      parseVariable,
+    )
     .option(
       '--max-entries <MAP=N>',
       'give MAP room for N entries, not for as many as it says; repeatable',
@@ -103,12 +109,21 @@ function parseEntries(text: string, before: ReadonlyMap<string, number> = new Ma
   return new Map([...before, [map, Number(count)]]);
 }
 
-/** What the options say of the maps of an object that is opened. */
+/** VARIABLE=VALUE. */
+function parseVariable(text: string, before: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {
+  const { name, value } = /^(?<name>[^=]+)=(?<value>.*)$/s.exec(text)?.groups ?? {};
+  if (name === undefined) throw new InvalidArgumentError('Wanted VARIABLE=VALUE.');
+  return new Map([...before, [name, value!]]);
+}
+
+/** What the options say of the maps of an object that is opened, those of its variables too. */
 export function mapOptions({
   maxEntries,
   pinMaps,
-}: SessionOptions): Pick<OpenObjectOptions, 'maxEntries' | 'pinDirectory'> {
+  set,
+}: SessionOptions): Pick<OpenObjectOptions, 'maxEntries' | 'pinDirectory' | 'variables'> {
   return {
+    ...(set !== undefined && { variables: set }),
     ...(maxEntries !== undefined && { maxEntries }),
     ...(pinMaps !== undefined && { pinDirectory: pinMaps }),
   };

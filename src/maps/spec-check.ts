@@ -21,6 +21,9 @@ export const MapFlag = {
 /** Who may write is checked where programs are loaded and maps are opened, so every type takes these. */
 const ACCESS_FLAGS = MapFlag.RDONLY | MapFlag.WRONLY | MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG | MapFlag.NUMA_NODE;
 
+/** What gives a number that is left to whoever loads the object, by its name. */
+const FIXES: Readonly<Record<string, string>> = { max_entries: 'say how many: --max-entries' };
+
 /** The most memory one map may take, in bytes: links inside a map have 32 bits for an offset, and mistakes are large. */
 export const MAX_MAP_BYTES = 2 ** 30;
 
@@ -36,7 +39,7 @@ export function checkNumbers(spec: MapSpec, flags: number): void {
     ['value_size', spec.valueSize],
     ['max_entries', spec.maxEntries],
   ] as const) {
-    if (value === 0) throw badSpec(spec, `${what} is 0, wanted at least 1`);
+    if (value === 0) throw badSpec(spec, `${what} is 0, wanted at least 1`, FIXES[what]);
     if (!Number.isInteger(value) || value < 0 || value >= 2 ** 32) {
       throw badSpec(spec, `${what} is ${value}, wanted an unsigned 32-bit number`);
     }
@@ -64,6 +67,7 @@ export function checkSize(spec: MapSpec, bytes: number): void {
 }
 
 /** The error for a spec that the kernel would refuse with EINVAL. */
-export function badSpec(spec: MapSpec, reason: string): MapError {
-  return new MapError('MAP_BAD_SPEC', `cannot create map ${spec.name}: ${reason}`);
+export function badSpec(spec: MapSpec, reason: string, fix?: string): MapError {
+  const message = `cannot create map ${spec.name}: ${reason}`;
+  return new MapError('MAP_BAD_SPEC', message, fix === undefined ? {} : { fix: `${fix} ${spec.name}=N` });
 }

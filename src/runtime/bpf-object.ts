@@ -29,6 +29,7 @@ import { Loads } from './loads.ts';
 import { sizeMaps, type UsualSize } from './map-sizes.ts';
 import { Pins } from './pins.ts';
 import { type AttachRequest, type AttachSetup, Session } from './session.ts';
+import { setVariables, type VariableValue } from './set-variables.ts';
 import { SpareMaps, withSpares } from './spare-maps.ts';
 import { onlyFollows, TailPrograms } from './tail-programs.ts';
 import { ThreadValues } from './thread-values.ts';
@@ -42,6 +43,8 @@ export interface ObjectOptions {
   readonly allow: readonly Permission[];
   /** Programs that are loaded, or not, otherwise than their sections say. */
   readonly autoload?: Autoload;
+  /** What global variables hold, by name, in place of what the object says. */
+  readonly variables?: ReadonlyMap<string, VariableValue>;
   /** How many entries maps get, by name, in place of what the object says. */
   readonly maxEntries?: ReadonlyMap<string, number>;
   /** For how many maps that are made later there is room, by the map of maps that they are for. */
@@ -91,14 +94,14 @@ export class BpfObject implements Disposable {
    * Reads, links and checks an object file, or checks what was described in another way.
    *
    * @throws {ElfError | BtfError | ObjectError | MapError | VerifierError}
-   * @throws {RuntimeError} RUNTIME_BAD_SLOT, RUNTIME_NO_MAP, RUNTIME_PIN_IN_USE, RUNTIME_PIN_MISMATCH, RUNTIME_PIN_REFUSED
+   * @throws {RuntimeError} RUNTIME_BAD_SLOT, RUNTIME_NO_MAP, RUNTIME_NO_VARIABLE, RUNTIME_BAD_VARIABLE, RUNTIME_PIN_IN_USE, RUNTIME_PIN_MISMATCH, RUNTIME_PIN_REFUSED
    */
   constructor(source: Uint8Array | ObjectSpec, options: ObjectOptions) {
     const { leftOut, ...spec } =
       source instanceof Uint8Array
         ? readLoadable(source, readKernel(), options.autoload ?? {})
         : { ...source, leftOut: [] };
-    const { maps, usual } = sizeMaps(spec.maps, options.maxEntries);
+    const { maps, usual } = sizeMaps(setVariables(spec, options.variables), options.maxEntries);
     const spares = options.innerMaps ?? new Map<string, number>();
     this.#spec = { ...spec, maps: withSpares(maps, spares) };
     this.leftOut = leftOut;

@@ -5,6 +5,8 @@ export const RUNTIME_ERRORS = {
   RUNTIME_TABLE_FULL: 'the handler table has no free slot, or no room for a text',
   RUNTIME_BAD_TABLE: 'the memory does not hold a handler table of this version, or a record in it is damaged',
   RUNTIME_NO_MAP: 'the object has no map of this name',
+  RUNTIME_NO_VARIABLE: 'the object has no global variable of this name, or several',
+  RUNTIME_BAD_VARIABLE: 'a global variable is to have a value that its type cannot hold',
   RUNTIME_NO_PROGRAM: 'the object has no program of this name',
   RUNTIME_LEFT_OUT:
     'nothing of the object is attached by itself, or the program was not loaded: the kernel alone runs it, or nobody asked for it',

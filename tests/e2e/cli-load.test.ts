@@ -222,7 +222,25 @@ describe('remora load', { skip: CANNOT_TRACE }, () => {
     assert.doesNotMatch(other.stderr, /left out|max_entries/);
   });
 
+  it('begins with the values of variables that it is told', async () => {
+    const place = ['--attach', 'on_call=uprobe:calls:work'];
+    const set = ['--set', 'threshold=0', '--set', 'label=other', '--set', 'total=70000000000', '--set', 'seen=-1'];
+    const session = new RunningRemora(['load', object('data'), ...place, ...set, '-p', pid, '--json']);
+    await session.says(/"attached"/);
+    calls.call(3);
+    const { stdout } = await session.end('SIGINT');
+    const variables = jsonLines(stdout).flatMap((line) => {
+      const { type, entries } = line as { type: string; entries?: { value: Record<string, unknown> }[] };
+      return type === 'map' ? entries!.map(({ value }) => value) : [];
+    });
+    const { threshold, label, total, seen } = Object.assign({}, ...variables);
+    assert.deepEqual([threshold, label, seen], [0, 'other', 2]);
+    assert.ok(total >= 70_000_000_000, 'what is not below 0 is added up');
+  });
+
   for (const [why, args, code, message] of [
+    ['a variable that is not there', [object('data'), '--set', 'nothing=1'], 4, /^why: +it has threshold/m],
+    ['a value that does not fit', [object('data'), '--set', 'threshold=many'], 2, /int of 4 bytes/],
     ['an object of which nothing is loaded', [object('mixed'), '--skip', 'on_work'], 5, /^why: .*it is not wanted$/m],
     ['to skip a program that is not there', [object('mixed'), '--skip', 'nope'], 4, /program nope/],
     ['a process that is not there', [object('count'), '-p', '4000000'], 4, /^error: cannot enter process 4000000/m],
