@@ -52,6 +52,7 @@ async function detach(id: string | undefined, options: DetachOptions): Promise<v
     try {
       const isMeant = (session: { readonly id: string }): boolean => id === undefined || session.id === id;
       removed += await removeSessions(pid, isMeant, { ...options, output, note });
+      if (options.all) await requireUnderstood(pid);
     } catch (error) {
       // One that was found may be somebody else's, or have ended.
       if (options.pid !== undefined || !(error instanceof BpfError)) throw error;
@@ -64,6 +65,20 @@ async function detach(id: string | undefined, options: DetachOptions): Promise<v
     });
   }
   if (removed === 0) note('nothing was attached');
+}
+
+/** What is not understood is not touched: whoever asked for all is to know that it is still there. @throws {InjectError} */
+async function requireUnderstood(pid: number): Promise<void> {
+  const { ProcessSessions } = await import('../index.ts');
+  let problem: BpfError | undefined;
+  try {
+    using found = new ProcessSessions(pid);
+    problem = found.problems[0];
+  } catch (error) {
+    // It has ended meanwhile.
+    if (!(error instanceof BpfError)) throw error;
+  }
+  if (problem !== undefined) throw problem;
 }
 
 /** Where the outcome goes. */

@@ -1,6 +1,6 @@
 /** Follows the children of what is attached, for a command that tells of them. */
 import type { AttachReport, BpfError, BpfLink, BpfObject, TargetProcess } from '../index.ts';
-import type { LoadReport } from './load-report.ts';
+import type { LoadReport, Outcome } from './load-report.ts';
 import type { Attached } from './watch.ts';
 
 /** A process that has programs. */
@@ -39,7 +39,7 @@ export class Following implements Disposable {
           this.#begin(target.pid, target, links, pauseUs);
         },
         forked: (pid, from) => this.#begin(pid, undefined, this.#linksOf.get(from) ?? [], 0),
-        ended: (pid, target) => this.#end(pid, target),
+        ended: (pid, target) => this.#end(pid, target, 'ended'),
         lost: (pid, { message }: BpfError) => report.note(`process ${pid} is not followed: ${message}`),
       },
       places,
@@ -69,16 +69,16 @@ export class Following implements Disposable {
   }
 
   #begin(pid: number, target: TargetProcess | undefined, links: readonly BpfLink[], pauseUs: number): void {
-    if (this.processes.has(pid)) this.#end(pid, this.processes.get(pid)!.target);
+    if (this.processes.has(pid)) this.#end(pid, this.processes.get(pid)!.target, 'replaced');
     this.processes.set(pid, { target, links: links.length });
-    this.#report.attached(pid, links, pauseUs);
+    this.#report.attached(pid, links, pauseUs, 'child');
   }
 
   /** @param target what it was: another program may run there by now */
-  #end(pid: number, target: TargetProcess | undefined): void {
+  #end(pid: number, target: TargetProcess | undefined, outcome: Outcome): void {
     const process = this.processes.get(pid);
     if (process === undefined || process.target !== target) return;
     this.processes.delete(pid);
-    this.#report.detached({ pid, links: process.links, restored: false });
+    this.#report.detached({ pid, links: process.links, outcome });
   }
 }

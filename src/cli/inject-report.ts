@@ -19,7 +19,7 @@ export interface ReportedFaults {
 /** The report of a session without maps of the user's: only the end of it is its own. */
 export function injectReport(inner: LoadReport, stats: LoadReport['stats']): LoadReport {
   return {
-    attached: (pid, links, pauseUs) => inner.attached(pid, links, pauseUs),
+    attached: (pid, links, pauseUs, whose) => inner.attached(pid, links, pauseUs, whose),
     followed: (link) => inner.followed(link),
     printk() {},
     event() {},

@@ -65,8 +65,8 @@ export class JsonReport implements LoadReport {
     this.#line({ type: 'stats', data });
   }
 
-  detached(data: Detached): void {
-    this.#line({ type: 'detached', data });
+  detached({ pid, links, outcome }: Detached): void {
+    this.#line({ type: 'detached', data: { pid, links, restored: outcome === 'restored' } });
   }
 
   note(text: string): void {

@@ -5,9 +5,11 @@ import type { BpfLink, BpfMap, JsonValue } from '../index.ts';
 export interface Detached {
   readonly pid: number;
   readonly links: number;
-  /** True if the code was read back and is what it was before. */
-  readonly restored: boolean;
+  readonly outcome: Outcome;
 }
+
+/** 'restored': the code was read back and is what it was before. 'replaced': with its program all of ours has gone. */
+export type Outcome = 'restored' | 'ended' | 'replaced' | 'changed by others';
 
 /** What is told of a link at the end. */
 export type LinkCounts = Pick<BpfLink, 'id' | 'program' | 'target' | 'hits' | 'missed' | 'codeWithoutFile'>;
@@ -17,7 +19,7 @@ export type LinkCounts = Pick<BpfLink, 'id' | 'program' | 'target' | 'hits' | 'm
  * that are followed attached comes when they do, and detached when they end.
  */
 export interface LoadReport {
-  attached(pid: number, links: readonly BpfLink[], pauseUs: number): void;
+  attached(pid: number, links: readonly BpfLink[], pauseUs: number, whose?: 'target' | 'child'): void;
   /** A link that was pending is attached, or says why it cannot be though its library is there. */
   followed(link: BpfLink): void;
   printk(text: string): void;

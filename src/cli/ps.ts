@@ -39,17 +39,22 @@ async function ps(options: PsOptions): Promise<void> {
   const pids = options.pid ?? processesWithSessions();
   if (options.clean) {
     const isLeft = ({ state }: Pick<ListedSession, 'state'>): boolean => state === 'quiet' || state === 'closed';
+    let removed = 0;
     const clean = async (pid: number): Promise<void> => {
-      await removeSessions(pid, isLeft, { ...options, output, note });
+      removed += await removeSessions(pid, isLeft, { ...options, output, note });
     };
     await forEachProcess(pids, clean, { ...options, output });
+    if (removed === 0) note('nothing was left by dead controllers');
     return;
   }
   const rows: string[][] = [];
   const held = new Set<number>();
+  // What cannot be read may be attached all the same.
+  let isSure = pids.length === 0;
   const look = (pid: number): void => {
     // A process named on the command line must be there; one that was found may end meanwhile, or be another user's.
     using found = options.pid === undefined ? readable(() => new ProcessSessions(pid)) : new ProcessSessions(pid);
+    isSure ||= found?.problems.length === 0;
     for (const { message } of found?.problems ?? []) note(`note: process ${pid}: ${printable(message)}`);
     for (const listed of found?.sessions ?? []) {
       if (options.json) output.line(JSON.stringify({ type: 'session', data: asJson(listed, kindOf) }));
@@ -61,7 +66,7 @@ async function ps(options: PsOptions): Promise<void> {
   const tell = (): void => {
     if (!options.json) {
       if (rows.length > 0) for (const line of table(COLUMNS, rows)) output.line(line);
-      else note('nothing is attached');
+      else if (isSure) note(`nothing is attached${options.pid === undefined ? whereSeen() : ''}`);
     }
     for (const pid of held) {
       note(
@@ -70,6 +75,11 @@ async function ps(options: PsOptions): Promise<void> {
     }
   };
   await forEachProcess(pids, look, { ...options, output, tell });
+}
+
+/** Other users' processes cannot be looked into, nor counted. */
+function whereSeen(): string {
+  return process.geteuid?.() === 0 ? '' : ' to processes that you may look into: sudo shows those of other users too';
 }
 
 function readable<T>(open: () => T): T | undefined {

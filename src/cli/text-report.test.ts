@@ -18,6 +18,15 @@ function mapText(
   return lines.slice(1);
 }
 
+/** What it says beside data. */
+function notesOf(tell: (report: TextReport) => void): string[] {
+  const notes: string[] = [];
+  const output = { line() {} } as unknown as Output;
+  const note = (line: string): void => void notes.push(line);
+  tell(new TextReport({ output, palette: paletteFor({}, { color: false }), note, detail: 'usual' }));
+  return notes;
+}
+
 describe('TextReport', () => {
   for (const [why, actual, expected] of [
     ['says so of an empty map', mapText([]), ['m (hash)', '  (empty)']],
@@ -66,6 +75,11 @@ describe('TextReport', () => {
       ['m (array)', '  key  value', '    1      5', '  (2 more, all zero)'],
     ],
     [
+      'says of an array of zeros how many there are',
+      mapText([[0, 0]], { typeName: 'array' }),
+      ['m (array)', '  (1 entry, zero)'],
+    ],
+    [
       'shows the zeros of an array under -v',
       mapText([[0, { a: 0 }]], { typeName: 'array', detail: 'full' }),
       ['m (array)', '  key  value.a', '    0        0'],
@@ -79,4 +93,27 @@ describe('TextReport', () => {
   ] as const) {
     it(why, () => assert.deepEqual(actual, expected));
   }
+
+  for (const [outcome, said] of [
+    ['restored', 'its code is what it was'],
+    ['ended', 'it has ended'],
+    ['replaced', 'it runs another program now'],
+    ['changed by others', 'others have changed its code, which was left as it is'],
+  ] as const) {
+    it(`says what became of a process: ${outcome}`, () => {
+      const notes = notesOf((report) => report.detached({ pid: 42, links: 2, outcome }));
+      assert.deepEqual(notes, [`detached 2 programs from 42: ${said}`]);
+    });
+  }
+
+  it('says of a target how its session ends, and of children whose they are', () => {
+    const notes = notesOf((report) => {
+      report.attached(42, [], 1500);
+      report.attached(43, [], 1500, 'child');
+    }).filter((line) => line.startsWith('attached'));
+    assert.deepEqual(notes, [
+      'attached 0 programs to 42, which paused for 1.5 ms; Ctrl-C ends',
+      'attached 0 programs to child 43, which paused for 1.5 ms',
+    ]);
+  });
 });

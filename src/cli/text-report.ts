@@ -1,6 +1,6 @@
 /** What `load` tells people: data on the output, notes about the session on stderr. */
 import type { BpfLink, BpfMap, JsonValue, MapEntry } from '../index.ts';
-import type { Detached, LinkCounts, LoadReport } from './load-report.ts';
+import type { Detached, LinkCounts, LoadReport, Outcome } from './load-report.ts';
 import type { Output } from './output.ts';
 import { type Column, count, type Palette, printable, table } from './text.ts';
 
@@ -15,6 +15,13 @@ export interface TextReportOptions {
   readonly detail: 'usual' | 'full';
 }
 
+const OUTCOMES: Readonly<Record<Outcome, string>> = {
+  restored: 'its code is what it was',
+  ended: 'it has ended',
+  replaced: 'it runs another program now',
+  'changed by others': 'others have changed its code, which was left as it is',
+};
+
 export class TextReport implements LoadReport {
   readonly #options: TextReportOptions;
 
@@ -22,9 +29,10 @@ export class TextReport implements LoadReport {
     this.#options = options;
   }
 
-  attached(pid: number, links: readonly BpfLink[], pauseUs: number): void {
+  attached(pid: number, links: readonly BpfLink[], pauseUs: number, whose: 'target' | 'child' = 'target'): void {
     const { note, outlook = 'Ctrl-C ends', detail } = this.#options;
-    note(`attached ${count(links.length, 'program')} to ${pid}, which paused for ${duration(pauseUs)}; ${outlook}`);
+    const what = `attached ${count(links.length, 'program')} to ${whose === 'child' ? 'child ' : ''}${pid}`;
+    note(`${what}, which paused for ${duration(pauseUs)}${whose === 'child' ? '' : `; ${outlook}`}`);
     const rows = links.map(({ program, target, method, kind, address, addresses }) =>
       detail === 'usual'
         ? [printable(program), printable(target), methodAt(method, addresses)]
@@ -82,9 +90,8 @@ export class TextReport implements LoadReport {
     this.#options.note(`note: ${printable(text)}`);
   }
 
-  detached({ pid, links, restored }: Detached): void {
-    const outcome = restored ? 'its code is what it was' : 'it has ended, or others have changed its code';
-    this.#options.note(`detached ${count(links, 'program')} from ${pid}: ${outcome}`);
+  detached({ pid, links, outcome }: Detached): void {
+    this.#options.note(`detached ${count(links, 'program')} from ${pid}: ${OUTCOMES[outcome]}`);
   }
 
   #entryLines(map: BpfMap): string[] {
@@ -96,7 +103,7 @@ export class TextReport implements LoadReport {
         ? all.filter(({ value, values }) => !isZero(values === undefined ? value : [...values]))
         : all;
     const lines = shown.length === 0 ? [] : entryTable(isArray ? shown : [...shown].sort(byKey));
-    if (shown.length < all.length) lines.push(`(${all.length - shown.length} more, all zero)`);
+    if (shown.length < all.length) lines.push(`(${restOf(all.length - shown.length, shown.length)})`);
     return lines.length === 0 ? ['(empty)'] : lines;
   }
 }
@@ -174,3 +181,8 @@ function duration(us: number): string {
 
 const leftColumn = (title: string): Column => ({ title, align: 'left' });
 const rightColumn = (title: string): Column => ({ title, align: 'right' });
+
+/** Entries that are not shown. */
+function restOf(hidden: number, shown: number): string {
+  return shown > 0 ? `${hidden} more, all zero` : hidden === 1 ? '1 entry, zero' : `${hidden} entries, all zero`;
+}

@@ -1,7 +1,7 @@
 /** An attached object until something ends it: what programs print as they do, then what the maps hold, then off it comes. */
 import type { BpfLink, BpfMap, BpfObject, Loads, TargetProcess } from '../index.ts';
 import type { Following } from './following.ts';
-import type { LoadReport } from './load-report.ts';
+import type { LoadReport, Outcome } from './load-report.ts';
 import type { Output } from './output.ts';
 
 /** How often the target is asked for news, in milliseconds; where events may come, and while they do or programs wait for us. */
@@ -62,9 +62,10 @@ export async function watch(
   const copies = problem === undefined ? detachCopies(object.sessionIds) : new Map<number, never>();
   const targets = new Map(attached.map(({ target, links }) => [target.pid, { target, links: links.length }]));
   for (const [pid, process] of following?.processes ?? targets) {
-    const isRestored =
-      process.target === undefined ? copies.has(pid) : problem === undefined && !process.target.isGone();
-    report.detached({ pid, links: process.links, restored: isRestored });
+    const { target, links } = process;
+    const isFailed = problem !== undefined;
+    const outcome = target === undefined ? (copies.has(pid) ? 'restored' : 'ended') : outcomeOf(target, isFailed);
+    report.detached({ pid, links, outcome });
   }
   await output.flush();
   if (problem !== undefined) throw problem;
@@ -83,6 +84,12 @@ function tellLastEvents(rings: readonly BpfMap[], report: LoadReport): void {
       if (tellEvents([ring], report) === 0 && !ring.events!.passOver()) break;
     }
   }
+}
+
+function outcomeOf(target: TargetProcess, isFailed: boolean): Outcome {
+  if (!target.isAlive()) return 'ended';
+  if (target.isGone()) return 'replaced';
+  return isFailed ? 'changed by others' : 'restored';
 }
 
 /** What `body` throws: the reader is to get what was counted all the same. */

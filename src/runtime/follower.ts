@@ -130,9 +130,10 @@ export class Follower<Report = unknown> implements Disposable {
   #look(): void {
     this.#lookedAt = performance.now();
     const targets = new Map([...this.#sessions].map(([target, session]) => [session.memoryName, target]));
+    // Before it is looked who has it: one that ends meanwhile is no child of its own.
+    const own = new Set([...this.#sessions.keys()].filter((target) => !target.isGone()).map(({ pid }) => pid));
     const found = processesThatHave(new Set(targets.keys()));
     const used = new Set([...found.values()]);
-    const own = new Set([...this.#sessions.keys()].filter((target) => !target.isGone()).map(({ pid }) => pid));
     for (const [pid, name] of found) {
       if (own.has(pid) || this.#children.has(pid)) continue;
       const from = targets.get(name)!;

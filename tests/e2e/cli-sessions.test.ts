@@ -243,6 +243,11 @@ describe('what is attached, from another shell', { skip: CANNOT_TRACE }, () => {
     const none = await remora(['detach', '--all', '-p', scene.pid]);
     assert.equal(none.code, 0, none.stderr);
     assert.match(none.stderr, /nothing was attached/);
+    assert.match((await remora(['ps', '-p', scene.pid])).stderr, /^nothing is attached\n$/);
+    assert.match((await remora(['ps', '--clean', '-p', scene.pid])).stderr, /^nothing was left by dead controllers\n$/);
+    const gone = await remora(['ps', '-p', '4194304']);
+    assert.equal(gone.code, 4);
+    assert.doesNotMatch(gone.stderr, /nothing is attached/);
     assert.equal((await remora(['detach', '01234567', '-p', scene.pid])).code, 4);
     assert.equal((await remora(['detach'])).code, 2);
     assert.equal((await remora(['detach', '--all'])).code, 2);

@@ -9,6 +9,7 @@ import { BpfError, detachSessions, openObject, openProcess, ProcessSessions } fr
 import { JOURNAL_SIZE, JournalHeader, SITES_OFFSET } from '../../src/inject/journal.ts';
 import { readMaps } from '../../src/sys/proc-maps.ts';
 import { CallsTarget } from '../support/calls-target.ts';
+import { remora } from '../support/cli.ts';
 import { codeHashes } from '../support/code-hash.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
 import { objectFile } from '../support/objects.ts';
@@ -83,7 +84,7 @@ describe('a controller that dies', { skip: CANNOT_TRACE }, () => {
     });
   }
 
-  it('F6: leaves a session that another version does not touch', () => {
+  it('F6: leaves a session that another version does not touch', async () => {
     using calls = new CallsTarget(2);
     using target = openProcess(calls.pid);
     const before = footprint(target);
@@ -98,6 +99,12 @@ describe('a controller that dies', { skip: CANNOT_TRACE }, () => {
     assert.deepEqual(found.sessions, []);
     assert.match(found.problems[0]!.message, /it is of version 255/);
     assert.equal(detachSessions(calls.pid, () => true).size, 0);
+    const detached = await remora(['detach', '--all', '-p', String(calls.pid)]);
+    assert.deepEqual([detached.code, detached.stdout], [5, '']);
+    assert.match(detached.stderr, /^error: .* of version 255.*\nfix: .*the version of remora that began it\n$/);
+    const listed = await remora(['ps', '-p', String(calls.pid)]);
+    assert.deepEqual([listed.code, listed.stdout], [0, '']);
+    assert.match(listed.stderr, /^note: process \d+: .* of version 255[^\n]*\n$/);
     calls.call(10);
     target.memory.write(version, known);
     assert.equal(detachSessions(calls.pid, () => true).size, 1);
