@@ -9,7 +9,7 @@ for (const compiler of COMPILERS) {
   describe(`variables of an object of ${compiler}`, () => {
     const object = readObject(objectFile('data', compiler));
     const set = (name: string, value: VariableValue) => setVariables(object, new Map([[name, value]]));
-    const valueOf = (section: string, name: string, maps = object.maps): unknown => {
+    const readValue = (section: string, name: string, maps = object.maps): unknown => {
       const map = maps.find((one) => one.name === section)!;
       const value = decodeValue(object.btf, map.valueTypeId, map.initialValue ?? new Uint8Array(map.valueSize));
       return (value as Record<string, unknown>)[name];
@@ -27,12 +27,12 @@ for (const compiler of COMPILERS) {
     ] as const) {
       it(`${name} becomes ${value}, and nothing else`, () => {
         const maps = set(name, value);
-        assert.equal(String(valueOf(section, name, maps)), String(wanted));
+        assert.equal(String(readValue(section, name, maps)), String(wanted));
         for (const [index, map] of maps.entries()) {
           if (map.name !== section) assert.equal(map, object.maps[index]);
         }
         for (const other of ['threshold', 'label', 'limits'].filter((one) => one !== name)) {
-          assert.deepEqual(valueOf('.rodata', other, maps), valueOf('.rodata', other));
+          assert.deepEqual(readValue('.rodata', other, maps), readValue('.rodata', other));
         }
       });
     }
