@@ -47,6 +47,11 @@ const OPERATIONS: readonly {
   { program: 'percpu_hash_update', label: 'percpu_hash, update' },
   { program: 'lru_hash_lookup', label: 'lru_hash, lookup', goalRatio: 2 },
   { program: 'lru_hash_update', label: 'lru_hash, update' },
+  { program: 'lpm_trie_lookup', label: 'lpm_trie, lookup' },
+  { program: 'bloom_filter_lookup', label: 'bloom_filter, lookup' },
+  { program: 'queue_push_pop', label: 'queue, push and pop' },
+  { program: 'array_of_maps_lookup', label: 'array_of_maps, lookup in a map of it' },
+  { program: 'step_0', label: 'prog_array, tail call' },
 ];
 
 /** @param milliseconds of one measurement */

@@ -15,11 +15,19 @@ const LOG_SIZE = 64 * 1024;
 /** How often libbpf tries, too. */
 const ATTEMPTS = 5;
 
-/** Makes an empty map; returns its file descriptor. */
-export function createMap(spec: MapSpec): number {
+/** Makes an empty map; returns its file descriptor. @param innerMap an example of the maps that it takes, 0 if it takes none */
+export function createMap(spec: MapSpec, innerMap = 0): number {
   const { type, keySize, valueSize, maxEntries, flags } = spec;
-  const attr = { type, keySize, valueSize, maxEntries, flags, innerMap: 0 };
+  const attr = { type, keySize, valueSize, maxEntries, flags, innerMap };
   return bpf(`make the map ${spec.name}`, Command.mapCreate, MapCreate, attr);
+}
+
+/** Puts a program or a map, by its descriptor, into a map of such. */
+export function putIntoMap(map: number, index: number, descriptor: number): void {
+  using memory = new CallMemory();
+  const key = memory.place(new Uint8Array(Uint32Array.of(index).buffer));
+  const value = memory.place(new Uint8Array(Uint32Array.of(descriptor).buffer));
+  bpf('put something into a map', Command.mapUpdateElem, MapElem, { map, pad: 0, key, value, flags: 0n });
 }
 
 /** Loads a program over maps made before; returns its file descriptor. The verifier's log is in the error. */

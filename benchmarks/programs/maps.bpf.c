@@ -30,6 +30,60 @@ struct {
   __uint(max_entries, 1 << 20);
 } events SEC(".maps");
 
+struct prefix {
+  __u32 bits;
+  __u32 address;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 1024);
+  __type(key, struct prefix);
+  __type(value, __u64);
+} lpm_trie SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_BLOOM_FILTER);
+  __uint(max_entries, 1024);
+  __type(value, __u64);
+} bloom_filter SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_QUEUE);
+  __uint(max_entries, 1024);
+  __type(value, __u64);
+} queue SEC(".maps");
+
+struct inner {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, KEYS);
+  __type(key, __u32);
+  __type(value, __u64);
+} inner_0 SEC(".maps"), inner_1 SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 2);
+  __type(key, __u32);
+  __array(values, struct inner);
+} array_of_maps SEC(".maps") = {.values = {&inner_0, &inner_1}};
+
+/* Each goes on in the next, TIMES of them. */
+#define STEPS(X) X(0, 1) X(1, 2) X(2, 3) X(3, 4) X(4, 5) X(5, 6) X(6, 7) X(7, 8) \
+  X(8, 9) X(9, 10) X(10, 11) X(11, 12) X(12, 13) X(13, 14) X(14, 15) X(15, 16)
+#define DECLARE(n, next) int step_##n(struct pt_regs *ctx);
+#define PLACE(n, next) [n] = (void *)&step_##n,
+STEPS(DECLARE)
+int step_16(struct pt_regs *ctx);
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+  __uint(max_entries, TIMES + 1);
+  __uint(key_size, sizeof(__u32));
+  __array(values, int(void *));
+} steps SEC(".maps") = {.values = {STEPS(PLACE)[16] = (void *)&step_16}};
+
 /* Written if a sum is one that it never is: so the values have to be read. */
 #define USE(sum)                                        \
   if ((sum) == 0x123456789abcull) {                     \
@@ -119,6 +173,73 @@ MISS(percpu_hash)
 UPDATE(percpu_hash, __u64)
 LOOKUP(lru_hash, __u64)
 UPDATE(lru_hash, __u64)
+
+SEC("uprobe")
+int lpm_trie_lookup(struct pt_regs *ctx) {
+  __u64 sum = 0, one = 1;
+  EACH {
+    struct prefix key = {.bits = 32, .address = KEY};
+    __u64 *value = bpf_map_lookup_elem(&lpm_trie, &key);
+    if (value) {
+      sum += *value;
+    } else {
+      key.bits = 24;
+      bpf_map_update_elem(&lpm_trie, &key, &one, BPF_ANY);
+    }
+  }
+  USE(sum)
+  return 0;
+}
+
+SEC("uprobe")
+int bloom_filter_lookup(struct pt_regs *ctx) {
+  __u64 sum = 0;
+  EACH {
+    __u64 value = KEY;
+    if (bpf_map_peek_elem(&bloom_filter, &value) == 0) sum++;
+    else bpf_map_push_elem(&bloom_filter, &value, BPF_ANY);
+  }
+  USE(sum)
+  return 0;
+}
+
+SEC("uprobe")
+int queue_push_pop(struct pt_regs *ctx) {
+  __u64 sum = 0;
+  EACH {
+    __u64 value = KEY;
+    bpf_map_push_elem(&queue, &value, BPF_ANY);
+    if (bpf_map_pop_elem(&queue, &value) == 0) sum += value;
+  }
+  USE(sum)
+  return 0;
+}
+
+SEC("uprobe")
+int array_of_maps_lookup(struct pt_regs *ctx) {
+  __u64 sum = 0;
+  EACH {
+    __u32 key = KEY, which = key & 1;
+    void *map = bpf_map_lookup_elem(&array_of_maps, &which);
+    __u64 *value = map ? bpf_map_lookup_elem(map, &key) : 0;
+    if (value) sum += *value;
+  }
+  USE(sum)
+  return 0;
+}
+
+#define STEP(n, next)                     \
+  SEC("uprobe")                           \
+  int step_##n(struct pt_regs *ctx) {     \
+    bpf_tail_call(ctx, &steps, next);     \
+    return 0;                             \
+  }
+STEPS(STEP)
+
+SEC("uprobe")
+int step_16(struct pt_regs *ctx) {
+  return 0;
+}
 
 struct event {
   __u64 number, time;

@@ -81,12 +81,12 @@ export function goOn(b: Builder, run: Value, r0: Value, follow: IrFunction): Val
 /** The function that runs programs one after the other, as long as there is a next one. @param callees by ascending number */
 export function followFunction(callees: readonly CompiledCallee[]): IrFunction {
   return Builder.function('tail_calls', 1, (b, [run]) => {
-    const [result] = b.loop([], 1, (loop) => {
-      const number = b.load(8, run!, next);
+    const [result] = b.loop([b.load(8, run!, next)], 1, (loop, [number]) => {
       b.store(8, run!, next, 0);
-      const r0 = emitDispatch(b, number, callees, run!);
-      b.when(b.compare('eq', b.load(8, run!, next), 0), () => loop.leave(r0));
-      loop.next();
+      const r0 = emitDispatch(b, number!, callees, run!);
+      const following = b.load(8, run!, next);
+      b.when(b.compare('eq', following, 0), () => loop.leave(r0));
+      loop.next(following);
     });
     b.return(result!);
   });

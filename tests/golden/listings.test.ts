@@ -28,6 +28,7 @@ const PROGRAMS = [
   ['clang-19/hash', 'on_call', 'the first look into a hash is inline'],
   ['clang-19/calls', 'first', 'small functions are where they are called'],
   ['clang-19/data', 'on_call', 'variables are addresses'],
+  ['clang-19/user-ring', 'on_visit', 'what a drain calls is in its loop'],
 ] as const;
 
 const SITE = 0x5555_0000_0000n;
