@@ -61,7 +61,8 @@ export async function explainCall(
   return isSeen ? Exit.OK : Exit.UNSUPPORTED;
 }
 
-const JUMP = 'jump: 5 bytes beside each call become a jump to the programs; places without room for one are left alone';
+const JUMP =
+  'jump: 5 bytes beside each call become a jump to the programs; places without room for one are left alone, at no cost: their calls are not seen';
 
 function asJson({ name, number }: ListedSyscall): object {
   return { type: 'probe', kind: 'syscall', syscall: name, number };

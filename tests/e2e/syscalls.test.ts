@@ -1,10 +1,10 @@
 /** Programs at system calls, on live processes: what they see is what the kernel's would, and the target does not notice. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { BpfLink } from '../../src/index.ts';
+import { type BpfLink, syscallPlaces } from '../../src/index.ts';
 import { CANNOT_TRACE } from '../support/entered.ts';
 import { ReturningTarget } from '../support/returning-target.ts';
-import { counting, numbers, tracing } from '../support/tracing-calls.ts';
+import { counting, GETPPID, numbers, tracing } from '../support/tracing-calls.ts';
 
 const READ = 0;
 
@@ -92,6 +92,24 @@ describe('programs of single calls', { skip: CANNOT_TRACE }, () => {
       write.detach();
       assert.deepEqual(rounds(), [0n, 0n, 0n]);
       assert.equal(target.wrong, 0n);
+    });
+  });
+
+  it('leave every other call as it is, so that it costs nothing', () => {
+    using target = new ReturningTarget('calling', 'plain');
+    tracing(target.pid, [], (object, _links, process) => {
+      const links = ['enter', 'exit'].map((when) =>
+        object.program(`on_${when}`).attachTo(process, `tp:syscalls/sys_${when}_getppid`),
+      );
+      const others = syscallPlaces(process).filter(({ number }) => number !== undefined && number !== GETPPID);
+      for (const { module, address, displaced } of others) {
+        assert.ok(links.every(({ addresses }) => !addresses.includes(address)));
+        const [front, behind] = displaced;
+        const [start, size] = [address - BigInt(front), front + 2 + behind];
+        const file = module.elf.bytesAt(start - module.bias, size);
+        assert.equal(Buffer.compare(process.memory.read(start, size), file), 0, `${address}`);
+      }
+      assert.ok(others.length > 100, 'the C library makes many');
     });
   });
 
