@@ -1,7 +1,8 @@
 /** What attaching costs: time until the probe is in place, how long the target stands still, the bytes it is given. */
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
-import { type Activity, BenchTarget } from './bench-target.ts';
+import { type Activity, BenchTarget, type TargetBinary } from './bench-target.ts';
 import type { Attachment, Side } from './side.ts';
 import { type Spread, spread } from './stats.ts';
 import type { BenchProbe } from './workloads.ts';
@@ -18,6 +19,8 @@ export interface AttachCost {
   readonly detachMs: Spread;
   /** As the side tells it; undefined for a side that does not stop the target. */
   readonly pauseUs: Spread | undefined;
+  /** The least that stopping these threads takes a program in C that does nothing else, in the same minute; undefined where it may not. */
+  readonly floorUs: Spread | undefined;
   /** The longest time the first thread did not run during the attach, as it saw itself: waiting for a core included. */
   readonly stillUs: Spread;
 }
@@ -49,15 +52,21 @@ const CROWDS: readonly { readonly threads: number; readonly activity: Activity }
 /** When the next cycle of a crowd is not begun any more, in ms: runnable threads starve whoever attaches to them. */
 const CROWD_BUDGET = 5_000;
 
-/** Attaches and detaches up to `cycles` times in targets of 1, 16 and 256 threads, the sides in turn. */
-export async function measureAttach(path: string, sides: readonly Side[], cycles: number): Promise<AttachCost[]> {
+/** Attaches and detaches up to `cycles` times in targets of 1, 16 and 256 threads, the sides and the floor in turn. */
+export async function measureAttach(
+  { path, floorPath }: TargetBinary,
+  sides: readonly Side[],
+  cycles: number,
+): Promise<AttachCost[]> {
   const costs: AttachCost[] = [];
   for (const { threads, activity } of CROWDS) {
     using target = await BenchTarget.start(path, threads, activity);
+    const floors: number[] = [];
     const series = sides.map((side) => ({ side, samples: [] as Cycle[] }));
     const begin = performance.now();
     for (let cycle = 0; cycle < cycles && performance.now() - begin < CROWD_BUDGET; cycle++) {
       for (const { side, samples } of series) samples.push(await measureCycle(side, target));
+      floors.push(...measureFloor(floorPath, target.pid));
     }
     for (const { side, samples } of series) {
       const pauses = samples.flatMap(({ pauseUs }) => pauseUs ?? []);
@@ -69,6 +78,7 @@ export async function measureAttach(path: string, sides: readonly Side[], cycles
         attachMs: spread(samples.map(({ attachMs }) => attachMs)),
         detachMs: spread(samples.map(({ detachMs }) => detachMs)),
         pauseUs: pauses.length > 0 ? spread(pauses) : undefined,
+        floorUs: pauses.length > 0 && floors.length > 0 ? spread(floors) : undefined,
         stillUs: spread(samples.map(({ stillUs }) => stillUs)),
       });
     }
@@ -93,6 +103,14 @@ async function measureCycle(side: Side, target: BenchTarget): Promise<Cycle> {
   });
   const pauseUs = attachment?.pauseUs;
   return { attachMs, detachMs: milliseconds(() => attachment?.[Symbol.dispose]()), pauseUs, stillUs };
+}
+
+const FLOOR_CYCLES = 2;
+
+/** What `target/ptrace-floor.c` says of the process; nothing where it may not trace it. */
+function measureFloor(path: string, pid: number): readonly number[] {
+  const run = spawnSync(path, [String(pid), String(FLOOR_CYCLES)], { encoding: 'utf8' });
+  return run.status === 0 ? run.stdout.trim().split('\n').map(Number) : [];
 }
 
 function milliseconds(action: () => void): number {

@@ -19,16 +19,23 @@ export interface CallTime {
   readonly calls: number;
 }
 
-/** The compiled target, in a folder that disposing removes. */
+/** The compiled target, and the least that its threads can be stopped in, in a folder that disposing removes. */
 export class TargetBinary implements Disposable {
   readonly path: string;
+  readonly floorPath: string;
   readonly #folder: string;
 
   constructor() {
     this.#folder = mkdtempSync(join(tmpdir(), 'remora-bench-'));
-    this.path = join(this.#folder, 'bench-target');
-    const source = join(ROOT, 'benchmarks/target/bench-target.c');
-    execFileSync('gcc', ['-O2', '-pthread', '-o', this.path, source], { stdio: ['ignore', 'ignore', 'inherit'] });
+    this.path = this.#compile('bench-target');
+    this.floorPath = this.#compile('ptrace-floor');
+  }
+
+  #compile(name: string): string {
+    const path = join(this.#folder, name);
+    const source = join(ROOT, 'benchmarks/target', `${name}.c`);
+    execFileSync('gcc', ['-O2', '-pthread', '-o', path, source], { stdio: ['ignore', 'ignore', 'inherit'] });
+    return path;
   }
 
   [Symbol.dispose](): void {

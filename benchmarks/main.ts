@@ -79,7 +79,7 @@ const results: Results = {
   sites: wants('sites') ? measureSites(SITE_CYCLES) : [],
   systemCalls: wants('system calls') ? measureSystemCalls(rounds) : [],
   throughput: wants('throughput') ? measureThroughput(rounds) : [],
-  attach: wants('attach') ? await measureAttach(binary.path, sides, ATTACH_CYCLES) : [],
+  attach: wants('attach') ? await measureAttach(binary, sides, ATTACH_CYCLES) : [],
   memory: wants('memory') ? await measureMemory(binary.path, sides) : [],
 };
 console.log(report(results));

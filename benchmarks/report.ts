@@ -128,16 +128,30 @@ function verdict(cost: CallCost, scaled: number | undefined): string {
   return goals.join(', ');
 }
 
+/** How long a target may stand still at a time, in us, by how many threads it has and what they do. */
+const PAUSE_GOALS: Readonly<Record<string, number>> = {
+  '1 idle': 500,
+  '16 idle': 1000,
+  '256 idle': 4000,
+  '256 calling': 6000,
+};
+
 function attachRows(costs: readonly AttachCost[]): Row[] {
+  const judged = (crowd: string, { min }: Spread): string => {
+    const goal = PAUSE_GOALS[crowd];
+    return goal === undefined ? '' : ` (${min <= goal ? 'ok' : 'MISSED'} <= ${goal})`;
+  };
   return [
-    ['threads', 'side', 'cycles', 'attach ms', 'detach ms', 'pause us', 'stood still us'],
-    ...costs.map(({ threads, activity, side, cycles, attachMs, detachMs, pauseUs, stillUs }) => [
+    ['threads', 'side', 'cycles', 'attach ms', 'detach ms', 'pause us', 'floor us', 'of the floor', 'stood still us'],
+    ...costs.map(({ threads, activity, side, cycles, attachMs, detachMs, pauseUs, floorUs, stillUs }) => [
       `${threads} ${activity}`,
       side,
       String(cycles),
       pair(attachMs, 1),
       pair(detachMs, 1),
-      pauseUs ? pair(pauseUs, 0) : 'none',
+      pauseUs ? pair(pauseUs, 0) + judged(`${threads} ${activity}`, pauseUs) : 'none',
+      floorUs ? pair(floorUs, 0) : '',
+      floorUs && pauseUs ? `${(pauseUs.min / floorUs.min).toFixed(1)} x` : '',
       pair(stillUs, 0),
     ]),
   ];

@@ -59,6 +59,11 @@ export function struct<const F extends Fields>(name: string, size: number, field
     sizeOf[field] = scalarSize(type);
     end += scalarSize(type);
   }
+  // Once: structs are read and written while threads stand still.
+  const accesses = Object.entries(fields).map(([field, type]) => {
+    const scalar: ScalarType<number | bigint> = isWide(type) ? SCALARS_64[type] : SCALARS[type];
+    return { field, offset: offsetOf[field]!, scalar };
+  });
   if (end !== size) throw new RangeError(`struct ${name}: fields take ${end} bytes, declared ${size}`);
 
   return {
@@ -69,19 +74,12 @@ export function struct<const F extends Fields>(name: string, size: number, field
     read(bytes, at = 0) {
       const view = viewOf(bytes);
       const values: Record<string, number | bigint> = {};
-      for (const [field, type] of Object.entries(fields)) {
-        const offset = at + offsetOf[field]!;
-        values[field] = isWide(type) ? SCALARS_64[type].get(view, offset) : SCALARS[type].get(view, offset);
-      }
+      for (const { field, offset, scalar } of accesses) values[field] = scalar.get(view, at + offset);
       return values as Values<F>;
     },
     write(bytes, at, values) {
       const view = viewOf(bytes);
-      for (const [field, type] of Object.entries(fields)) {
-        const offset = at + offsetOf[field]!;
-        if (isWide(type)) SCALARS_64[type].set(view, offset, values[field] as bigint);
-        else SCALARS[type].set(view, offset, values[field] as number);
-      }
+      for (const { field, offset, scalar } of accesses) scalar.set(view, at + offset, values[field]!);
     },
   };
 }

@@ -1,4 +1,5 @@
 /** When code of ours may go: no thread is in it, or comes back to it. */
+import { PreparedCalls } from '../process/prepared-calls.ts';
 import type { RemoteCalls } from '../process/remote-calls.ts';
 import { type AddressRange, stackPointersOf, threadsAtWork, threadsInside } from '../process/stack-scan.ts';
 import type { TargetProcess } from '../process/target-process.ts';
@@ -88,7 +89,7 @@ function isLeft(process: TargetProcess, { ranges, beside, letGo, finish }: Leavi
   let calls: RemoteCalls | undefined;
   try {
     finish?.(() => {
-      calls ??= process.borrow(held, process.callPlace());
+      calls ??= process.borrow(held, new PreparedCalls(process.callPlace()));
       return calls;
     });
   } finally {

@@ -16,6 +16,15 @@ import type { PatchedPlace } from './site-patch.ts';
 /** How deep stacks are searched for interrupted contexts, in bytes: more than a signal handler has in use. */
 const CONTEXT_LIMIT = 1024 * 1024;
 
+/**
+ * The same where only the C library has handlers: that of setuid(2), which has all threads make the call, calls nothing that needs
+ * much; that of cancellation returns at once, or never. Source: nptl/nptl_setxid.c and pthread_cancel.c of glibc.
+ */
+const LIBRARY_CONTEXT_LIMIT = 2048;
+
+/** Signals 32 and 33, which glibc keeps for itself. */
+const SIGNALS_OF_GLIBC = 0x1_8000_0000n;
+
 /** A thread in a system call stands behind the instruction that made it. */
 const SYSCALL_SIZE = 2n;
 
@@ -50,7 +59,8 @@ export interface PatchReport {
 export function applyPatches(process: TargetProcess, patches: readonly Patch[]): PatchReport {
   if (patches.length === 0) return { pauseUs: 0, threads: 0, moved: 0 };
   // Read before the stop: with thousands of mappings it takes longer than the stop itself.
-  const mappings = catchesSignals(process.procId) ? process.mappings() : [];
+  const contextLimit = contextLimitOf(process);
+  const mappings = contextLimit > 0 ? process.mappings() : [];
   const sorted = patches.toSorted((a, b) => (a.address < b.address ? -1 : 1));
   const runs = runsOf(patches, sorted);
   const held = process.stopThreads();
@@ -61,8 +71,9 @@ export function applyPatches(process: TargetProcess, patches: readonly Patch[]):
     threads = stopped.length;
     requireOrigins(process, patches);
     const spans = runs.map((run) => readSpan(process, run));
-    const isKnown = mappings.length === 0 || stopped.every(({ rsp }) => mappingAt(mappings, rsp) !== undefined);
-    moved = moveThreads(process, stopped, sorted, isKnown ? mappings : process.mappings());
+    const isKnown = contextLimit === 0 || stopped.every(({ rsp }) => mappingAt(mappings, rsp) !== undefined);
+    const stacks = { mappings: isKnown ? mappings : process.mappings(), limit: contextLimit };
+    moved = moveThreads(process, stopped, sorted, stacks);
     writeAll(process, spans);
   } finally {
     held[Symbol.dispose]();
@@ -154,7 +165,7 @@ function moveThreads(
   process: TargetProcess,
   threads: readonly StoppedThread[],
   sorted: readonly Patch[],
-  mappings: readonly Mapping[],
+  { mappings, limit }: { readonly mappings: readonly Mapping[]; readonly limit: number },
 ): number {
   let moved = 0;
   const leaving = new Map(sorted.flatMap((patch) => [...(patch.leaving ?? [])]));
@@ -166,8 +177,8 @@ function moveThreads(
       (rip >= first && rip < end) || (leaving.size > 0 && (leaving.has(rip - SYSCALL_SIZE) || leaving.has(rip)));
     if (isNear && moveThread(thread, sorted, leaving)) moved++;
   }
-  if (mappings.length === 0) return moved;
-  for (const { rip, ripAddress } of interruptedContexts(threads, mappings, process.memory, CONTEXT_LIMIT)) {
+  if (limit === 0) return moved;
+  for (const { rip, ripAddress } of interruptedContexts(threads, mappings, process.memory, limit)) {
     const back = leaving.get(rip) ?? destination(rip, sorted);
     if (back === undefined) continue;
     process.memory.write(ripAddress, new Uint8Array(BigUint64Array.of(back).buffer));
@@ -238,7 +249,10 @@ function writeAll({ memory }: TargetProcess, spans: readonly Span[]): void {
 /** How many bytes a message shows. */
 const SHOWN = 8;
 
-/** Without a handler no thread can be inside one. Of a thread that has ended none are told. */
-function catchesSignals(procId: number): boolean {
-  return readStatus(procId).caughtSignals !== 0n;
+/** How deep to look for what handlers interrupted: without one no thread can be inside it. Of a thread that has ended none are told. */
+function contextLimitOf({ procId, facts }: TargetProcess): number {
+  const { caughtSignals } = readStatus(procId);
+  if (caughtSignals === 0n) return 0;
+  const isLibrarys = facts.libc === 'glibc' && (caughtSignals & ~SIGNALS_OF_GLIBC) === 0n;
+  return isLibrarys ? LIBRARY_CONTEXT_LIMIT : CONTEXT_LIMIT;
 }

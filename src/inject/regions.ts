@@ -119,13 +119,14 @@ export function mapSession(
         mmap(codeRegion, PROT_READ_EXEC, fixed | MAP_NORESERVE),
         CLOSE_FILE,
       ] as const;
-      return (calls) => {
+      const body = (calls: RemoteCalls) => {
         const mapping = createMemoryFile(calls, path, plan);
         runOrUndo(calls, whole, mapping, maps);
         if (joined !== undefined) joinOrUndo(process, calls, whole, mapping, joined);
-        const thread = readSampleThread(process.memory, calls.tid, calls.registers.fsBase);
+        const thread = readSampleThread(process.memory, process.facts, calls.tid, calls.registers.fsBase);
         return { whole, sharedRegion, privateRegion, codeRegion, mapping, thread };
       };
+      return { runs: [CREATE_FILE, maps], body };
     },
     expect: ({ codeRegion, privateRegion, sharedRegion, mapping }) => [
       ...sharedRegions(sharedRegion, mapping, joined?.part),
@@ -137,10 +138,13 @@ export function mapSession(
 
 /** Unmaps regions in one stop of one thread. They must be ours still: after an exec other things lie there. */
 export function unmap(process: TargetProcess, regions: readonly Region[]): void {
-  process.withRemoteCalls((calls) => {
-    if (process.isGone()) return;
-    calls.run(regions.map(munmap));
-  });
+  const unmaps = regions.map(munmap);
+  process.withRemoteCalls(
+    (calls) => {
+      if (!process.isGone()) calls.run(unmaps);
+    },
+    [unmaps],
+  );
 }
 
 /** What of the shared memory is which file. */
@@ -162,8 +166,11 @@ interface Expectation {
 }
 
 interface Plan<T> {
-  /** What needs no thread of the target; the result maps all of it where nothing is mapped, or fails and leaves nothing. */
-  prepare(address: bigint): (calls: RemoteCalls) => T;
+  /** What needs no thread of the target; `body` maps all of it where nothing is mapped, by `runs`, or fails and leaves nothing. */
+  prepare(address: bigint): {
+    readonly runs: readonly (readonly RemoteCall[])[];
+    readonly body: (calls: RemoteCalls) => T;
+  };
   /** What must be mapped then. */
   expect(mapped: T): readonly Expectation[];
 }
@@ -178,7 +185,8 @@ function mapWhereFree<T>(process: TargetProcess, near: bigint, size: number, { p
       );
     }
     try {
-      const mapped = process.withRemoteCalls(prepare(address));
+      const { body, runs } = prepare(address);
+      const mapped = process.withRemoteCalls(body, runs);
       const mappings = process.mappings();
       for (const expectation of expect(mapped)) verify(mappings, expectation);
       return mapped;
@@ -197,16 +205,20 @@ function mapAnonymous(
   note: NoteRegion,
 ): Region {
   return mapWhereFree(process, near, size, {
-    prepare: (address) => (calls) => {
-      const takeBack = note({ address, size });
-      try {
-        const flags = MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-        calls.run([{ ...mmap({ address, size }, protection, flags), wanted: address }]);
-      } catch (error) {
-        takeBack();
-        throw error;
-      }
-      return { address, size };
+    prepare(address) {
+      const flags = MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+      const maps = [{ ...mmap({ address, size }, protection, flags), wanted: address }];
+      const body = (calls: RemoteCalls) => {
+        const takeBack = note({ address, size });
+        try {
+          calls.run(maps);
+        } catch (error) {
+          takeBack();
+          throw error;
+        }
+        return { address, size };
+      };
+      return { runs: [maps], body };
     },
     expect: (region) => [{ region, permissions: protection === PROT_READ_EXEC ? 'r-xp' : 'rw-p', inode: 0n }],
   });
@@ -241,7 +253,7 @@ function joinOrUndo(
 
 /** Makes a memory file in the target, gives it its size and maps it here. The target has it open still. @param path of its descriptors */
 function createMemoryFile(calls: RemoteCalls, path: string, plan: SharedFilePlan): SharedMapping {
-  const { error } = calls.tryRun([memfdCreate(MEMORY_FILE | MFD_NOEXEC_SEAL)]);
+  const { error } = calls.tryRun(CREATE_FILE);
   if (isSysError(error?.cause, 'SYS_EINVAL')) calls.run([memfdCreate(MEMORY_FILE)]);
   else if (error !== undefined) throw error;
   try {
@@ -257,6 +269,8 @@ const CLOSE_FILE: RemoteCall = { name: 'close', args: ['file'] };
 function memfdCreate(flags: number): RemoteCall {
   return { name: 'memfd_create', args: ['name', flags] };
 }
+
+const CREATE_FILE = [memfdCreate(MEMORY_FILE | MFD_NOEXEC_SEAL)];
 
 function mmap({ address, size }: Region, protection: number, flags: number, file: CallArgument = -1): RemoteCall {
   return { name: 'mmap', args: [address, size, protection, flags, file, 0] };

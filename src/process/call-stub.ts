@@ -105,14 +105,21 @@ export function waitingAddress({ end }: StubPlace): bigint {
 
 /** The stub that makes as many of `calls` as there is room for, and puts a thread back to `registers`. */
 export function makeStub(place: StubPlace, registers: Registers, calls: readonly RemoteCall[]): CallStub {
-  const { end, capacity } = place;
+  return completeStub(place, assembleStub(place, calls), registers);
+}
+
+/** What of a stub is known before the thread is that it is for. */
+export type StubCode = Pick<CallStub, 'bytes' | 'count'>;
+
+/** The code that makes as many of `calls` as there is room for. */
+export function assembleStub({ end, capacity }: StubPlace, calls: readonly RemoteCall[]): StubCode {
   const start = end - BigInt(capacity);
   const bytes = new Uint8Array(capacity);
   const tail = end - BigInt(END_SIZE);
   let used = 0;
   let count = 0;
   for (const call of calls) {
-    const code = emitCall(call, count, start + BigInt(used), place);
+    const code = emitCall(call, count, start + BigInt(used), end);
     if (used + code.length + leaveSize(count + 1) > capacity - END_SIZE) break;
     bytes.set(code, used);
     used += code.length;
@@ -120,8 +127,18 @@ export function makeStub(place: StubPlace, registers: Registers, calls: readonly
   }
   bytes.set(emitLeave(count, start + BigInt(used), tail), used);
   bytes.set(TAIL, capacity - END_SIZE);
+  return { bytes, count };
+}
+
+/** The same as a stub that puts a thread back to `registers`. */
+export function completeStub(
+  { end, capacity }: StubPlace,
+  { bytes: code, count }: StubCode,
+  registers: Registers,
+): CallStub {
+  const bytes = code.slice();
   writeData(bytes.subarray(capacity - DATA_SIZE), registers, capacity);
-  return { bytes, start, count };
+  return { bytes, start: end - BigInt(capacity), count };
 }
 
 /** A stub that makes no calls for us but holds code of another kind, so that it is found and taken away like any other. */
@@ -169,7 +186,7 @@ function writeData(data: Uint8Array, registers: Registers, size: number): void {
 }
 
 /** One call, and the way out should it fail. */
-function emitCall({ name, args, wanted }: RemoteCall, number: number, origin: bigint, { end }: StubPlace): Uint8Array {
+function emitCall({ name, args, wanted }: RemoteCall, number: number, origin: bigint, end: bigint): Uint8Array {
   const a = new Assembler(origin);
   a.movImm(COUNT, BigInt(number));
   args.forEach((arg, n) => {

@@ -4,6 +4,7 @@
  */
 import { BpfError } from '../errors.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
+import { PreparedCalls } from './prepared-calls.ts';
 import { RemoteCalls } from './remote-calls.ts';
 import { StoppedThreads } from './stopped-threads.ts';
 import { watchdog } from './watchdog.ts';
@@ -22,7 +23,7 @@ export function rehearse(): void {
     using memory = new ProcessMemory(pid);
     for (let time = 0; time < TIMES; time++) {
       using held = StoppedThreads.all(pid, () => true);
-      using calls = new RemoteCalls(held.threads[0]!, memory, place);
+      using calls = new RemoteCalls(held.threads[0]!, memory, new PreparedCalls(place));
       calls.run([{ name: 'gettid', args: [] }]);
     }
   } catch (error) {

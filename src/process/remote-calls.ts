@@ -6,15 +6,17 @@ import { errnoName, isSysError, SysError } from '../sys/errors.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
 import type { Registers } from '../sys/ptrace.ts';
 import {
-  makeStub,
+  completeStub,
   NO_FILE,
   type RemoteCall,
   readOutcome,
   STUB_REGISTERS,
+  type StubCode,
   type StubPlace,
   waitingAddress,
 } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
+import type { PreparedCalls } from './prepared-calls.ts';
 import { NO_SYSTEM_CALL, resumePoint } from './resume-point.ts';
 import { type StoppedThread, StopTimeout, stopTimeout, threadEnded } from './stopped-thread.ts';
 import type { SystemCallName } from './system-calls.ts';
@@ -37,6 +39,7 @@ export class RemoteCalls implements Disposable {
   readonly #thread: StoppedThread;
   readonly #memory: ProcessMemory;
   readonly #place: StubPlace;
+  readonly #prepared: PreparedCalls;
   /** The registers as the stop found them, and as the thread is to go on with. */
   #found: Registers;
   #restored: Registers;
@@ -46,12 +49,13 @@ export class RemoteCalls implements Disposable {
 
   /**
    * @param thread one that is stopped, not inside a system call that goes on
-   * @param place free bytes of an executable mapping
+   * @param prepared with free bytes of an executable mapping as its place
    */
-  constructor(thread: StoppedThread, memory: ProcessMemory, place: StubPlace) {
+  constructor(thread: StoppedThread, memory: ProcessMemory, prepared: PreparedCalls) {
     this.#thread = thread;
     this.#memory = memory;
-    this.#place = place;
+    this.#place = prepared.place;
+    this.#prepared = prepared;
     if (thread.signal !== 0) takeSignals(thread);
     this.#found = thread.registers;
     this.#restored = resumePoint(this.#found);
@@ -124,16 +128,17 @@ export class RemoteCalls implements Disposable {
 
   #runSome(calls: readonly RemoteCall[], from: number): RunOutcome {
     if (this.#thread.signal !== 0) this.#giveBack();
-    const rest = calls.slice(from);
-    const { bytes, start, count } = makeStub(this.#place, this.#restored, rest);
-    if (count === 0) throw new RangeError(`no room for a call of ${rest[0]!.name}`);
+    const first = calls[from]!;
+    const code = this.#prepared.codeFor(calls, from);
+    if (code.count === 0) throw new RangeError(`no room for a call of ${first.name}`);
+    const { bytes, start, count } = completeStub(this.#place, code, this.#restored);
     this.#write(start, bytes);
     this.#thread.registers = { ...this.#restored, rip: start, rbx: this.#file, origRax: NO_SYSTEM_CALL };
-    this.#awaitWaiting(rest, start);
+    this.#awaitWaiting(first.name, code, start);
     const outcome = readOutcome(this.#thread.registers);
     this.#file = outcome.file;
     const done = from + outcome.count;
-    const error = outcome.count < count ? failure(rest[outcome.count]!, outcome.result) : undefined;
+    const error = outcome.count < count ? failure(calls[done]!, outcome.result) : undefined;
     return { done, result: outcome.result, error };
   }
 
@@ -147,13 +152,12 @@ export class RemoteCalls implements Disposable {
   }
 
   /** Lets the thread run until it waits for us. */
-  #awaitWaiting(calls: readonly RemoteCall[], start: bigint): void {
+  #awaitWaiting(name: SystemCallName, code: StubCode, start: bigint): void {
     const begin = performance.now();
     const deadline = begin + StopTimeout.ONE;
     while (performance.now() < deadline) {
       const event = this.#thread.runToSleep();
       if (event.kind === 'exec') {
-        const [{ name }] = calls as readonly [RemoteCall];
         throw new ProcessError('PROCESS_EXECED', `cannot have ${name} called: the process replaced its program`);
       }
       const { rip } = this.#thread;
@@ -165,7 +169,7 @@ export class RemoteCalls implements Disposable {
           why: 'it is let run, and does not execute anything',
         });
       }
-      if (event.kind === 'signal') this.#giveBackFor(calls);
+      if (event.kind === 'signal') this.#giveBackFor(code);
       // Anything else is a stop on the way, or one of the whole process that takes effect when the thread is let go.
     }
     this.#hasLeft = true;
@@ -173,10 +177,10 @@ export class RemoteCalls implements Disposable {
   }
 
   /** A signal came in the middle of a run: the thread takes it where the stop found it, then goes on with the run. */
-  #giveBackFor(calls: readonly RemoteCall[]): void {
+  #giveBackFor(code: StubCode): void {
     const at = resumePoint(this.#thread.registers);
     this.#giveBack();
-    const { bytes, start } = makeStub(this.#place, this.#restored, calls);
+    const { bytes, start } = completeStub(this.#place, code, this.#restored);
     this.#memory.write(start, bytes);
     const own = Object.fromEntries(STUB_REGISTERS.map((name) => [name, at[name]]));
     this.#thread.registers = { ...this.#restored, ...own, rip: at.rip, origRax: NO_SYSTEM_CALL };

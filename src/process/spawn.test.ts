@@ -7,6 +7,7 @@ import { CANNOT_TRACE } from '../../tests/support/entered.ts';
 import { compileTarget, stateOf, waitUntil } from '../../tests/support/targets.ts';
 import type { ProcessEnd } from '../sys/child-end.ts';
 import { ProcessError } from './errors.ts';
+import { PreparedCalls } from './prepared-calls.ts';
 import { type SpawnedProcess, spawnProcess } from './spawn.ts';
 
 const { SIGKILL, SIGTERM } = constants.signals;
@@ -98,7 +99,7 @@ describe('spawnProcess', { skip: CANNOT_TRACE }, () => {
     process.kill(spawned.pid, 'SIGKILL');
     waitUntil('it has ended', () => stateOf(spawned.pid) === 'Z');
     assert.throws(() => {
-      using calls = spawned.target.borrow(held, spawned.target.callPlace());
+      using calls = spawned.target.borrow(held, new PreparedCalls(spawned.target.callPlace()));
       calls.call('gettid');
     });
     held[Symbol.dispose]();

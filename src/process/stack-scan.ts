@@ -53,7 +53,7 @@ export function threadsInside(
 ): readonly StoppedThread[] {
   const inside: StoppedThread[] = [];
   for (const [thread, stacks] of stacksOfEach(threads, mappings, memory, SCAN_LIMIT)) {
-    const places = [thread.rip, ...stacks.flatMap(contextsOn).map(({ rip }) => rip)];
+    const places = [thread.rip, ...stacks.flatMap(({ contexts }) => contexts).map(({ rip }) => rip)];
     const isInVdso = places.some((rip) => mappingAt(mappings, rip)?.path === '[vdso]');
     const mayReturn = isInVdso && stacks.some((stack) => pointsInto(ranges, stack.bytes));
     if (mayReturn || places.some((rip) => isInside(ranges, rip))) inside.push(thread);
@@ -97,13 +97,18 @@ export function* interruptedContexts(
   memory: ProcessMemory,
   limit: number,
 ): Generator<InterruptedContext> {
-  for (const [, stacks] of stacksOfEach(threads, mappings, memory, limit)) yield* stacks.flatMap(contextsOn);
+  for (const [, stacks] of stacksOfEach(threads, mappings, memory, limit))
+    for (const { contexts } of stacks) yield* contexts;
 }
 
 interface Stack {
   readonly start: bigint;
   readonly bytes: Uint8Array;
+  /** Of the threads that it belongs to. */
+  readonly contexts: readonly InterruptedContext[];
 }
+
+const NO_CONTEXTS: readonly InterruptedContext[] = [];
 
 /**
  * The stack each thread runs on and, where that is an alternate one for signals, those it left for it. Those that threads run on are
@@ -123,11 +128,14 @@ function* stacksOfEach(
       if (to > from && (size > SCATTERED_SIZE || to - from === SCATTERED_COUNT)) break;
     }
     const wanted = ranges.slice(from, to).filter((range) => range !== undefined);
-    const found = memory.readEach(wanted).values();
-    for (; from < to; from++) {
+    const found = memory.readEach(wanted);
+    const isQuiet = !mayHoldContexts(found);
+    for (const next = found.values(); from < to; from++) {
       const range = ranges[from];
-      const top = range && { start: range.address, bytes: found.next().value! };
-      yield [threads[from]!, top === undefined ? [] : withInterrupted(top, mappings, memory, limit)];
+      const bytes = range && next.next().value!;
+      if (bytes === undefined) yield [threads[from]!, []];
+      else if (isQuiet) yield [threads[from]!, [{ start: range!.address, bytes, contexts: NO_CONTEXTS }]];
+      else yield [threads[from]!, withInterrupted(stackOf(range!.address, bytes), mappings, memory, limit)];
     }
   }
 }
@@ -140,11 +148,11 @@ function withInterrupted(
   limit: number,
 ): readonly Stack[] {
   const stacks = [top];
-  for (const stack of stacks) {
-    for (const { rsp } of contextsOn(stack)) {
+  for (const { contexts } of stacks) {
+    for (const { rsp } of contexts) {
       if (stacks.some(({ start, bytes }) => rsp >= start && rsp < start + BigInt(bytes.length))) continue;
       const range = stackRange(rsp, mappings, limit);
-      if (range !== undefined) stacks.push({ start: range.address, bytes: memory.readUpTo(range.address, range.size) });
+      if (range !== undefined) stacks.push(stackOf(range.address, memory.readUpTo(range.address, range.size)));
     }
   }
   return stacks;
@@ -158,18 +166,33 @@ function stackRange(pointer: bigint, mappings: readonly Mapping[], limit: number
   return { address, size: Math.min(limit, Number(mapping.end - address)) };
 }
 
-function contextsOn(stack: Stack): readonly InterruptedContext[] {
+/** The word of segment selectors, as bytes. */
+const SEGMENTS = Buffer.from(Int32Array.of(SEGMENTS_LOW, SEGMENTS_HIGH).buffer);
+
+/** False if none of the stacks holds a context: of those that were read in one go this is told in one go. */
+function mayHoldContexts(stacks: readonly Uint8Array[]): boolean {
+  const [first, last] = [stacks[0], stacks.at(-1)];
+  if (first === undefined || last === undefined || first.buffer !== last.buffer) return true;
+  const size = last.byteOffset + last.length - first.byteOffset;
+  return Buffer.from(first.buffer, first.byteOffset, size).includes(SEGMENTS);
+}
+
+function stackOf(start: bigint, bytes: Uint8Array): Stack {
+  return { start, bytes, contexts: contextsOn(start, bytes) };
+}
+
+function contextsOn(start: bigint, bytes: Uint8Array): readonly InterruptedContext[] {
   const contexts: InterruptedContext[] = [];
-  const view = viewOf(stack.bytes);
+  const view = viewOf(bytes);
   // Words of half the size, in a plain array: this is done for every thread while all of them stand still.
-  const halves = new Int32Array(stack.bytes.buffer, stack.bytes.byteOffset, stack.bytes.length >> 2);
+  const halves = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
   for (let n = 6; n + 2 <= halves.length; n += 2) {
     if (halves[n] !== SEGMENTS_LOW || halves[n + 1] !== SEGMENTS_HIGH) continue;
     if ((halves[n - 2]! & FLAGS_ALWAYS_SET) === 0 || halves[n - 1] !== 0) continue;
     const at = n * 4;
     contexts.push({
       rip: view.getBigUint64(at - 16, true),
-      ripAddress: stack.start + BigInt(at - 16),
+      ripAddress: start + BigInt(at - 16),
       rsp: view.getBigUint64(at - 24, true),
     });
   }

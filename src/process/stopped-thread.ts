@@ -5,6 +5,7 @@ import { isSysError } from '../sys/errors.ts';
 import { readThreadState } from '../sys/proc.ts';
 import { interrupt, type Registers, readRegisters, resume, UserRegs, writeRegisters } from '../sys/ptrace.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
+import { ThreadActivity } from '../sys/thread-activity.ts';
 import { startTicks } from '../sys/ticks.ts';
 import { awaitEvent, takeEvent, type WaitEvent } from '../sys/wait.ts';
 import { ProcessError } from './errors.ts';
@@ -31,11 +32,11 @@ export class StoppedThread {
   #bytes: Uint8Array;
   #registers: Registers | undefined;
 
-  /** @internal @param room for UserRegs: of hundreds of threads each would take its time to be made */
-  constructor(tid: number, event: WaitEvent, room?: Uint8Array) {
+  /** @internal @param bytes UserRegs, if they were read already */
+  constructor(tid: number, event: WaitEvent, bytes = readRegisters(tid)) {
     this.tid = tid;
     this.#event = event;
-    this.#bytes = readRegisters(tid, room);
+    this.#bytes = bytes;
     if (event.kind !== 'trap' || !this.#mayBeInterrupted()) return;
     const registers = withoutSpuriousEintr(this.registers);
     if (registers !== this.registers) this.registers = registers;
@@ -148,6 +149,11 @@ export class Patience implements Disposable {
     return this.remains && !(isLong && isUninterruptible(tid));
   }
 
+  /** True if waits end by themselves, so that threads may be waited for without a look at the time. */
+  get hasTicks(): boolean {
+    return this.#ticks !== undefined;
+  }
+
   /**
    * Waits for what a thread reports, but not long: undefined if that was nothing.
    *
@@ -164,6 +170,9 @@ export class Patience implements Disposable {
     this.#ticks?.[Symbol.dispose]();
   }
 }
+
+/** Looks at a thread without a rest: what it does for us on another processor takes less time than to fall asleep. */
+const QUICK_LOOKS = 25;
 
 /** Between looks at a thread where nothing tells that there is something to see. */
 const LOOK_PAUSE_US = 20;
@@ -186,6 +195,10 @@ export function isUninterruptible(tid: number): boolean {
 }
 
 function awaitStop(tid: number): WaitEvent {
+  for (let look = 0; look < QUICK_LOOKS; look++) {
+    const event = takeEvent(tid);
+    if (event !== undefined) return event;
+  }
   using patience = new Patience(StopTimeout.ONE);
   do {
     const event = patience.awaitEvent(tid);
@@ -196,17 +209,31 @@ function awaitStop(tid: number): WaitEvent {
 
 /** Waits until a running thread stops by itself, or sleeps: then it is stopped. It is left its processor meanwhile. */
 function awaitSleep(tid: number): WaitEvent {
+  using activity = openActivity(tid);
   const deadline = performance.now() + StopTimeout.ONE;
-  for (let pause = LOOK_PAUSE_US; performance.now() < deadline; pause = Math.min(2 * pause, LONGEST_PAUSE_US)) {
+  let pause = LOOK_PAUSE_US;
+  for (let look = 0; performance.now() < deadline; look++) {
+    // In this order: what stops of itself does not run either.
+    const isRunning = activity?.isRunning() ?? readThreadState(tid, tid) !== 'S';
     const event = takeEvent(tid);
     if (event !== undefined) return event;
-    if (readThreadState(tid, tid) === 'S') {
+    if (!isRunning) {
       interrupt(tid);
       return awaitStop(tid);
     }
+    if (look < QUICK_LOOKS) continue;
     sleepMicroseconds(pause);
+    pause = Math.min(2 * pause, LONGEST_PAUSE_US);
   }
   throw stopTimeout([tid]);
+}
+
+function openActivity(tid: number): ThreadActivity | undefined {
+  try {
+    return new ThreadActivity(tid);
+  } catch {
+    return undefined;
+  }
 }
 
 /** What is thrown where a thread turns out to be gone. */

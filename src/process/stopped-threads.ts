@@ -3,16 +3,20 @@
  * Threads are seized and interrupted, never sent a signal, and detached afterwards: a thread that stayed traced would hang at its
  * next clone. Source: ptrace(2).
  */
+import { availableParallelism } from 'node:os';
 import { isSysError } from '../sys/errors.ts';
 import { countThreads, readStatus, readThreadIds, readThreadState } from '../sys/proc.ts';
 import { lockProcess } from '../sys/process-lock.ts';
-import { detach, interrupt, readEventMessage, resume, seize, TraceOption, UserRegs } from '../sys/ptrace.ts';
+import { detach, interrupt, readEventMessage, resume, seize, TraceOption } from '../sys/ptrace.ts';
 import { raisePriority, sleepMicroseconds } from '../sys/scheduling.ts';
+import { withoutStopNotices } from '../sys/stop-notices.ts';
+import type { WaitEvent } from '../sys/wait.ts';
 import { readAttachFacts } from './attach-facts.ts';
 import { ProcessError } from './errors.ts';
 import { reclaimLate, releaseLate } from './late-release.ts';
 import { isParked, stopAgain } from './parked.ts';
 import { permissionError } from './refusal.ts';
+import { detachTogether, MANY_THREADS, StopLoop, type TakenThread } from './stop-loop.ts';
 import { Patience, StoppedThread, StopTimeout, stopTimeout } from './stopped-thread.ts';
 import { watchHold } from './watchdog.ts';
 
@@ -26,12 +30,10 @@ export class StoppedThreads implements Disposable {
   readonly #threads = new Map<number, StoppedThread | undefined>();
   /** True if a thread must be waited for that was waited for already. */
   #isReplaced = false;
-  /** For the registers of as many threads as there seem to be, and where the next one's go. */
-  #rooms = new Uint8Array(0);
-  #nextRoom = 0;
   readonly #lock: Disposable;
   readonly #watch: Disposable;
   #priority: Disposable | undefined;
+  #notices: Disposable | undefined;
   #stoppedAt = 0;
   #pause = 0;
 
@@ -54,17 +56,14 @@ export class StoppedThreads implements Disposable {
     const held = new StoppedThreads(pid);
     return held.#stop(() => {
       held.#whileMeant(isAlive, () => held.#seizeNew());
-      held.#rooms = new Uint8Array(held.#threads.size * UserRegs.size);
-      held.#priority = raisePriority();
-      held.#stoppedAt = performance.now();
       held.#stopRunning();
       if (held.#threads.size === 0) throw exited(pid);
     });
   }
 
   /**
-   * Stops at least one thread of a process, for a while: one that sleeps, since it runs as soon as it is woken; else all, since
-   * each time one among many runnable threads is to run it waits until they had their turn.
+   * Stops at least one thread of a process, for a while: one that sleeps, if there are processors to spare; else all, since each time
+   * one among many runnable threads is to run it waits until they had their turn.
    *
    * @throws {ProcessError} as `all` does
    */
@@ -75,10 +74,9 @@ export class StoppedThreads implements Disposable {
     return held.#stop(() => {
       const seized = held.#whileMeant(isAlive, () => sleeping.some((tid) => held.#seize(tid)));
       if (!seized) throw stopTimeout(readTasks(pid));
-      held.#priority = raisePriority();
-      held.#stoppedAt = performance.now();
-      held.#interruptRunning();
       using patience = new Patience(StopTimeout.ONE);
+      held.#begin();
+      held.#interruptRunning();
       held.#awaitStops(patience);
       if (held.#threads.size === 0) throw exited(pid);
     });
@@ -110,15 +108,20 @@ export class StoppedThreads implements Disposable {
 
   /** Lets all threads go, each with the signal it was about to get. */
   [Symbol.dispose](): void {
+    const leaving: [tid: number, signal: number][] = [];
     for (const [tid, thread] of this.#threads) {
       if (isParked(tid) && thread?.isRunning === false) continue;
       if (thread === undefined || thread.isRunning) releaseLate(tid);
-      else ignoreGone(() => detach(tid, thread.signal));
+      else leaving.push([tid, thread.signal]);
     }
+    if (leaving.length >= MANY_THREADS) detachTogether(leaving);
+    else for (const [tid, signal] of leaving) ignoreGone(() => detach(tid, signal));
     if (this.#stoppedAt > 0) this.#pause = Math.round((performance.now() - this.#stoppedAt) * 1000);
     this.#threads.clear();
     this.#priority?.[Symbol.dispose]();
     this.#priority = undefined;
+    this.#notices?.[Symbol.dispose]();
+    this.#notices = undefined;
     this.#watch[Symbol.dispose]();
     this.#lock[Symbol.dispose]();
   }
@@ -173,9 +176,20 @@ export class StoppedThreads implements Disposable {
     return true;
   }
 
+  /** From here on threads are told to stop. */
+  #begin(): void {
+    this.#notices ??= withoutStopNotices();
+    this.#priority ??= raisePriority();
+    if (this.#stoppedAt === 0) this.#stoppedAt = performance.now();
+  }
+
   /** Stops what runs, and the threads that it creates meanwhile. */
   #stopRunning(): void {
     using patience = new Patience(StopTimeout.ALL);
+    const running = [...this.#threads].filter(([, thread]) => thread === undefined).map(([tid]) => tid);
+    const together = running.length >= MANY_THREADS && patience.hasTicks ? new StopLoop(running) : undefined;
+    this.#begin();
+    if (together !== undefined) this.#noteAll(together.run());
     do {
       this.#interruptRunning();
       this.#awaitStops(patience);
@@ -216,27 +230,48 @@ export class StoppedThreads implements Disposable {
 
   /** Waits a little for what a running thread reports, and notes it; false if that was nothing. */
   #take(tid: number, patience: Patience): boolean {
-    try {
+    return this.#unlessGone(tid, () => {
       const event = patience.awaitEvent(tid);
       if (event === undefined) return this.#dropZombie(tid);
-      if (event.kind === 'ended') this.#threads.delete(tid);
-      else this.#threads.set(tid, new StoppedThread(tid, event, this.#takeRoom()));
-      if (event.kind === 'clone') this.#disown(readEventMessage(tid));
-      if (event.kind === 'exec')
-        throw new ProcessError('PROCESS_EXECED', `cannot stop process ${this.#pid}: it replaced its program`);
+      this.#note(tid, event);
+      return true;
+    });
+  }
+
+  /** All of them, whatever comes of it: who is not noted to stand still is not let go. */
+  #noteAll(taken: readonly TakenThread[]): void {
+    const failures: unknown[] = [];
+    for (const { tid, event, registers } of taken) {
+      try {
+        this.#unlessGone(tid, () => this.#note(tid, event, registers));
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** True if the thread turned out to be gone; it is struck off then. */
+  #unlessGone<T>(tid: number, body: () => T): T | true {
+    try {
+      return body();
     } catch (error) {
       // Gone while we looked.
       if (!isSysError(error, 'SYS_ECHILD', 'SYS_ESRCH')) throw error;
       this.#threads.delete(tid);
       if (isSysError(error, 'SYS_ECHILD') && tid !== this.#pid) this.#awaitSuccessor();
+      return true;
     }
-    return true;
   }
 
-  #takeRoom(): Uint8Array | undefined {
-    const start = this.#nextRoom;
-    this.#nextRoom += UserRegs.size;
-    return this.#nextRoom <= this.#rooms.length ? this.#rooms.subarray(start, this.#nextRoom) : undefined;
+  /** Notes what a running thread reported. */
+  #note(tid: number, event: WaitEvent, registers?: Uint8Array): void {
+    if (event.kind === 'ended') this.#threads.delete(tid);
+    else this.#threads.set(tid, new StoppedThread(tid, event, registers));
+    if (event.kind === 'clone') this.#disown(readEventMessage(tid));
+    if (event.kind === 'exec') {
+      throw new ProcessError('PROCESS_EXECED', `cannot stop process ${this.#pid}: it replaced its program`);
+    }
   }
 
   /**
@@ -267,10 +302,14 @@ export class StoppedThreads implements Disposable {
   }
 }
 
-/** Threads that sleep, or were stopped by a signal. */
+/** Threads that sleep, or were stopped by a signal; none if others have all processors. */
 function sleepingThreads(pid: number): readonly number[] {
-  const candidates = readTasks(pid).slice(0, CANDIDATES);
-  return candidates.filter((tid) => ['S', 'T'].includes(readThreadState(pid, tid) ?? 'X'));
+  const states = readTasks(pid)
+    .slice(0, CANDIDATES)
+    .map((tid) => [tid, readThreadState(pid, tid)] as const);
+  const running = states.filter(([, state]) => state === 'R').length;
+  if (running >= availableParallelism()) return [];
+  return states.filter(([, state]) => state === 'S' || state === 'T').map(([tid]) => tid);
 }
 
 function readTasks(pid: number): readonly number[] {

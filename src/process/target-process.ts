@@ -2,18 +2,19 @@
 import { readAuxiliaryVector } from '../sys/auxiliary-vector.ts';
 import { isSysError } from '../sys/errors.ts';
 import { PidFd } from '../sys/pidfd.ts';
-import { livingThread, readStatus, readThreadIds } from '../sys/proc.ts';
+import { livingThread, readSeccompMode, readThreadIds } from '../sys/proc.ts';
 import { type Mapping, readExecutableMaps, readMaps } from '../sys/proc-maps.ts';
 import { ProcessMemory } from '../sys/process-memory.ts';
 import { setOptions, TraceOption } from '../sys/ptrace.ts';
 import { sleepMicroseconds } from '../sys/scheduling.ts';
 import { type AttachFacts, readAttachFacts } from './attach-facts.ts';
-import { STUB_WAIT_US, type StubPlace } from './call-stub.ts';
+import { type RemoteCall, STUB_WAIT_US, type StubPlace } from './call-stub.ts';
 import { ProcessError } from './errors.ts';
 import { findModule } from './find-module.ts';
 import { LastingModules } from './lasting-modules.ts';
 import { groupModules, Module } from './module.ts';
 import { readModuleFile } from './module-file.ts';
+import { PreparedCalls } from './prepared-calls.ts';
 import { permissionError, refusalOf } from './refusal.ts';
 import { rehearse } from './rehearsal.ts';
 import { RemoteCalls } from './remote-calls.ts';
@@ -216,15 +217,15 @@ export class TargetProcess implements Disposable {
   /**
    * Has a thread of a stop make system calls while the others stand still. Dispose of the result before the stop.
    *
-   * @param place what `callPlace` found before the stop, so that the threads need not wait for that
+   * @param prepared for what `callPlace` found before the stop, so that the threads need not wait for that
    * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, PROCESS_STOP_TIMEOUT
    */
-  borrow(held: StoppedThreads, place: StubPlace): RemoteCalls {
+  borrow(held: StoppedThreads, prepared: PreparedCalls): RemoteCalls {
     const thread = held.threads.find(isLendable);
     if (thread === undefined) throw this.#noneToLend(held.threads);
     this.#sleepFilters(thread.tid);
-    const isUsable = isFree(place, this.memory);
-    return new RemoteCalls(thread, this.memory, isUsable ? place : this.callPlace());
+    const isUsable = isFree(prepared.place, this.memory);
+    return new RemoteCalls(thread, this.memory, isUsable ? prepared : new PreparedCalls(this.callPlace()));
   }
 
   /** Where its threads may make system calls for us. @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_EXITED */
@@ -236,13 +237,14 @@ export class TargetProcess implements Disposable {
    * Stops one thread, or all if none sleeps, and has one make system calls. It goes on where it was, whatever `body` does and
    * even if we are killed.
    *
+   * @param runs what `body` will have it call as a rule
    * @throws {ProcessError} PROCESS_NO_ROOM, PROCESS_SECCOMP, and as `stopThreads`
    */
-  withRemoteCalls<T>(body: (calls: RemoteCalls) => T): T {
+  withRemoteCalls<T>(body: (calls: RemoteCalls) => T, runs: readonly (readonly RemoteCall[])[] = []): T {
     rehearse();
     // Another controller might choose the same place.
     using _lock = this.lock();
-    const place = this.callPlace();
+    const prepared = new PreparedCalls(this.callPlace(), runs);
     for (let attempt = 1; ; attempt++) {
       const held =
         attempt === 1
@@ -251,7 +253,7 @@ export class TargetProcess implements Disposable {
       try {
         // Another one may do, or the only one a moment later.
         if (attempt < ATTEMPTS && !held.threads.some(isLendable)) continue;
-        using calls = this.borrow(held, place);
+        using calls = this.borrow(held, prepared);
         return body(calls);
       } finally {
         held[Symbol.dispose]();
@@ -345,7 +347,7 @@ export class TargetProcess implements Disposable {
 
   /** Its seccomp filters might kill a thread for the calls that it makes for us. */
   #sleepFilters(tid: number): void {
-    const { seccomp } = readStatus(tid);
+    const seccomp = readSeccompMode(tid);
     if (seccomp === 0) return;
     const refusal = refusalOf({ ...this.facts, seccomp: seccomp === 1 ? 'strict' : 'filter' });
     if (refusal !== undefined) throw refusal;

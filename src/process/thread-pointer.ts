@@ -1,7 +1,7 @@
 /** Whether fs:0 tells a process's threads apart, and what lies behind it. */
 import { viewOf } from '../bytes/struct.ts';
 import { isSysError } from '../sys/errors.ts';
-import { readStatus } from '../sys/proc.ts';
+import { readNamespacePid } from '../sys/proc.ts';
 import type { ProcessMemory } from '../sys/process-memory.ts';
 import type { AttachFacts } from './attach-facts.ts';
 
@@ -22,8 +22,14 @@ export interface SampleThread {
 }
 
 /** Looks at a thread that stands still: when it runs on it may end, and its memory may be gone. */
-export function readSampleThread(memory: ProcessMemory, heldTid: number, fsBase: bigint): SampleThread {
-  return { fsBase, tid: readStatus(heldTid).namespacePids.at(-1) ?? heldTid, block: readBlock(memory, fsBase) };
+export function readSampleThread(
+  memory: ProcessMemory,
+  { pid, namespacePid }: AttachFacts,
+  heldTid: number,
+  fsBase: bigint,
+): SampleThread {
+  const tid = namespacePid === pid ? heldTid : (readNamespacePid(heldTid) ?? heldTid);
+  return { fsBase, tid, block: readBlock(memory, fsBase) };
 }
 
 function readBlock(memory: ProcessMemory, fsBase: bigint): Uint8Array {

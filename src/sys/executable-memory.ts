@@ -37,10 +37,20 @@ export class ExecutableMemory {
    * @param memory is the program's to change
    */
   run(code: Uint8Array, memory: Uint8Array): bigint {
+    this.write(code);
+    return this.call(memory);
+  }
+
+  /** Lays code there, in place of what was. */
+  write(code: Uint8Array): void {
     if (code.length > this.#size) throw new RangeError(`${code.length} bytes of code do not fit in ${this.#size}`);
     for (let done = 0; done < code.length; ) {
       done += writeSync(this.#memory, code, done, code.length - done, Number(this.address) + done);
     }
+  }
+
+  /** Calls what lies there. */
+  call(memory: Uint8Array): bigint {
     return callAt(this.address, memory);
   }
 }

@@ -66,13 +66,27 @@ export function parseStatus(text: string): ProcessStatus {
   };
 }
 
+/** The seccomp mode of a thread alone. @throws {SysError} SYS_ENOENT or SYS_ESRCH if it is gone */
+export function readSeccompMode(tid: number): number {
+  return seccompMode(readProcText(`/proc/${tid}/status`));
+}
+
+/** The id of a thread in its own pid namespace, alone. @throws {SysError} SYS_ENOENT or SYS_ESRCH if it is gone */
+export function readNamespacePid(tid: number): number | undefined {
+  const pids = /^NSpid:\s*(.*)$/m.exec(readProcText(`/proc/${tid}/status`))?.[1]?.trim();
+  return pids ? Number(pids.split(/\s+/).at(-1)) : undefined;
+}
+
+function seccompMode(status: string): number {
+  return Number(/^Seccomp:\s*(\d+)/m.exec(status)?.[1] ?? 0);
+}
+
 /** The seccomp mode of each thread of a process: each has its own. None if it is gone. */
 export function readSeccompModes(pid: number): readonly number[] {
   const modes: number[] = [];
   for (const tid of threadIdsOf(pid)) {
     try {
-      const status = readProcText(`/proc/${pid}/task/${tid}/status`);
-      modes.push(Number(/^Seccomp:\s*(\d+)/m.exec(status)?.[1] ?? 0));
+      modes.push(seccompMode(readProcText(`/proc/${pid}/task/${tid}/status`)));
     } catch {
       // The thread has ended meanwhile.
     }

@@ -40,7 +40,8 @@ export const UserRegs = struct('user_regs_struct', 216, {
 /** The registers of a stopped thread. */
 export type Registers = ReturnType<typeof UserRegs.read>;
 
-const REQUESTS = {
+/** What ptrace(2) is asked for, by number. */
+export const REQUESTS = {
   PTRACE_CONT: 7,
   PTRACE_GETREGS: 12,
   PTRACE_SETREGS: 13,

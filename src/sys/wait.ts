@@ -6,7 +6,8 @@ import { tryLibc } from './libc.ts';
 
 const { EINTR } = constants.errno;
 const WNOHANG = 1;
-const WALL = 0x4000_0000;
+/** Waits for threads too, whatever they were made by. */
+export const WALL = 0x4000_0000;
 
 /** What a traced thread reported. */
 export type WaitEvent =
@@ -49,8 +50,13 @@ function waitFor(tid: number, options: number): WaitEvent | undefined {
   const result = tryLibc('waitpid', tid, status, options);
   if (result === 0 || result === -EINTR) return undefined;
   if (result < 0) throw new SysError(`waitpid(${tid})`, -result);
-  const event = decodeStatus(status[0]!);
-  if (event.kind === 'ended') noteEnd(tid, status[0]!);
+  return eventOf(tid, status[0]!);
+}
+
+/** What the status that a wait for a thread gave tells; if that is its end, it is known from now on. */
+export function eventOf(tid: number, status: number): WaitEvent {
+  const event = decodeStatus(status);
+  if (event.kind === 'ended') noteEnd(tid, status);
   return event;
 }
 

@@ -1,5 +1,7 @@
 /** Stopping threads and letting them go, so that the target cannot tell. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { readStatus, readThreadIds } from '../../src/sys/proc.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
@@ -43,12 +45,33 @@ describe('stopping threads', { skip: CANNOT_TRACE }, () => {
     assert.equal(entered.counter('damaged'), 0n);
   });
 
-  it('loses no signal and adds none', () => {
-    using entered = new EnteredTarget('threads', ['2', 'signal']);
-    for (let i = 0; i < 200; i++) entered.process.stopThreads()[Symbol.dispose]();
-    const before = entered.counter('signals');
-    waitUntil('the timer goes on', () => entered.counter('signals') > before + 10n);
-    assert.equal(entered.counter('damaged'), 0n);
+  for (const count of [2, 12]) {
+    it(`loses no signal and adds none: ${count} threads`, () => {
+      using entered = new EnteredTarget('threads', [String(count), 'signal']);
+      for (let i = 0; i < 200; i++) entered.process.stopThreads()[Symbol.dispose]();
+      const before = entered.counter('signals');
+      waitUntil('the timer goes on', () => entered.counter('signals') > before + 10n);
+      assert.equal(entered.counter('damaged'), 0n);
+    });
+  }
+
+  it('is told of no thread that stops, and of children of ours again afterwards', async () => {
+    using entered = new EnteredTarget('threads', ['12', 'idle']);
+    let told = 0;
+    const listener = () => {
+      told++;
+    };
+    process.on('SIGCHLD', listener);
+    for (let i = 0; i < 5; i++) entered.process.stopThreads()[Symbol.dispose]();
+    // Signals are handed on in the order in which they came.
+    await raise('SIGUSR2');
+    assert.equal(told, 0);
+    const child = spawn('sleep', ['60']);
+    child.kill('SIGSTOP');
+    while (told === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    process.off('SIGCHLD', listener);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
   });
 
   it('leaves a process stopped that a signal has stopped', () => {
@@ -69,3 +92,13 @@ describe('stopping threads', { skip: CANNOT_TRACE }, () => {
     for (const tid of readThreadIds(entered.pid)) assert.equal(readStatus(tid).tracer, 0);
   });
 });
+
+/** Sends ourselves a signal, and waits until it is handed on. */
+async function raise(signal: NodeJS.Signals): Promise<void> {
+  let came = false;
+  process.once(signal, () => {
+    came = true;
+  });
+  process.kill(process.pid, signal);
+  while (!came) await new Promise((resolve) => setTimeout(resolve, 1));
+}
