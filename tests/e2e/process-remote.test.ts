@@ -4,6 +4,7 @@ import { readlinkSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { ProcessError } from '../../src/process/errors.ts';
+import { readStatus } from '../../src/sys/proc.ts';
 import { CANNOT_TRACE, EnteredTarget, footprint } from '../support/entered.ts';
 import { waitUntil } from '../support/targets.ts';
 
@@ -19,12 +20,11 @@ describe('remote calls', { skip: CANNOT_TRACE }, () => {
       using entered = new EnteredTarget('threads', args);
       const before = footprint(entered.process);
       for (let i = 0; i < 40; i++) {
-        const tid = entered.process.withRemoteCalls((calls) => {
+        entered.process.withRemoteCalls((calls) => {
           const address = calls.call('mmap', 0, 4096, 3, 0x22, -1, 0);
           calls.call('munmap', address, 4096);
-          return calls.call('gettid');
+          assert.equal(readStatus(Number(calls.call('gettid'))).tgid, entered.pid);
         });
-        assert.ok(tid >= BigInt(entered.pid));
       }
       const rounds = entered.counter('rounds');
       waitUntil('it goes on', () => entered.counter('rounds') > rounds + 100n);
@@ -72,8 +72,9 @@ describe('remote calls', { skip: CANNOT_TRACE }, () => {
   it('leave alone a thread that is making another', () => {
     using entered = new EnteredTarget('threads', ['1', 'breed']);
     for (let i = 0; i < 1200; i++) {
-      const tid = entered.process.withRemoteCalls((calls) => calls.call('gettid'));
-      assert.ok(tid >= BigInt(entered.pid));
+      entered.process.withRemoteCalls((calls) => {
+        assert.equal(readStatus(Number(calls.call('gettid'))).tgid, entered.pid);
+      });
     }
     const born = entered.counter('churned');
     waitUntil('it goes on', () => entered.counter('churned') > born + 100n);
