@@ -1,7 +1,7 @@
 /**
  * A controller killed with SIGKILL at its n-th call to the operating system while it attaches, updates and detaches: the target
  * goes on in order, and the next command restores it byte for byte, mappings included; or stopped there with SIGSTOP. Calls are
- * taken evenly from all there are; SWEEP=all takes every one.
+ * taken evenly from all there are; SWEEP=all takes every one, SWEEP=N so many.
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -25,6 +25,11 @@ const POINTS = 9;
 
 /** How many it is stopped at. */
 const STOP_POINTS = 3;
+
+function pointsOf(total: number, usual: number): number {
+  const { SWEEP } = process.env;
+  return SWEEP === 'all' ? total : Math.min(total, Number(SWEEP ?? usual));
+}
 
 /** A target under way, and how it shows that it works. */
 interface Subject extends Disposable {
@@ -137,7 +142,7 @@ describe('F1: a controller killed while it attaches, updates and detaches', { sk
       const before = footprint(subject.process);
       const total = control(pid, 0, subject.places)!;
       assert.deepEqual(footprint(subject.process), before, 'an undisturbed session leaves nothing');
-      const points = process.env.SWEEP === 'all' ? total : POINTS;
+      const points = pointsOf(total, POINTS);
       let [killed, found] = [0, 0];
       for (let point = 0; point < points; point++) {
         const at = 1 + Math.floor((point * total) / points);
@@ -190,7 +195,7 @@ describe('F3: a controller stopped while it attaches, updates and detaches', { s
       const { pid } = subject.process;
       const before = footprint(subject.process);
       const total = control(pid, 0, subject.places)!;
-      const points = process.env.SWEEP === 'all' ? total : STOP_POINTS;
+      const points = pointsOf(total, STOP_POINTS);
       let longest = 0;
       for (let point = 0; point < points; point++) {
         const controller = stopAt(pid, 1 + Math.floor((point * total) / points), subject.places);

@@ -60,8 +60,16 @@ export function readCounter(process: TargetProcess, address: bigint): bigint {
   return new DataView(process.memory.read(address, 8).buffer).getBigUint64(0, true);
 }
 
+/** What a process has; `status` are lines. */
+export interface Footprint {
+  readonly mappings: readonly string[];
+  readonly code: string;
+  readonly descriptors: readonly string[];
+  readonly status: readonly string[];
+}
+
 /** What detaching must leave as it was: mappings, code, descriptors, signal handling, tracing. */
-export function footprint(target: TargetProcess): Readonly<Record<string, unknown>> {
+export function footprint(target: TargetProcess): Footprint {
   const mappings = target.mappings();
   const code = createHash('sha256');
   for (const { start, end } of mappings.filter((m) => m.permissions[2] === 'x' && m.path !== '[vsyscall]')) {
