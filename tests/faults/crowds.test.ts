@@ -31,6 +31,8 @@ describe('threads that come and go', { skip: CANNOT_TRACE }, () => {
 
   it('B1: every thread is met that is made after a probe came, and none when it has gone', () => {
     using entered = new EnteredTarget('threads', ['1', 'breed']);
+    // With the first thread the C library's handler comes.
+    waitUntil('it makes threads', () => entered.counter('churned') > 0n);
     const before = footprint(entered.process);
     for (let n = 0; n < repetitions(8, 1000); n++) {
       using object = count();
