@@ -121,7 +121,7 @@ const known = (): object => {
     return {};
   }
 };
-const results: Record<string, object> = { machine };
+const results: Record<string, object> = {};
 
 if (wants('rings') || wants('pace')) {
   using binary = new TargetBinary();
@@ -132,7 +132,7 @@ if (wants('rings') || wants('pace')) {
   const events = object.map('events').ringBuffer();
   if (wants('rings')) {
     const passage = await passAll(target, events, Number(options.events));
-    results.rings = { producers: PRODUCERS, ringBytes: RING, ...passage };
+    results.rings = { machine, producers: PRODUCERS, ringBytes: RING, ...passage };
     check('each event is read once or counted', isExact(passage));
   }
   if (wants('pace')) {
@@ -142,14 +142,14 @@ if (wants('rings') || wants('pace')) {
       target.pace(PUSH.symbol, peakPerUs / 2 / PRODUCERS, milliseconds, PRODUCERS),
     );
     const perUs = passage.produced / passage.seconds / 1e6;
-    results.pace = { producers: PRODUCERS, ringBytes: RING, peakPerUs, perUs, ...passage };
+    results.pace = { machine, producers: PRODUCERS, ringBytes: RING, peakPerUs, perUs, ...passage };
     check('each event is read once or counted', isExact(passage));
     check('none is lost at half the peak', passage.lost === 0);
   }
 }
 if (wants('mutations')) {
   const run = mutate();
-  results.mutations = run;
+  results.mutations = { machine, ...run };
   check('readers stay within bounds', run.passed);
 }
 console.log(JSON.stringify(results, undefined, 2));
