@@ -44,8 +44,20 @@ export function believedStates(subject: VerifierSubject): BelievedStates | undef
   return accepted ? visited : undefined;
 }
 
-/** Runs a program some times; the result is how many steps were watched. @throws {AssertionError} where a belief is wrong */
-export function watchRuns(seed: number, subject: VerifierSubject, visited: BelievedStates, runs: number): number {
+/**
+ * Runs a program some times; the result is how many steps were watched.
+ *
+ * @param passedOver where a run may end
+ * @throws {AssertionError} where a belief is wrong
+ * @throws {VmError} where a run ends otherwise than by its exit
+ */
+export function watchRuns(
+  seed: number,
+  subject: VerifierSubject,
+  visited: BelievedStates,
+  runs: number,
+  passedOver: readonly VmErrorCode[] = CANNOT_GO_ON,
+): number {
   const { program, maps, type } = subject;
   const random = new Random(seed);
   const flows = controlFlow(
@@ -84,7 +96,7 @@ export function watchRuns(seed: number, subject: VerifierSubject, visited: Belie
     try {
       interpreter.run(context);
     } catch (error) {
-      if (!(error instanceof VmError) || !CANNOT_GO_ON.includes(error.code)) throw error;
+      if (!(error instanceof VmError) || !passedOver.includes(error.code)) throw error;
     }
   }
   return steps;

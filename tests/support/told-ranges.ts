@@ -1,6 +1,6 @@
 /**
- * The same program, which says itself what we know of its numbers: where one is added to a pointer, or given to a helper,
- * it leaves unless the number is in the range that we have for it. If the kernel takes that program it missed nothing else.
+ * The same program, which says itself what we know of its numbers: where one is added to another, or given to a helper, it
+ * leaves unless the number is in the range that we have for it. If the kernel takes that program it missed nothing else.
  */
 import * as build from '../../src/insn/build.ts';
 import { type JumpCondition, operationOf } from '../../src/insn/form.ts';
@@ -80,8 +80,8 @@ function checksOf(insn: Insn, states: readonly (readonly (RegisterValue | undefi
 function toldRegisters(insn: Insn): readonly number[] {
   const operation = operationOf(insn);
   if (operation.kind === 'call' && operation.callee === 'helper') return ARGUMENTS;
-  if (operation.kind !== 'alu' || operation.width !== 64 || operation.operand !== 'src') return [];
-  return operation.operator === 'add' || operation.operator === 'sub' ? [insn.dst, insn.src] : [];
+  if (operation.kind !== 'alu' || (operation.operator !== 'add' && operation.operator !== 'sub')) return [];
+  return operation.operand === 'src' ? [insn.dst, insn.src] : [insn.dst];
 }
 
 /** None of what is a pointer somewhere, and of a number that nothing rested on: that is not kept exactly. */

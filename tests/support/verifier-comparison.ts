@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SyscallError } from '../../benchmarks/kernel/syscall.ts';
 import { surveyObject } from '../../src/object/read-object.ts';
-import { VmError } from '../../src/vm/errors.ts';
-import { FORGOTTEN_RANGE, IMPOSSIBLE_PATH, policyDifference } from '../verifier/policy-differences.ts';
-import { type BelievedStates, believedStates, watchRuns } from './believed-states.ts';
+import { VmError, type VmErrorCode } from '../../src/vm/errors.ts';
+import { FORGOTTEN_RANGE, IMPOSSIBLE_PATH, policyDifference, UNSEEN_END } from '../verifier/policy-differences.ts';
+import { believedStates, watchRuns } from './believed-states.ts';
 import type { KernelOracle, KernelVerdict } from './kernel-oracle.ts';
 import { minimise } from './minimise.ts';
 import { COMPILERS, objectFile, objectNames } from './objects.ts';
@@ -107,7 +107,14 @@ function outcomeOf(
   if (policy !== undefined) return { policy: policy.name };
   if (!ours.accepted) return 'strict';
   if (isNeverReached(seed, subject, oracle)) return { policy: IMPOSSIBLE_PATH.name };
-  return isForgottenRange(seed, subject, kernel, oracle) ? { policy: FORGOTTEN_RANGE.name } : 'unsafe';
+  if (isForgottenRange(seed, subject, kernel, oracle)) return { policy: FORGOTTEN_RANGE.name };
+  return isUnseenEnd(seed, subject, kernel) ? { policy: UNSEEN_END.name } : 'unsafe';
+}
+
+/** True if every run comes to an exit. */
+function isUnseenEnd(seed: number, subject: VerifierSubject, kernel: KernelVerdict): boolean {
+  const believed = UNSEEN_END.kernel.test(kernel.message) ? believedStates(subject) : undefined;
+  return believed !== undefined && runsAsBelieved(seed, subject, believed, UNSEEN_END.runs, []);
 }
 
 /** True if the kernel takes the program once it is told our ranges, and runs do not leave them. */
@@ -123,14 +130,16 @@ function isForgottenRange(
   return runsAsBelieved(seed, subject, believed!, FORGOTTEN_RANGE.runs);
 }
 
+const SHOWS_NOTHING: readonly VmErrorCode[] = ['VM_UNSUPPORTED', 'VM_STEP_LIMIT', 'VM_UNKNOWN_HELPER'];
+
 /** @throws {AssertionError} where a run comes to what was not looked at, or holds what was not believed */
-function runsAsBelieved(seed: number, subject: VerifierSubject, believed: BelievedStates, runs: number): boolean {
+function runsAsBelieved(...[seed, subject, believed, runs, passedOver]: Parameters<typeof watchRuns>): boolean {
   try {
-    watchRuns(seed, subject, believed, runs);
+    watchRuns(seed, subject, believed, runs, passedOver);
     return true;
   } catch (error) {
-    // What the interpreter does not do shows nothing.
-    if (error instanceof VmError && error.code === 'VM_UNSUPPORTED') return false;
+    // What the interpreter does not do, or come to the end of, shows nothing.
+    if (error instanceof VmError && SHOWS_NOTHING.includes(error.code)) return false;
     throw error;
   }
 }

@@ -16,8 +16,8 @@ export interface PolicyDifference {
   readonly ours?: RegExp;
   /** In the kernel's. */
   readonly kernel?: RegExp;
-  /** An instruction of the program. */
-  readonly insn?: (insn: Insn) => boolean;
+  /** An instruction of the program, given what matched in the kernel's message. */
+  readonly insn?: (insn: Insn, said: RegExpExecArray | null) => boolean;
   /** Only where we accept what the kernel refuses, or the reverse. */
   readonly only?: 'we accept' | 'we refuse';
 }
@@ -88,6 +88,24 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
     only: 'we accept',
   },
   {
+    name: 'how long one looks',
+    why: 'which states are taken for the same is not the same, so of long loops one of both sees the end within its budget',
+    kernel: /^BPF program is too large\. Processed 1000001 insn/m,
+    only: 'we accept',
+  },
+  {
+    name: 'the distance to another number',
+    why: 'of a number that is known as a constant more than another, the kernel takes that constant for an offset of its own',
+    kernel: /pointer offset (-?\d+) is not allowed/,
+    insn: (insn, said) => {
+      const operation = operationOf(insn);
+      if (operation.kind !== 'alu' || operation.operand !== 'imm') return false;
+      const by = operation.operator === 'add' ? insn.imm : operation.operator === 'sub' ? -insn.imm : undefined;
+      return by === Number(said?.[1]);
+    },
+    only: 'we accept',
+  },
+  {
     name: 'the kernel itself',
     why: 'structures of the kernel may be read there; ours are not there',
     ours: /^R\d+ invalid mem access '(map_ptr|ptr_)'/,
@@ -147,15 +165,23 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
 export const IMPOSSIBLE_PATH = { name: 'a path that nobody takes', runs: 200 } as const;
 
 /**
- * Where the kernel refuses a place that a number chooses, of which it has forgotten how large it may be, and we have not: a signed
- * and an unsigned bound of one number, low bits of one whose sign was extended. That it is this alone is tried: the kernel
+ * Where the kernel refuses a place that a number chooses, of which it has forgotten how large it may be, and we have not: a signed and an unsigned bound of one number, low bits of one whose sign was extended. That it is this alone is tried: the kernel
  * takes the program once that itself leaves where the number is not in our range; and that the range is right: in so
  * many runs no register holds what we did not believe.
  */
 export const FORGOTTEN_RANGE = {
   name: 'a range that the kernel forgets',
-  kernel:
-    /outside of the allowed memory range|min value is negative|unbounded|invalid variable-offset|invalid access to map value/,
+  kernel: /outside of the allowed memory range|min value is negative|unbounded|invalid variable-offset/,
+  runs: 2000,
+} as const;
+
+/**
+ * Where the kernel holds a loop for endless, since it knows no more of its numbers than one round before, and we have followed
+ * it to its end, round by round. That it ends is tried too, so many times.
+ */
+export const UNSEEN_END = {
+  name: 'a loop whose end the kernel does not see',
+  kernel: /infinite loop detected/,
   runs: 2000,
 } as const;
 
@@ -171,6 +197,11 @@ export function policyDifference(
       (difference.ours === undefined || difference.ours.test(ours.message)) &&
       (difference.kernel === undefined || difference.kernel.test(kernel.message)) &&
       (difference.only === undefined || difference.only === direction) &&
-      (difference.insn === undefined || insns.some(difference.insn)),
+      (difference.insn === undefined || hasInsn(insns, difference, kernel)),
   );
+}
+
+function hasInsn(insns: readonly Insn[], { insn, kernel: words }: PolicyDifference, kernel: KernelVerdict): boolean {
+  const said = words?.exec(kernel.message) ?? null;
+  return insns.some((candidate) => insn!(candidate, said));
 }
