@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SyscallError } from '../../benchmarks/kernel/syscall.ts';
+import { operationOf } from '../../src/insn/form.ts';
+import type { Insn } from '../../src/insn/insn.ts';
 import { surveyObject } from '../../src/object/read-object.ts';
 import { VmError, type VmErrorCode } from '../../src/vm/errors.ts';
 import { FORGOTTEN_RANGE, IMPOSSIBLE_PATH, policyDifference, UNSEEN_END } from '../verifier/policy-differences.ts';
@@ -173,11 +175,17 @@ function outsideSubjects(directory: string): VerifierSubject[] {
   return names.flatMap((name) => subjectsOf(readFileSync(join(directory, 'objects', name))));
 }
 
-/** The kernel is asked without the object's types, so programs with global functions are left out. */
+/** The kernel is asked without the object's types, so programs with global functions, or functions of the kernel, are left out. */
 function subjectsOf(file: Uint8Array): VerifierSubject[] {
   const { programs, maps } = surveyObject(file);
   return programs
     .filter(({ subprograms }) => subprograms.slice(1).every(({ linkage }) => linkage === 'static'))
+    .filter(({ insns }) => !insns.some(callsKernel))
     .filter((program) => canBeEdited(program))
     .map((program) => ({ program, maps, type: 'uprobe' }));
+}
+
+function callsKernel(insn: Insn): boolean {
+  const operation = operationOf(insn);
+  return operation.kind === 'call' && operation.callee === 'kfunc';
 }
