@@ -22,9 +22,10 @@ const ARGUMENTS: Readonly<Record<CallbackArg, (call: Call) => RegisterValue>> = 
 /** Leaves one more call of the function for later, if it may be called once more. */
 export function enterCallback(call: Call, callback: Callback): void {
   const { step, callee } = call;
-  const { callbacks } = step.frame;
+  const { callbacks, invocation } = step.frame;
   // What follows on this path is behind the helper.
   step.frame.callbacks = 0;
+  step.frame.invocation = {};
   if (callback.counted) {
     const times = read(step, 1);
     markPrecise(times);
@@ -32,6 +33,7 @@ export function enterCallback(call: Call, callback: Callback): void {
   }
   const next = copyState(step.state);
   currentFrame(next).callbacks = callbacks + 1;
+  currentFrame(next).invocation = invocation;
   next.passes++;
   const frame = enterFunction(step, next, callee, callback);
   for (const [place, kind] of callback.args.entries()) frame.registers[place + 1] = ARGUMENTS[kind](call);

@@ -17,7 +17,7 @@ export type Comparison = 'demanded' | 'within' | 'exact';
 /** A comparison under way: what stands for what so far, and all that was compared. */
 export interface Correspondence {
   readonly mode: Comparison;
-  readonly kept: ReadonlyMap<number, unknown>;
+  readonly kept: ReadonlyMap<number | object, unknown>;
   /** Numbers and pointers that are the same in two places of the old state are the same in the new one. */
   values: Map<object, { readonly value: object; readonly distance: bigint }> | undefined;
   references: Map<number, number> | undefined;
@@ -29,14 +29,15 @@ export interface Correspondence {
  * Compares; undefined if something in `now` is not in `old`.
  *
  * @param live the registers that matter in a frame before an instruction, a bit each
- * @param kept references of which the states that loops may go back to hold some: as iterators, they stand for none but themselves
+ * @param kept references and runs of functions that states hold which loops may go back to: what ends those loops is counted by
+ * iterators and runs, so these stand for none but themselves
  */
 export function covers(
   old: State,
   now: State,
   mode: Comparison,
   live: Uint16Array,
-  kept: ReadonlyMap<number, unknown> = NONE,
+  kept: ReadonlyMap<number | object, unknown> = NONE,
 ): Correspondence | undefined {
   if (old.frames.length !== now.frames.length) return undefined;
   if (old.references.length !== now.references.length) return undefined;
@@ -51,7 +52,7 @@ export function covers(
   return found;
 }
 
-const NONE: ReadonlyMap<number, unknown> = new Map();
+const NONE: ReadonlyMap<number | object, unknown> = new Map();
 
 /** What mattered in the old state matters in the new one. */
 export function passOnDemands({ pairs, slots }: Correspondence): void {
@@ -73,6 +74,7 @@ export function shareDemands(correspondence: Correspondence): void {
 function coversFrame(found: Correspondence, old: Frame, now: Frame, live: number): boolean {
   if (old.subprogram !== now.subprogram || old.call !== now.call || old.callback !== now.callback) return false;
   if (old.callbacks > now.callbacks) return false;
+  if (!standsFor(found, old.activation, now.activation)) return false;
   for (let register = 0; register < old.registers.length - 1; register++) {
     if ((live & (1 << register)) === 0) continue;
     if (!coversValue(found, old.registers[register], now.registers[register])) return false;
@@ -187,7 +189,11 @@ function samePart(found: Correspondence, old: StackSlot['part'], now: StackSlot[
 function sameIterator({ mode, references, kept }: Correspondence, old: Iterator, now: Iterator): boolean {
   if (old.isDrained !== now.isDrained || references?.get(old.reference) !== now.reference) return false;
   if (mode === 'exact' && !old.isDrained && old.depth !== now.depth) return false;
-  return old.reference === now.reference || !(kept.has(old.reference) || kept.has(now.reference));
+  return standsFor({ kept }, old.reference, now.reference);
+}
+
+function standsFor<T extends number | object>({ kept }: Pick<Correspondence, 'kept'>, old: T, now: T): boolean {
+  return old === now || !(kept.has(old) || kept.has(now));
 }
 
 /** What is spilled must correspond; bytes that are not spilled together are a number of which nothing is known. */

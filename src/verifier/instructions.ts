@@ -1,6 +1,7 @@
 /** Checks that look at one instruction at a time: where it jumps, what it calls, loads and writes. */
 import { operationOf } from '../insn/form.ts';
 import type { Insn } from '../insn/insn.ts';
+import { isKernelFunction, NO_KERNEL_FUNCTION } from '../insn/kernel-functions.ts';
 import { SlotMap, slotCount, targetSlot } from '../insn/layout.ts';
 import { FRAME_POINTER } from '../insn/opcode.ts';
 import type { LinkedProgram } from '../object/spec.ts';
@@ -27,14 +28,14 @@ interface Place {
 type Check = (place: Place) => Reason | undefined;
 
 /** What the compiler of any code relies on. */
-const LAYOUT_CHECKS: readonly Check[] = [checkTarget, checkLocalCall, checkLddw, checkEnd];
+const LAYOUT_CHECKS: readonly Check[] = [checkTarget, checkLocalCall, checkKernelFunction, checkLddw, checkEnd];
 /** What a path that is never taken may do all the same. */
 const CODE_CHECKS: readonly Check[] = [checkWrite, checkCallee];
 
 /**
  * Checks what the layout of code is made of, whether a path goes there or not.
  *
- * @throws {VerifierError} VERIFIER_BAD_JUMP, VERIFIER_BAD_CALL, VERIFIER_UNRESOLVED, VERIFIER_FALL_THROUGH
+ * @throws {VerifierError} VERIFIER_BAD_JUMP, VERIFIER_BAD_CALL, VERIFIER_KFUNC, VERIFIER_UNRESOLVED, VERIFIER_FALL_THROUGH
  */
 export function checkLayout(program: LinkedProgram): void {
   checkEach(program, new Map(), LAYOUT_CHECKS);
@@ -93,6 +94,14 @@ function checkLocalCall({ insn, slots, starts }: Place): Reason | undefined {
   return isKnown
     ? undefined
     : ['VERIFIER_BAD_CALL', `call from insn ${insn.slot} to ${slot}, where no function begins`];
+}
+
+/** One that is not here by its name may stand where no path leads: programs ask first. A number nobody gave may not. */
+function checkKernelFunction({ insn }: Place): Reason | undefined {
+  const operation = operationOf(insn);
+  if (operation.kind !== 'call' || operation.callee !== 'kfunc') return undefined;
+  if (insn.imm === NO_KERNEL_FUNCTION || isKernelFunction(insn.imm)) return undefined;
+  return ['VERIFIER_KFUNC', `kernel btf_id ${insn.imm} is not a function`];
 }
 
 /** Which helper a call by register means only the running program knows. */

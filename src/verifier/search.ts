@@ -232,6 +232,7 @@ function stepMayGoto(step: Search): number {
   step.widen(passed, ({ passes }) => passes < passed.passes);
   passed.insn = index + 1;
   passed.passes++;
+  currentFrame(passed).passes++;
   step.later(passed);
   return step.targetAt(index);
 }

@@ -10,6 +10,8 @@ export const SLOT_COUNT = 64;
 /** One active function. */
 export interface Frame {
   readonly subprogram: number;
+  /** The same object in two states is the same run of the function: each counts its own may_goto. */
+  readonly activation: object;
   /** Index of the instruction that called it; of no meaning in the first. */
   readonly call: number;
   /** r0 to r10. */
@@ -20,6 +22,10 @@ export interface Frame {
   readonly callback: Callback | undefined;
   /** How often helpers of this function have called back so far, if they count. */
   callbacks: number;
+  /** How often this run of it passed may_goto so far. */
+  passes: number;
+  /** The same object in two states is the same call of a helper that calls back, or none. */
+  invocation: object;
 }
 
 /** Something that has to be given back, and the instruction that got it. */
@@ -52,7 +58,7 @@ export function newFrame(
 ): Frame {
   const registers: (RegisterValue | undefined)[] = new Array(REGISTER_COUNT).fill(undefined);
   registers[FRAME_POINTER] = new Pointer({ kind: 'stack', frame: depth });
-  return { subprogram, call, registers, stack: [], callback, callbacks: 0 };
+  return { subprogram, activation: {}, call, registers, stack: [], callback, callbacks: 0, passes: 0, invocation: {} };
 }
 
 /** The running function. */
@@ -65,6 +71,6 @@ export function copyState({ insn, frames, references, passes }: State): State {
   return { insn, frames: frames.map(copyFrame), references, passes };
 }
 
-function copyFrame({ subprogram, call, registers, stack, callback, callbacks }: Frame): Frame {
-  return { subprogram, call, registers: registers.slice(), stack: stack.slice(), callback, callbacks };
+function copyFrame(frame: Frame): Frame {
+  return { ...frame, registers: frame.registers.slice(), stack: frame.stack.slice() };
 }

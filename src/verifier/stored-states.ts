@@ -6,7 +6,7 @@ import { type Comparison, covers, passOnDemands, shareDemands } from './covers.t
 import { hasDrawn } from './iterator.ts';
 import { ANY, sameScalar } from './scalar.ts';
 import { StackSlot, WHOLE } from './stack-slot.ts';
-import { copyState, type State } from './state.ts';
+import { copyState, currentFrame, type State } from './state.ts';
 import { number } from './step.ts';
 import type { RegisterValue } from './value.ts';
 
@@ -51,8 +51,8 @@ export class StoredStates {
   readonly #byInsn: (Stored[] | undefined)[] = [];
   /** Those that are not followed to all their ends, in order. */
   readonly #open: Stored[] = [];
-  /** References that open states hold which loops may go back to -> how many of these. */
-  readonly #kept = new Map<number, number>();
+  /** References and runs of functions that open states hold which loops may go back to -> how many of these. */
+  readonly #kept = new Map<number | object, number>();
   #count = 0;
   #peak = 0;
   #insnsSince = 0;
@@ -137,7 +137,11 @@ export class StoredStates {
 
   /** Whether something was used up on the way from a state to the later one at the same place: then there is no going round for ever. */
   #hasCome(old: State, state: State): boolean {
-    return this.#places.drawing[state.insn] === 1 ? hasDrawn(old, state) : old.passes !== state.passes;
+    if (this.#places.drawing[state.insn] === 1) return hasDrawn(old, state);
+    const [before, now] = [currentFrame(old), currentFrame(state)];
+    // What is called in every round begins to count anew in every round.
+    if (before.activation !== now.activation) return false;
+    return before.passes < now.passes || (before.invocation === now.invocation && before.callbacks < now.callbacks);
   }
 
   #store(state: State, pending: number, stored: Stored[]): void {
@@ -157,11 +161,11 @@ export class StoredStates {
     this.#jumpsSince = 0;
   }
 
-  #keep({ references }: State, by: 1 | -1): void {
-    for (const { id } of references) {
-      const count = (this.#kept.get(id) ?? 0) + by;
-      if (count === 0) this.#kept.delete(id);
-      else this.#kept.set(id, count);
+  #keep({ references, frames }: State, by: 1 | -1): void {
+    for (const what of [...references.map(({ id }) => id), ...frames.map(({ activation }) => activation)]) {
+      const count = (this.#kept.get(what) ?? 0) + by;
+      if (count === 0) this.#kept.delete(what);
+      else this.#kept.set(what, count);
     }
   }
 
@@ -175,7 +179,7 @@ export class StoredStates {
   }
 
   #isSame(old: State, state: State): boolean {
-    return old.passes === state.passes && covers(old, state, 'exact', this.#places.live) !== undefined;
+    return hasCountedAlike(old, state) && covers(old, state, 'exact', this.#places.live) !== undefined;
   }
 }
 
@@ -188,6 +192,17 @@ function noteStored({ frames }: State): void {
       if (slot.spilled?.kind === 'scalar') slot.spilled.stored = true;
     }
   }
+}
+
+/** Whether all that ends loops by counting stands where it stood. */
+function hasCountedAlike(old: State, { frames }: State): boolean {
+  return (
+    old.frames.length === frames.length &&
+    frames.every(({ passes, callbacks }, depth) => {
+      const before = old.frames[depth]!;
+      return passes === before.passes && callbacks === before.callbacks;
+    })
+  );
 }
 
 function isSamePlace(a: State, b: State): boolean {
