@@ -101,7 +101,7 @@ function checkKernelFunction({ insn }: Place): Reason | undefined {
   const operation = operationOf(insn);
   if (operation.kind !== 'call' || operation.callee !== 'kfunc') return undefined;
   if (insn.imm === NO_KERNEL_FUNCTION || isKernelFunction(insn.imm)) return undefined;
-  return ['VERIFIER_KFUNC', `kernel btf_id ${insn.imm} is not a function`];
+  return ['VERIFIER_KFUNC', `calling kernel function btf_id ${insn.imm} is not allowed outside the kernel`];
 }
 
 /** Which helper a call by register means only the running program knows. */

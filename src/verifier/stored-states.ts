@@ -161,8 +161,10 @@ export class StoredStates {
     this.#jumpsSince = 0;
   }
 
-  #keep({ references, frames }: State, by: 1 | -1): void {
-    for (const what of [...references.map(({ id }) => id), ...frames.map(({ activation }) => activation)]) {
+  #keep({ insn, references, frames }: State, by: 1 | -1): void {
+    // Where an iterator is asked, who asks does not matter.
+    const runs = this.#places.drawing[insn] === 1 ? [] : frames.map(({ activation }) => activation);
+    for (const what of [...references.map(({ id }) => id), ...runs]) {
       const count = (this.#kept.get(what) ?? 0) + by;
       if (count === 0) this.#kept.delete(what);
       else this.#kept.set(what, count);
