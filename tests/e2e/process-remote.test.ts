@@ -153,22 +153,33 @@ describe('remote calls', { skip: CANNOT_TRACE }, () => {
   });
 });
 
-/** Whether a call whose relative timeout begins anew after a stop. */
+/** Calls whose relative timeout begins anew after a stop. */
 const BEGINS_ANEW = new Set(['epoll_wait', 'sigtimedwait', 'semtimedop', 'recv']);
+/** Milliseconds: what the target waits for, and how long stops go on meanwhile. One that begins anew then takes the sum. */
+const [WAIT, STOPS] = [300, 250];
+/** Anything takes long now and then where others work too, but not that often. */
+const TRIES = 5;
+
+/** Has a target wait while it is stopped again and again. @returns how long the longest of its waits took, in milliseconds */
+function stopped(call: string): number {
+  using entered = new EnteredTarget('sleeper', [call]);
+  for (const end = performance.now() + STOPS; performance.now() < end; ) {
+    entered.process.stopThreads()[Symbol.dispose]();
+    entered.process.withRemoteCalls((calls) => calls.call('gettid'));
+  }
+  waitUntil('it has waited twice', () => entered.counter('waits') >= 2n);
+  assert.equal(entered.counter('spurious'), 0n);
+  assert.equal(entered.counter('too_short'), 0n);
+  return Number(entered.counter('longest_ms'));
+}
 
 describe('a thread that waits in a system call', { skip: CANNOT_TRACE }, () => {
   for (const call of ['nanosleep', 'poll', 'select', 'futex', 'epoll_wait', 'sigtimedwait', 'semtimedop', 'recv']) {
     it(`${call}: sees no interruption and wakes no sooner`, () => {
-      using entered = new EnteredTarget('sleeper', [call]);
-      for (let i = 0; i < 10; i++) {
-        entered.process.stopThreads()[Symbol.dispose]();
-        entered.process.withRemoteCalls((calls) => calls.call('gettid'));
-      }
-      waitUntil('it has waited twice', () => entered.counter('waits') >= 2n);
-      assert.equal(entered.counter('spurious'), 0n);
-      assert.equal(entered.counter('too_short'), 0n);
-      if (!BEGINS_ANEW.has(call))
-        assert.ok(entered.counter('longest_ms') < 400n, `${entered.counter('longest_ms')} ms`);
+      let longest = stopped(call);
+      if (BEGINS_ANEW.has(call)) return;
+      for (let n = 1; n < TRIES && longest > WAIT + STOPS / 2; n++) longest = stopped(call);
+      assert.ok(longest <= WAIT + STOPS / 2, `${longest} ms`);
     });
   }
 });

@@ -121,8 +121,12 @@ describe('a thread that stands still inside a program', { skip: CANNOT_TRACE }, 
     let inside = 0;
     for (let n = 0; n < repetitions(40, 1000); n++) {
       using stepper = new Stepper(worker);
-      for (let steps = 0; steps < n % 8; steps++) stepper.step();
-      if (mappingAt(ours, stepper.rip) !== undefined) inside++;
+      const isOurs = (rip: bigint): boolean => mappingAt(ours, rip) !== undefined;
+      if (isOurs(stepper.rip)) stepper.stepTo((rip) => !isOurs(rip));
+      stepper.stepTo(isOurs);
+      // From its beginning so many instructions on, as long as it goes on.
+      for (let steps = 0; steps < n * 3 && isOurs(stepper.rip); steps++) stepper.step();
+      if (isOurs(stepper.rip)) inside++;
       const made = faults.get('made');
       waitUntil('the others go on', () => faults.get('made') > made + 1000n);
     }
