@@ -141,6 +141,26 @@ export const POLICY_DIFFERENCES: readonly PolicyDifference[] = [
     only: 'we refuse',
   },
   {
+    name: 'how many processors there are',
+    why: 'so it knows that a write comes to no pointer on the stack which we hold for overwritten: to us a part of it is a number',
+    kernel: /^invalid size of register spill/m,
+    insn: (insn) => {
+      const operation = operationOf(insn);
+      return operation.kind === 'call' && operation.callee === 'helper' && insn.imm === GET_SMP_PROCESSOR_ID;
+    },
+    only: 'we accept',
+  },
+  {
+    name: 'a number and a pointer to a reservation',
+    why: 'their sum is the pointer, of the same reservation; where the number stands first the kernel forgets of which',
+    kernel: /^R\d+ must be referenced when passed to release function/m,
+    insn: (insn) => {
+      const operation = operationOf(insn);
+      return operation.kind === 'alu' && operation.operator === 'add' && operation.operand === 'src';
+    },
+    only: 'we accept',
+  },
+  {
     name: 'what counts anew in every round',
     why: 'the kernel takes a loop for ended by iterators, may_goto or callbacks that each round begins anew; it need never end',
     ours: /^infinite loop detected|too large|too complex/,
